@@ -1,0 +1,161 @@
+"""Data with a known density: the truth that tests and studies measure against.
+
+If the data follow a Gaussian mixture, so does x_t at every t, with component means alpha m_k and
+covariances alpha^2 C_k + sigma^2 I. The score, the posterior means of x_0 and of the noise, and
+log p_t are then exact.
+"""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+
+from scoresde.denoiser import BaseDenoiser
+from scoresde.predictions import Prediction
+from scoresde.registry import UsageError
+from scoresde.sdes import SDE
+
+
+@jax.tree_util.register_pytree_node_class
+class GaussianMixture:
+    """A mixture of K Gaussians over events of any shape (d = the event's size).
+
+    Attributes:
+        log_weights: [K].
+        means: [K, d].
+        variances: [K, d], the eigenvalues of the covariances.
+        directions: [K, d, d], their eigenvectors in columns.
+        event_shape: shape of one sample.
+    """
+
+    def __init__(self, weights: ArrayLike, means: ArrayLike, covariances: ArrayLike):
+        """
+        Args:
+            weights: [K], positive; they are normalised to sum to one.
+            means: [K, *event_shape].
+            covariances: [K, d, d], symmetric and positive semi-definite.
+
+        Raises:
+            UsageError: the shapes disagree, a weight is not positive, or a covariance is not
+                symmetric positive semi-definite.
+        """
+        weights = np.asarray(weights, np.float64)
+        means = np.asarray(means, np.float64)
+        covariances = np.asarray(covariances, np.float64)
+        if weights.ndim != 1 or means.ndim < 2 or len(means) != len(weights):
+            raise UsageError(
+                "A mixture takes weights [K] and means [K, ...], "
+                f"got shapes {weights.shape} and {means.shape}."
+            )
+        num, dims = len(weights), means[0].size
+        if covariances.shape != (num, dims, dims):
+            raise UsageError(
+                f"Means {means.shape} need covariances [{num}, {dims}, {dims}], "
+                f"got {covariances.shape}."
+            )
+        if not (weights > 0).all():
+            raise UsageError(f"Mixture weights must be positive, got {weights.tolist()}.")
+        scale = np.abs(covariances).max() + 1e-300
+        if np.abs(covariances - covariances.transpose(0, 2, 1)).max() > 1e-5 * scale:
+            raise UsageError("The covariances must be symmetric.")
+        variances, directions = np.linalg.eigh(covariances)
+        if variances.min() < -1e-5 * scale:
+            raise UsageError(
+                f"A covariance has the negative eigenvalue {variances.min():.3g}; "
+                "covariances must be positive semi-definite."
+            )
+
+        asarray = functools.partial(jnp.asarray, dtype=jnp.result_type(float))
+        self.log_weights = asarray(np.log(weights / weights.sum()))
+        self.means = asarray(means.reshape(num, dims))
+        self.variances = asarray(np.maximum(variances, 0))
+        self.directions = asarray(directions)
+        self.event_shape = means.shape[1:]
+
+    def tree_flatten(self):
+        return (self.log_weights, self.means, self.variances, self.directions), self.event_shape
+
+    @classmethod
+    def tree_unflatten(cls, event_shape, children):
+        mixture = object.__new__(cls)  # not through __init__, which computes on the host
+        mixture.log_weights, mixture.means, mixture.variances, mixture.directions = children
+        mixture.event_shape = event_shape
+        return mixture
+
+    def sample(self, key: Array, num: int) -> Array:
+        """`num` exact samples, [num, *event_shape]."""
+        which_key, noise_key = jax.random.split(key)
+        which = jax.random.categorical(which_key, self.log_weights, shape=(num,))
+        noise = jax.random.normal(noise_key, (num, self.means.shape[1]), self.means.dtype)
+        scaled = noise * jnp.sqrt(self.variances[which])
+        x = self.means[which] + jnp.einsum("nij,nj->ni", self.directions[which], scaled)
+        return x.reshape(num, *self.event_shape)
+
+    def log_prob(self, x: Array, alpha: ArrayLike = 1.0, sigma: ArrayLike = 0.0) -> Array:
+        """Exact log density in nats, [batch], of alpha x_0 + sigma noise at x [batch, ...].
+
+        With the default arguments, of the data. `alpha` and `sigma` are scalars or [batch].
+        """
+        return jax.nn.logsumexp(self._at(x, alpha, sigma)[0], axis=1)
+
+    def denoiser(self, sde: SDE) -> "MixtureDenoiser":
+        """The exact denoiser of this data under `sde`."""
+        return MixtureDenoiser(sde, self)
+
+    def _at(self, x, alpha, sigma):
+        """Joint log p(x, k) [n, k], and in each component's eigenbasis the whitened offset
+        C_k(t)^{-1} (x - alpha m_k) [n, k, d]."""
+        batch = x.shape[0]
+        alpha = jnp.broadcast_to(jnp.asarray(alpha, x.dtype), (batch,))[:, None, None]
+        sigma = jnp.broadcast_to(jnp.asarray(sigma, x.dtype), (batch,))[:, None, None]
+        offset = x.reshape(batch, 1, -1) - alpha * self.means
+        offset = jnp.einsum("kij,nki->nkj", self.directions, offset)
+        variance = alpha**2 * self.variances + sigma**2
+        whitened = offset / variance
+        log_normal = -0.5 * jnp.sum(offset * whitened + jnp.log(2 * jnp.pi * variance), axis=2)
+        return self.log_weights + log_normal, whitened
+
+    def posterior(self, x: Array, alpha: ArrayLike, sigma: ArrayLike) -> Prediction:
+        """E[x_0 | x] and E[noise | x] for x = alpha x_0 + sigma noise, each [batch, ...]."""
+        joint, whitened = self._at(x, alpha, sigma)
+        responsibility = jax.nn.softmax(joint, axis=1)[:, :, None]
+
+        def average(per_component):  # [n, k, d] in eigenbases -> [n, d]
+            return jnp.einsum("kij,nkj->ni", self.directions, responsibility * per_component)
+
+        column = functools.partial(jnp.reshape, shape=(-1, 1))
+        alpha, sigma = jnp.asarray(alpha, x.dtype), jnp.asarray(sigma, x.dtype)
+        mean = jnp.einsum("nk,kd->nd", responsibility[:, :, 0], self.means)
+        x0 = mean + column(alpha) * average(self.variances * whitened)
+        noise = column(sigma) * average(whitened)
+        return Prediction(x0=x0.reshape(x.shape), noise=noise.reshape(x.shape))
+
+
+def gaussian(mean: ArrayLike, covariance: ArrayLike) -> GaussianMixture:
+    """One Gaussian: mean [*event_shape], covariance [d, d]."""
+    return GaussianMixture([1.0], np.asarray(mean)[None], np.asarray(covariance)[None])
+
+
+@functools.partial(jax.tree_util.register_dataclass, data_fields=["sde", "data"], meta_fields=[])
+@dataclasses.dataclass(frozen=True)
+class MixtureDenoiser(BaseDenoiser):
+    """The exact denoiser of Gaussian-mixture data. Labels are ignored."""
+
+    sde: SDE
+    data: GaussianMixture
+
+    def __call__(self, x: Array, t: Array, labels: Array | None = None) -> Prediction:
+        t = jnp.broadcast_to(jnp.asarray(t, x.dtype), x.shape[:1])
+        return self.data.posterior(x, self.sde.alpha(t), self.sde.sigma(t))
+
+    def terminal_log_prob(self, z: Array) -> Array:
+        """Exact log p at t_max, which the prior only approximates."""
+        return self.log_prob(z, self.sde.t_max)
+
+    def log_prob(self, x: Array, t: Array) -> Array:
+        """Exact log p_t(x) in nats, [batch]."""
+        return self.data.log_prob(x, self.sde.alpha(t), self.sde.sigma(t))

@@ -1,0 +1,113 @@
+"""Images the user already has as NumPy arrays, and the directory layout decoded images are kept in.
+
+An .npz file holds either
+
+    image [n, h, w, c] uint8,  label [n] (optional),  is_test [n] bool (optional)
+
+or, for each of train and test that there is,
+
+    train_image, train_label (optional),  test_image, test_label (optional)
+
+and in both cases, optionally, label_names and levels. A directory holds the second kind as
+`train_image.npy`, `train_label.npy`, ... and the rest in `source.json`. Its images are
+memory-mapped: they may be larger than memory, are shared by the processes of a host, and open at
+once.
+"""
+
+import json
+import pathlib
+import zipfile
+
+import numpy as np
+
+from scoresde.data.embedded import divide
+from scoresde.data.source import Source, Split
+from scoresde.registry import UsageError
+
+_LAYOUT = "expected `image` (with `label`, `is_test`), or `train_image` and `test_image`"
+
+
+def arrays(path: str, *, levels: int | None = None, label_names: tuple[str, ...] = ()) -> Source:
+    """Images from an .npz file or a directory of .npy files, laid out as this module describes.
+
+    Args:
+        path: the file or directory.
+        levels: number of grey levels; default: what the file says, or 256.
+        label_names: names of the labels; default: what the file says, or the numbers "0", "1", ...
+
+    Raises:
+        UsageError: no such file, one that cannot be read, or arrays that do not fit the layout.
+    """
+    path = pathlib.Path(path).expanduser()
+    if path.is_dir():
+        content = _read_directory(path)
+    elif path.exists():
+        content = _read_npz(path)
+    else:
+        raise UsageError(f"There is no file or directory {str(path)!r} to read arrays from.")
+    splits = _splits(path, content)
+    if not label_names:
+        label_names = tuple(np.asarray(content.get("label_names", ())).tolist())
+    if not label_names and any(k in content for k in ("label", "train_label", "test_label")):
+        label_names = tuple(map(str, range(1 + max(int(s.labels.max()) for s in splits.values()))))
+    return Source(
+        name=str(content.get("name", path.stem)),
+        splits=splits,
+        levels=int(content.get("levels", 256)) if levels is None else levels,
+        label_names=label_names,
+        attribution=str(content.get("attribution", f"read from {path}")),
+    )
+
+
+def _splits(path, content):
+    if "image" in content:
+        images, labels = content["image"], content.get("label")
+        is_test = np.asarray(content.get("is_test", np.zeros(len(images), bool)))
+        if is_test.dtype != bool or is_test.shape != images.shape[:1]:
+            raise UsageError(
+                f"`is_test` in {str(path)!r} must be bool [{len(images)}], one for each image, "
+                f"not {is_test.dtype} {list(is_test.shape)}."
+            )
+        if labels is not None and labels.shape != images.shape[:1]:
+            raise UsageError(
+                f"`label` in {str(path)!r} must have shape [{len(images)}], one for each image, "
+                f"not {list(labels.shape)}."
+            )
+        return divide(images, labels, is_test)
+    splits = {
+        key: Split(content[f"{key}_image"], content.get(f"{key}_label"))
+        for key in ("train", "test")
+        if f"{key}_image" in content
+    }
+    if not splits:
+        found = ", ".join(sorted(content)) or "nothing"
+        raise UsageError(f"{str(path)!r} holds {found}; {_LAYOUT}.")
+    return splits
+
+
+def _read_npz(path):
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+        raise UsageError(
+            f"{str(path)!r} is not an .npz file of plain arrays ({error}); {_LAYOUT}."
+        ) from error
+
+
+def _read_directory(path):
+    content = {}
+    for file in sorted(path.glob("*.npy")):
+        try:
+            content[file.stem] = _plain(np.load(file, mmap_mode="r", allow_pickle=False))
+        except (OSError, ValueError, EOFError) as error:
+            raise UsageError(f"{str(file)!r} is not a plain .npy array ({error}).") from error
+    note = path / "source.json"
+    if note.exists():
+        content.update(json.loads(note.read_text(encoding="utf-8")))
+    return content
+
+
+def _plain(array):
+    # Still memory-mapped, but indexing it costs no np.memmap bookkeeping.
+    return array.view(np.ndarray)

@@ -1,0 +1,142 @@
+"""Pictures of batches: grids as PNG, and animations of them."""
+
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from scoresde.registry import UsageError
+
+_GAP = 2  # pixels between the images of a grid
+_GAP_GREY = 128  # tells the gap from black and from white images
+_READABLE = 64  # images are enlarged to about this many pixels
+
+
+def make_grid(
+    images: np.ndarray, *, columns: int | None = None, levels: int = 256, scale: int | None = None
+) -> np.ndarray:
+    """Images side by side, row by row: uint8 [height, width, channels], with values 0 .. 255.
+
+    Args:
+        images: uint8 levels [n, height, width, channels], with one (grey) or three (RGB) channels.
+        columns: images in a row; default: as square as possible.
+        levels: number of grey levels; 0 .. levels-1 become 0 .. 255.
+        scale: each pixel becomes scale x scale pixels; default: so that images of 8 to 32 pixels
+            are shown with 64, larger ones as they are.
+
+    Raises:
+        UsageError: images of another type or shape, values beyond the levels, or a columns or scale
+            below one.
+    """
+    images = np.asarray(images)
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
+        raise UsageError(
+            "A grid needs uint8 images [n, height, width, 1 or 3], not "
+            f"{images.dtype} {list(images.shape)}; scoresde.data.quantize makes them."
+        )
+    if not images.size:
+        raise UsageError("A grid needs at least one image.")
+    if not 2 <= levels <= 256 or images.max() >= levels:
+        raise UsageError(
+            f"The images reach {images.max()}, but levels={levels} allows 0 .. {levels - 1}, and "
+            "levels must be 2 .. 256."
+        )
+    n, height, width, channels = images.shape
+    columns = int(np.ceil(np.sqrt(n))) if columns is None else columns
+    scale = max(1, _READABLE // max(height, width)) if scale is None else scale
+    if columns < 1 or scale < 1:
+        raise UsageError(f"columns and scale must be at least 1, not {columns} and {scale}.")
+
+    stretched = np.round(images * (255 / (levels - 1))).astype(np.uint8)
+    enlarged = stretched.repeat(scale, axis=1).repeat(scale, axis=2)
+    rows, height, width = -(-n // columns), height * scale + _GAP, width * scale + _GAP
+    shape = (rows * height + _GAP, columns * width + _GAP, channels)
+    grid = np.full(shape, _GAP_GREY, np.uint8)
+    for i, image in enumerate(enlarged):
+        top, left = _GAP + i // columns * height, _GAP + i % columns * width
+        grid[top : top + height - _GAP, left : left + width - _GAP] = image
+    return grid
+
+
+def save_grid(
+    path: str | os.PathLike,
+    images: np.ndarray,
+    *,
+    columns: int | None = None,
+    levels: int = 256,
+    scale: int | None = None,
+) -> None:
+    """Writes `make_grid` of the arguments as a picture, PNG by its suffix; makes parent folders.
+
+    Args:
+        path: the file; it is replaced in one step, never half written.
+        images: uint8 levels [n, height, width, 1 or 3].
+        columns: see `make_grid`; so are levels and scale.
+        levels: number of grey levels.
+        scale: enlargement.
+
+    Raises:
+        UsageError: as `make_grid`, or a suffix of no known format.
+    """
+    grid = make_grid(images, columns=columns, levels=levels, scale=scale)
+    _save(path, [grid])
+
+
+def save_animation(
+    path: str | os.PathLike,
+    frames: Iterable[np.ndarray],
+    *,
+    columns: int | None = None,
+    levels: int = 256,
+    scale: int | None = None,
+    milliseconds: int = 80,
+) -> None:
+    """Writes an endless animation, one grid a frame: .gif, .webp (lossless) or .png (animated).
+
+    Args:
+        path: the file; it is replaced in one step, never half written.
+        frames: batches of images, each uint8 levels [n, height, width, 1 or 3].
+        columns: see `make_grid`; so are levels and scale.
+        levels: number of grey levels.
+        scale: enlargement.
+        milliseconds: how long a frame is shown.
+
+    Raises:
+        UsageError: as `make_grid`, no frames, or another suffix.
+    """
+    suffix = pathlib.Path(path).suffix.lower()
+    if suffix not in (".gif", ".webp", ".png"):
+        raise UsageError(f"An animation is a .gif, .webp or .png file, not {str(path)!r}.")
+    grids = [make_grid(f, columns=columns, levels=levels, scale=scale) for f in frames]
+    if not grids:
+        raise UsageError("An animation needs at least one frame.")
+    options = {"save_all": True, "duration": milliseconds, "loop": 0}
+    if suffix == ".webp":
+        options["lossless"] = True
+    _save(path, grids, **options)
+
+
+def _save(path: str | os.PathLike, grids: list[np.ndarray], **options: Any) -> None:
+    from PIL import Image
+
+    path = pathlib.Path(path)
+    file_format = Image.registered_extensions().get(path.suffix.lower())
+    if file_format not in Image.SAVE:
+        raise UsageError(f"{str(path)!r} has no suffix of an image format; use .png.")
+    pictures = [Image.fromarray(g[..., 0] if g.shape[2] == 1 else g) for g in grids]
+    if len(pictures) > 1:
+        options["append_images"] = pictures[1:]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Beside its place first, so that a reader or a crash never meets half a file.
+    handle, work = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            pictures[0].save(file, format=file_format, **options)
+        os.chmod(work, 0o644)  # mkstemp lets the owner alone read it
+        os.replace(work, path)
+    except BaseException:
+        os.unlink(work)
+        raise

@@ -1,0 +1,196 @@
+"""Batches for training: shuffled, endless, sharded over processes, resumable to the bit.
+
+A batch is a pure function of the seed and of its number: the number gives the records, and one
+NumPy gather picks their images out of memory. Grain drives this function over the numbers, ahead of
+time and in a thread of its own, and the state of a loader is the number of its next batch. (Grain's
+own shuffle works record by record, and at 1500 records takes as long as a small network.)
+"""
+
+import dataclasses
+import functools
+import operator
+import sys
+
+import grain
+import numpy as np
+
+from scoresde.data.evaluation import check_positive, check_process
+from scoresde.data.source import Split
+from scoresde.registry import UsageError
+
+# Batches made ahead by the background thread: enough to cover a hiccup, little memory.
+_PREFETCH = 4
+
+# Each use of the seed draws from a stream of its own.
+_ORDER, _FLIPS = 0, 1
+
+
+class Loader(grain.DatasetIterator):
+    """An iterator over batches for training.
+
+    A batch is dict(image=uint8 [batch, height, width, channels], label=int32 [batch]).
+
+    The stream of records is one permutation of the split after another. Batches are cut from this
+    stream, so that one may span two epochs and no record is left out of any. Two loaders with the
+    same arguments give the same batches.
+
+    A background thread keeps a few batches ready; `close` (or the end of the process, or losing the
+    last reference) stops it. As a Grain iterator a loader may be handed to
+    `grain.checkpoint.CheckpointSave` and `CheckpointRestore`.
+
+    Args:
+        split: the images.
+        batch_size: images in a batch of this process; over all processes, process_count times that.
+        seed: determines the order and the flips, 0 .. 2^32 - 1.
+        flip: mirror each image left to right with probability 1/2.
+        shuffle: a new order in every epoch; otherwise the order of the split.
+        repeat: go on for ever; otherwise stop after one epoch.
+        process_index: which of the processes this is; process i reads records i, i + process_count,
+            ... of the split, in an order of its own.
+        process_count: number of processes.
+        drop_remainder: without `repeat`, leave out a last batch that is smaller than the others.
+        steps: stack this many batches, for several training steps in one dispatch:
+            image [steps, batch, ...]. The batches are the same as with steps=1. Without `repeat`, a
+            last stack that is smaller is left out.
+
+    Raises:
+        UsageError: an argument outside its range, or too few images for a single batch.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        batch_size: int,
+        *,
+        seed: int,
+        flip: bool = False,
+        shuffle: bool = True,
+        repeat: bool = True,
+        process_index: int = 0,
+        process_count: int = 1,
+        drop_remainder: bool = True,
+        steps: int = 1,
+    ):
+        self._iterator = None  # __del__ closes a loader even if what follows raises
+        super().__init__()
+        check_positive(batch_size=batch_size, steps=steps)
+        check_process(process_index, process_count)
+        if not 0 <= seed < 2**32:
+            raise UsageError(f"seed must be 0 .. 2^32 - 1, not {seed}.")
+        if steps > 1 and not drop_remainder:
+            raise UsageError("Stacking several steps needs batches of one size: set steps=1.")
+        if not (repeat or drop_remainder) and process_count > 1:
+            raise UsageError(
+                "Processes must take the same number of equal batches: set drop_remainder=True, or "
+                "use scoresde.data.batches to see every image once."
+            )
+        # Shares differ by up to one record, but the processes must stop together.
+        share = len(split) // process_count
+        if repeat:
+            self._count = sys.maxsize // batch_size
+        else:
+            self._count = (share if drop_remainder else share + batch_size - 1) // batch_size
+        if not share or self._count < steps:
+            raise UsageError(
+                f"{len(split)} images over {process_count} process(es) do not fill one batch: "
+                f"batch_size={batch_size}, steps={steps}; make them smaller."
+            )
+        self._steps = steps
+        self._make = _Batch(
+            split=split,
+            size=batch_size,
+            seed=(seed, process_index),
+            # Shards before the shuffle, so that processes never see each other's records.
+            shard=range(process_index, len(split), process_count),
+            flip=flip,
+            shuffle=shuffle,
+            repeat=repeat,
+        )
+        self._start(0)
+
+    def _start(self, number):
+        self._number = number
+        batches = grain.MapDataset.range(number, self._count).map(self._make)
+        if self._steps > 1:
+            batches = batches.batch(self._steps, drop_remainder=True)
+        # One thread: the images are in memory, and more threads would only contend for the lock.
+        options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=_PREFETCH)
+        self._iterator = iter(batches.to_iter_dataset(options))
+
+    def __next__(self) -> dict[str, np.ndarray]:
+        batch = next(self._iterator)
+        self._number += self._steps
+        return batch
+
+    def get_state(self) -> dict[str, int]:
+        """The number of batches given out so far, `{"batch": n}`: the same on every process."""
+        return {"batch": self._number}
+
+    def set_state(self, state: dict[str, int]) -> None:
+        """Goes on exactly where `get_state` of an equal loader was read, forwards or backwards.
+
+        Raises:
+            UsageError: not a state, or one beyond the end of the data.
+        """
+        try:
+            number = operator.index(state["batch"])
+        except (TypeError, KeyError):
+            number = -1
+        if not 0 <= number <= self._count:
+            raise UsageError(
+                f"{state!r} is not a state of this loader; expected {{'batch': n}} with n in "
+                f"0 .. {self._count}."
+            )
+        self._iterator.close()
+        self._start(number)
+
+    def start_prefetch(self) -> None:
+        """Starts to make batches in the background before the first is asked for."""
+        self._iterator.start_prefetch()
+
+    def close(self) -> None:
+        """Stops the background thread; the loader cannot be used afterwards."""
+        if self._iterator is not None:
+            self._iterator.close()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Batch:
+    """The batch of a number. Not a part of `Loader`: its thread must not keep a loader alive."""
+
+    split: Split
+    size: int
+    seed: tuple[int, int]
+    shard: range
+    flip: bool
+    shuffle: bool
+    repeat: bool
+
+    def __call__(self, number):
+        rows = self._rows(number)
+        images = self.split.images[rows]
+        if self.flip:
+            flipped = _generator(self.seed, _FLIPS, number).random(len(rows)) < 0.5
+            images[flipped] = images[flipped, :, ::-1]
+        return {"image": images, "label": self.split.labels[rows]}
+
+    def _rows(self, number):
+        stop = (number + 1) * self.size
+        stop = stop if self.repeat else min(stop, len(self.shard))
+        epochs, places = np.divmod(np.arange(number * self.size, stop), len(self.shard))
+        if self.shuffle:
+            order = [
+                _permutation(self.seed, len(self.shard), epoch)[places[epochs == epoch]]
+                for epoch in range(int(epochs[0]), int(epochs[-1]) + 1)
+            ]
+            places = np.concatenate(order)
+        return self.shard.start + self.shard.step * places
+
+
+@functools.lru_cache(maxsize=4)  # an epoch's order serves many batches, and a batch may span two
+def _permutation(seed, count, epoch):
+    return _generator(seed, _ORDER, epoch).permutation(count)
+
+
+def _generator(seed, use, number):
+    return np.random.default_rng((*seed, use, number))

@@ -1,0 +1,116 @@
+"""Between grey levels, the unit interval and the range a network sees: pure functions.
+
+    levels 0 .. K-1  --to_unit-->     k / (K - 1)  in [0, 1]   hits 0 and 1: for training
+                     --dequantize-->  (k + u) / K  in [0, 1)   has a density: for likelihoods
+    [0, 1]           --scale-->       data_range, usually (0, 1) or (-1, 1)
+    data_range       --quantize-->    the nearest level, 0 .. K-1
+
+The expected log-density of k + u, u uniform on [0, 1), is a lower bound on the log-probability of
+the discrete level k (Theis et al. 2016, arXiv:1511.01844, section 3.1).
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+
+from scoresde.keys import sample_keys
+from scoresde.registry import UsageError
+
+
+def to_unit(images: ArrayLike, levels: int = 256) -> Array:
+    """Levels 0 .. levels-1, any shape, to float32 k / (levels - 1) in [0, 1], ends included."""
+    return jnp.asarray(images, jnp.float32) / (levels - 1)
+
+
+def dequantize(key: Array, images: ArrayLike, levels: int = 256, first: ArrayLike = 0) -> Array:
+    """Uniform dequantisation: (k + u) / levels with u ~ U(0, 1), float32 in (0, 1).
+
+    u is drawn from the 8192 odd multiples of 2^-14: the mean is exactly 1/2, a float32 holds k + u
+    exactly, and the rounding of the division cannot carry it into the next level. (A u of 24 random
+    bits is rounded up to the next level once in 2^18 bright pixels.)
+
+    Args:
+        key: one key, from which image i gets `fold_in(key, first + i)`, or one key per image
+            [batch]; an image gets the same noise in a batch of any size.
+        images: levels 0 .. levels-1, [batch, ...].
+        levels: number of grey levels, at most 256.
+        first: the number of the first image in the batch, with a single key.
+
+    Raises:
+        UsageError: an array of keys of another length than the batch.
+    """
+    images = jnp.asarray(images)
+    keys = sample_keys(key, len(images), first)
+    bits = jax.vmap(lambda key: jax.random.bits(key, images.shape[1:], jnp.uint16))(keys)
+    u = (2 * (bits >> 3) + 1).astype(jnp.float32) * 2.0**-14
+    return (images.astype(jnp.float32) + u) / levels
+
+
+def dequantized_to_levels(x01: ArrayLike, levels: int = 256) -> Array:
+    """The levels k, uint8, with x01 in [k, k + 1) / levels; inverts `dequantize` exactly."""
+    return jnp.clip(jnp.floor(jnp.asarray(x01) * levels), 0, levels - 1).astype(jnp.uint8)
+
+
+def scale(x01: ArrayLike, data_range: tuple[float, float]) -> Array:
+    """From [0, 1] to data_range = (low, high); any shape.
+
+    Raises:
+        UsageError: low is not below high.
+    """
+    low, high = _ends(data_range)
+    return low + (high - low) * jnp.asarray(x01)
+
+
+def unscale(x: ArrayLike, data_range: tuple[float, float]) -> Array:
+    """From data_range = (low, high) to [0, 1], without clipping; any shape.
+
+    Raises:
+        UsageError: low is not below high.
+    """
+    low, high = _ends(data_range)
+    return (jnp.asarray(x) - low) / (high - low)
+
+
+def quantize(x: ArrayLike, data_range: tuple[float, float], levels: int = 256) -> Array:
+    """The level, uint8, nearest to each value of `x`, clipped to 0 .. levels-1.
+
+    The nearest, that is round((levels - 1) x01): truncation, common in published code, darkens
+    every sample by half a level.
+
+    Args:
+        x: values in data_range, any shape; what lies outside is clipped.
+        data_range: (low, high), the values of level 0 and level levels-1.
+        levels: number of grey levels, at most 256.
+
+    Raises:
+        UsageError: low is not below high.
+    """
+    nearest = jnp.round(unscale(x, data_range) * (levels - 1))
+    return jnp.clip(nearest, 0, levels - 1).astype(jnp.uint8)
+
+
+def check_range(x: ArrayLike, data_range: tuple[float, float], name: str = "images") -> None:
+    """Checks on the host that every value of `x` is finite and in data_range.
+
+    Raises:
+        UsageError: a value is outside, naming the range found; or low is not below high.
+    """
+    low, high = _ends(data_range)
+    x = np.asarray(x)
+    if not x.size:
+        return
+    lowest, highest = float(x.min()), float(x.max())
+    if not (low <= lowest and highest <= high):  # also false for NaN
+        raise UsageError(
+            f"The {name} span [{lowest:g}, {highest:g}], but must lie in [{low:g}, {high:g}]; "
+            "rescale them, or set data_range to theirs."
+        )
+
+
+def _ends(data_range):
+    low, high = data_range
+    if not low < high:
+        raise UsageError(f"data_range must be (low, high) with low < high, not ({low}, {high}).")
+    return low, high

@@ -1,0 +1,6 @@
+"""Log-likelihoods: exact, with an error bar; and bits per dimension."""
+
+from scoresde.likelihood.bits import bits_per_dim
+from scoresde.likelihood.exact import LogProb, log_prob
+
+__all__ = ["LogProb", "bits_per_dim", "log_prob"]

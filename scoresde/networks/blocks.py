@@ -1,0 +1,158 @@
+"""Residual blocks, resampling layers and the pyramids' merge of DDPM++ and NCSN++.
+
+Class names are those of the networks' published weights: with flax's automatic numbering they
+make the parameter tree the same as that of the original checkpoints.
+"""
+
+import math
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from scoresde.networks import layers, resampling
+from scoresde.networks.initialisers import ScaledUniform
+
+
+class ResnetBlock(nn.Module):
+    """The options that both kinds of residual block share.
+
+    Attributes:
+        features: output channels, None for as many as there are.
+        nonlinearity: a key of `layers.ACTIVATIONS`.
+        dropout: rate before the second convolution.
+        skip_rescale: whether to divide the sum by sqrt 2.
+        init_scale: scale of the last convolution's initialiser, see `ScaledUniform`.
+        groups: groups of the normalisation, None for the default of `GroupNorm`.
+        train: whether dropout is active.
+        dtype: computation type.
+    """
+
+    features: int | None = None
+    nonlinearity: str = "swish"
+    dropout: float = 0.0
+    skip_rescale: bool = False
+    init_scale: float = 0.0
+    groups: int | None = None
+    train: bool = False
+    dtype: jnp.dtype = jnp.float32
+
+    def normalise(self, h: jax.Array) -> jax.Array:
+        """The activation of the group normalisation of h."""
+        h = layers.GroupNorm(self.groups, dtype=self.dtype)(h)
+        return layers.ACTIVATIONS[self.nonlinearity](h)
+
+    def convolve(self, h: jax.Array, embedding: jax.Array | None, features: int) -> jax.Array:
+        """From the first convolution to the second, with the embedding added in between."""
+        h = layers.Conv(features, dtype=self.dtype)(h)
+        if embedding is not None:
+            activated = layers.ACTIVATIONS[self.nonlinearity](embedding)
+            h += layers.Dense(features, dtype=self.dtype)(activated)[:, None, None, :]
+        h = nn.Dropout(self.dropout, deterministic=not self.train)(self.normalise(h))
+        return layers.Conv(features, law=ScaledUniform(self.init_scale), dtype=self.dtype)(h)
+
+    def merge(self, x: jax.Array, h: jax.Array) -> jax.Array:
+        """The residual sum."""
+        return (x + h) / math.sqrt(2) if self.skip_rescale else x + h
+
+
+class ResnetBlockDDPMpp(ResnetBlock):
+    """The block of Ho et al. 2020: GroupNorm, act, conv, + embedding, GroupNorm, act, conv."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array, embedding: jax.Array | None) -> jax.Array:
+        """Maps x [batch, height, width, channels] with embedding [batch, features] or None."""
+        features = self.features or x.shape[-1]
+        h = self.convolve(self.normalise(x), embedding, features)
+        if x.shape[-1] != features:
+            x = layers.NIN(features, dtype=self.dtype)(x)
+        return self.merge(x, h)
+
+
+class ResnetBlockBigGANpp(ResnetBlock):
+    """The block of BigGAN (Brock et al. 2019), which also resamples.
+
+    Attributes:
+        resample: "up", "down" or None.
+        kernel: filter taps of one axis, see `resampling`.
+    """
+
+    resample: str | None = None
+    kernel: Sequence[float] = (1, 1)
+
+    @nn.compact
+    def __call__(self, x: jax.Array, embedding: jax.Array | None) -> jax.Array:
+        """Maps x [batch, height, width, channels] with embedding [batch, features] or None."""
+        features = self.features or x.shape[-1]
+        h = self.normalise(x)
+        if self.resample:
+            resample = resampling.upsample if self.resample == "up" else resampling.downsample
+            h, x = resample(h, self.kernel), resample(x, self.kernel)
+        h = self.convolve(h, embedding, features)
+        if x.shape[-1] != features or self.resample:
+            x = layers.Conv(features, 1, dtype=self.dtype)(x)
+        return self.merge(x, h)
+
+
+class Resample(nn.Module):
+    """Resampling by two outside a residual block, with or without a convolution.
+
+    Attributes:
+        features: output channels with a convolution, None for as many as there are.
+        with_conv: whether a 3x3 convolution takes part.
+        fir: whether the convolution is fused with the FIR filter (`resampling.Conv2d`); otherwise
+            it follows nearest-neighbour upsampling, or has a stride of two.
+        kernel: filter taps of one axis.
+        dtype: computation type.
+    """
+
+    features: int | None = None
+    with_conv: bool = False
+    fir: bool = False
+    kernel: Sequence[float] = (1, 1)
+    dtype: jnp.dtype = jnp.float32
+
+
+class Downsample(Resample):
+    """Halves height and width; see `Resample`."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        features = self.features or x.shape[-1]
+        if not self.with_conv:
+            return resampling.downsample(x, self.kernel)
+        if self.fir:
+            return resampling.Conv2d(features, "down", self.kernel, self.dtype)(x)
+        padding = ((0, 1), (0, 1))
+        return layers.Conv(features, stride=2, padding=padding, dtype=self.dtype)(x)
+
+
+class Upsample(Resample):
+    """Doubles height and width; see `Resample`."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        features = self.features or x.shape[-1]
+        if not self.with_conv:
+            return resampling.upsample(x, self.kernel)
+        if self.fir:
+            return resampling.Conv2d(features, "up", self.kernel, self.dtype)(x)
+        return layers.Conv(features, dtype=self.dtype)(resampling.upsample(x, (1, 1)))
+
+
+class Combine(nn.Module):
+    """Merges an image pyramid into feature maps, by sum or by concatenation, through a 1x1 conv.
+
+    Attributes:
+        method: "sum" or "cat".
+        dtype: computation type.
+    """
+
+    method: str = "sum"
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, pyramid: jax.Array, h: jax.Array) -> jax.Array:
+        pyramid = layers.Conv(h.shape[-1], 1, dtype=self.dtype)(pyramid)
+        return pyramid + h if self.method == "sum" else jnp.concatenate([pyramid, h], axis=-1)

@@ -1,0 +1,109 @@
+"""The laws from which initial parameters are drawn, on the host.
+
+NumPy draws tens of millions of parameters in a second, where JAX would first compile a program for
+every shape. The numbers depend on the key and the parameter's path alone: they are the same on
+every platform and under every transformation.
+"""
+
+import dataclasses
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
+
+LAWS = "laws"
+"""The collection in which modules note the law of each parameter while they are initialised."""
+
+
+class Law:
+    """A distribution of parameters: `draw(generator, shape)`; equal laws are equal objects."""
+
+    def draw(self, generator: np.random.Generator, shape: Sequence[int]) -> np.ndarray:
+        """A float32 array of this shape."""
+        raise TypeError(f"{type(self).__name__} must say how it is drawn.")
+
+    def __call__(self, key: jax.Array, shape: Sequence[int]) -> jax.Array:
+        """The same as a JAX function of a random key, the form in which Flax calls it."""
+        return jax.pure_callback(
+            lambda seed: self.draw(np.random.default_rng(np.asarray(seed)), shape),
+            jax.ShapeDtypeStruct(tuple(shape), np.float32),
+            jax.random.key_data(key),
+            vmap_method="sequential",
+        )
+
+
+@jax.tree_util.register_static
+@dataclasses.dataclass(frozen=True)
+class Constant(Law):
+    """Every parameter equals `value`."""
+
+    value: float = 0.0
+
+    def draw(self, generator: np.random.Generator, shape: Sequence[int]) -> np.ndarray:
+        return np.full(shape, self.value, np.float32)
+
+
+@jax.tree_util.register_static
+@dataclasses.dataclass(frozen=True)
+class Normal(Law):
+    """N(mean, std^2)."""
+
+    std: float = 1.0
+    mean: float = 0.0
+
+    def draw(self, generator: np.random.Generator, shape: Sequence[int]) -> np.ndarray:
+        return np.float32(self.mean) + self.std * generator.standard_normal(shape, np.float32)
+
+
+@jax.tree_util.register_static
+@dataclasses.dataclass(frozen=True)
+class ScaledUniform(Law):
+    """Uniform on (-a, a) with a = sqrt(3 scale / fan), for weights [..., inputs, outputs].
+
+    Attributes:
+        scale: variance times fan; 0 stands for 1e-10, which keeps a layer silent at the start yet
+            lets its gradient tell the outputs apart.
+        fan: "average", the mean of fan-in and fan-out (Glorot and Bengio 2010; DDPM, NCSN++), or
+            "in".
+    """
+
+    scale: float = 1.0
+    fan: str = "average"
+
+    def draw(self, generator: np.random.Generator, shape: Sequence[int]) -> np.ndarray:
+        *receptive, inputs, outputs = shape
+        fan = (inputs + outputs) / 2 if self.fan == "average" else inputs
+        bound = np.sqrt(3 * (self.scale or 1e-10) / (fan * np.prod(receptive)))
+        return np.float32(bound) * (2 * generator.random(shape, np.float32) - 1)
+
+
+def parameter(module: nn.Module, name: str, law: Law, shape: Sequence[int]) -> jax.Array:
+    """The module's parameter of this name; notes its law when the module is being initialised."""
+    if module.is_initializing():
+        module.put_variable(LAWS, name, law)
+    return module.param(name, law, tuple(shape))
+
+
+def draw(laws: Mapping[str, Any], shapes: Mapping[str, Any], key_data: Any) -> dict[str, Any]:
+    """Draws every parameter of a tree.
+
+    Args:
+        laws: nested dictionaries of laws.
+        shapes: the same of `jax.ShapeDtypeStruct`s.
+        key_data: integers of a random key, as `jax.random.key_data` gives them.
+
+    Returns:
+        Nested dictionaries of float32 arrays.
+    """
+    entropy = [int(word) for word in np.asarray(key_data).ravel()]
+
+    def visit(laws, shapes, path: tuple[str, ...]):
+        if isinstance(laws, Mapping):
+            return {name: visit(laws[name], shapes[name], (*path, name)) for name in shapes}
+        seed = [*entropy, zlib.crc32("/".join(path).encode())]
+        return laws.draw(np.random.default_rng(seed), shapes.shape)
+
+    return visit(laws, shapes, ())

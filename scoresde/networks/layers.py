@@ -1,0 +1,151 @@
+"""The small layers every backbone is made of, and the activations by name.
+
+Parameters are float32 whatever the computation type; normalisation statistics are float32 too.
+Images are [batch, height, width, channels]. Class and parameter names are Flax's.
+"""
+
+from collections.abc import Callable, Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from scoresde.networks.initialisers import Constant, Law, ScaledUniform, parameter
+from scoresde.registry import UsageError
+
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "elu": nn.elu,
+    "relu": nn.relu,
+    "lrelu": lambda x: nn.leaky_relu(x, negative_slope=0.2),
+    "swish": nn.swish,
+}
+"""Nonlinearities by the names that configurations use."""
+
+LAYOUT = ("NHWC", "HWIO", "NHWC")
+"""Dimensions of images, convolution kernels and results."""
+
+
+class Conv(nn.Module):
+    """A two-dimensional convolution.
+
+    Attributes:
+        features: output channels.
+        size: height and width of the kernel.
+        stride: in both directions.
+        dilation: distance of the kernel's taps.
+        padding: "SAME", "VALID", or ((top, bottom), (left, right)).
+        use_bias: whether a bias is added.
+        law: the kernel's initialiser.
+        bias_law: the bias's.
+        dtype: computation type.
+    """
+
+    features: int
+    size: int = 3
+    stride: int = 1
+    dilation: int = 1
+    padding: str | Sequence[tuple[int, int]] = "SAME"
+    use_bias: bool = True
+    law: Law = ScaledUniform()
+    bias_law: Law = Constant()
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        shape = (self.size, self.size, x.shape[-1], self.features)
+        kernel = parameter(self, "kernel", self.law, shape)
+        y = lax.conv_general_dilated(
+            x.astype(self.dtype),
+            kernel.astype(self.dtype),
+            (self.stride, self.stride),
+            self.padding,
+            rhs_dilation=(self.dilation, self.dilation),
+            dimension_numbers=LAYOUT,
+        )
+        if self.use_bias:
+            y += parameter(self, "bias", self.bias_law, (self.features,)).astype(self.dtype)
+        return y
+
+
+class Dense(nn.Module):
+    """A linear map of the last axis.
+
+    Attributes:
+        features: length of the result.
+        use_bias: whether a bias is added.
+        law: the kernel's initialiser.
+        dtype: computation type.
+    """
+
+    features: int
+    use_bias: bool = True
+    law: Law = ScaledUniform()
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        kernel = parameter(self, "kernel", self.law, (x.shape[-1], self.features))
+        y = x.astype(self.dtype) @ kernel.astype(self.dtype)
+        if self.use_bias:
+            y += parameter(self, "bias", Constant(), (self.features,)).astype(self.dtype)
+        return y
+
+
+class NIN(nn.Module):
+    """A linear map of the channels of every pixel ("network in network"), DDPM's 1x1 convolution.
+
+    Attributes:
+        features: output channels.
+        scale: see `ScaledUniform`.
+        dtype: computation type.
+    """
+
+    features: int
+    scale: float = 0.1
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        weight = parameter(self, "W", ScaledUniform(self.scale), (x.shape[-1], self.features))
+        bias = parameter(self, "b", Constant(), (self.features,))
+        return x.astype(self.dtype) @ weight.astype(self.dtype) + bias.astype(self.dtype)
+
+
+class GroupNorm(nn.Module):
+    """Group normalisation (Wu and He 2018), then a scale and a bias for every channel.
+
+    Moments are taken a channel first and a group second, which never regroups the feature map, and
+    the variance is about the mean: a difference of moments would lose the digits of a map whose
+    mean is large against its spread.
+
+    Attributes:
+        groups: number of groups; None for four channels a group and at most 32 groups.
+        epsilon: added to the variance.
+        dtype: type of the result.
+    """
+
+    groups: int | None = None
+    epsilon: float = 1e-6
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        channels = x.shape[-1]
+        groups = min(channels // 4, 32) if self.groups is None else self.groups
+        if groups < 1 or channels % groups:
+            raise UsageError(
+                f"A feature map of {channels} channels cannot be normalised in {groups} groups; "
+                "choose a width that makes every map a multiple of 32, or less than 128 and of 4."
+            )
+        scale = parameter(self, "scale", Constant(1.0), (channels,))
+        bias = parameter(self, "bias", Constant(), (channels,))
+
+        def group_mean(y: jax.Array) -> jax.Array:
+            mean = y.mean(axis=(1, 2)).reshape(-1, groups, channels // groups).mean(axis=-1)
+            return jnp.repeat(mean, channels // groups, axis=-1)[:, None, None, :]
+
+        y = x.astype(jnp.float32)
+        y -= group_mean(y)
+        y *= lax.rsqrt(group_mean(jnp.square(y)) + self.epsilon) * scale
+        return (y + bias).astype(self.dtype)

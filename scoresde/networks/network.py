@@ -1,0 +1,134 @@
+"""A backbone as the rest of the code sees it: two pure functions, init and apply."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from scoresde.networks import initialisers
+from scoresde.registry import UsageError
+
+Params = Any
+"""A nested dictionary of float32 arrays."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A network of images, noise conditions and labels, with its parameters outside of it.
+
+    Networks of equal modules are equal and hash equally, so that they can be static arguments of
+    `jax.jit` without compiling anew.
+
+    Attributes:
+        module: a linen module called as module(x, noise_condition, labels, train=...), whose
+            property `stochastic` says whether training needs random numbers.
+    """
+
+    module: nn.Module
+
+    def init(self, key: jax.Array, image_shape: tuple[int, int, int]) -> Params:
+        """Draws the initial parameters, without running or compiling the network.
+
+        Args:
+            key: random key.
+            image_shape: (height, width, channels).
+
+        Returns:
+            The parameters, fixed Fourier frequencies included.
+
+        Raises:
+            UsageError: the network cannot take images of this shape.
+        """
+        variables = self._trace_init(image_shape)
+        shapes, laws = variables["params"], variables.get(initialisers.LAWS, {})
+        if jax.tree.structure(shapes) != jax.tree.structure(laws, is_leaf=_is_law):
+            # Parameters that Flax's own layers made have no laws of ours.
+            return self.module.lazy_init(key, *_arguments(image_shape))["params"]
+        draw = functools.partial(initialisers.draw, laws, shapes)
+        key_data = jax.random.key_data(key)
+        if isinstance(key_data, jax.core.Tracer):
+            return jax.pure_callback(draw, shapes, key_data, vmap_method="sequential")
+        return jax.tree.map(jnp.asarray, draw(key_data))
+
+    def parameter_shapes(self, image_shape: tuple[int, int, int]) -> dict[str, Any]:
+        """What `init` would return, as `jax.ShapeDtypeStruct`s, without any arithmetic.
+
+        Unlike in the result of a JAX transformation, whose dictionaries are sorted, submodules
+        stand in the order in which the network runs them.
+
+        Args:
+            image_shape: (height, width, channels).
+
+        Raises:
+            UsageError: the network cannot take images of this shape.
+        """
+        return self._trace_init(image_shape)["params"]
+
+    def _trace_init(self, image_shape: tuple[int, int, int]) -> dict[str, Any]:
+        """The module's variables at initialisation as shapes, parameters in order of execution."""
+        order = {}
+
+        def trace(key, x, noise_condition):
+            variables = self.module.init(key, x, noise_condition)
+            order.update(dict.fromkeys(variables["params"]))
+            return variables
+
+        variables = jax.eval_shape(trace, jax.random.key(0), *_arguments(image_shape))
+        shapes = variables["params"]
+        return {**variables, "params": {name: shapes[name] for name in order}}
+
+    def apply(
+        self,
+        params: Params,
+        x: jax.Array,
+        noise_condition: jax.Array,
+        labels: jax.Array | None = None,
+        *,
+        train: bool = False,
+        rng: jax.Array | None = None,
+        **conditions: Any,
+    ) -> jax.Array:
+        """The network's output.
+
+        Args:
+            params: parameters as returned by `init`.
+            x: [batch, height, width, channels].
+            noise_condition: [batch] or a scalar; what the network calls the noise level (sigma,
+                999 t, an index, ...).
+            labels: [batch] integer classes, or None.
+            train: whether dropout and label dropout are active.
+            rng: random key for them.
+            **conditions: further keyword arguments that the module takes.
+
+        Returns:
+            float32, of the shape of x.
+
+        Raises:
+            UsageError: training needs rng and there is none, or the module refuses its arguments.
+        """
+        if train and rng is None and self.module.stochastic:
+            raise UsageError(
+                "This network drops activations or labels in training: pass apply(..., rng=key)."
+            )
+        noise_condition = jnp.broadcast_to(jnp.asarray(noise_condition, jnp.float32), x.shape[:1])
+        rngs = None if rng is None else {"dropout": rng}
+        return self.module.apply(
+            {"params": params}, x, noise_condition, labels, train=train, rngs=rngs, **conditions
+        )
+
+    __call__ = apply
+
+
+def _arguments(image_shape: tuple[int, int, int]) -> tuple[jax.ShapeDtypeStruct, ...]:
+    """The shapes of one image and its noise condition."""
+    return (
+        jax.ShapeDtypeStruct((1, *image_shape), jnp.float32),
+        jax.ShapeDtypeStruct((1,), jnp.float32),
+    )
+
+
+def _is_law(node: Any) -> bool:
+    return isinstance(node, initialisers.Law)

@@ -1,0 +1,257 @@
+"""What a network is fed and how its output is read.
+
+Whatever a network predicts (noise, data, score, v, velocity, EDM's F), its target is a fixed linear
+function of the data x_0 and the noise, and so, given x_t = alpha x_0 + sigma noise, both x_0 and
+the noise are linear in (x_t, output):
+
+    x_0   = a x_t + b output,        noise = c x_t + d output.
+
+A prediction is these coefficients. Each is written in the form that is stable by itself: reading
+the noise through x_0 (or the other way round) would lose all digits of one of them at an end of
+the process. From the same algebra, an error of the output is an error of the noise times d, and of
+the data times b, which is all that the losses need to know.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+
+from scoresde.registry import make
+from scoresde.sdes import SDE, expand
+
+
+class Prediction(NamedTuple):
+    """The two expectations given x_t that everything else follows from. Each [batch, ...].
+
+    Attributes:
+        x0: E[x_0 | x_t], the denoised image.
+        noise: E[noise | x_t];  score = -noise / sigma.
+    """
+
+    x0: Array
+    noise: Array
+
+
+class Coefficients(NamedTuple):
+    """x0 = x0_x x + x0_output output;  noise = noise_x x + noise_output output. Each like t."""
+
+    x0_x: Array
+    x0_output: Array
+    noise_x: Array
+    noise_output: Array
+
+
+# How a network is told the time: (sde, t [batch]) -> noise condition [batch].
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ScaledTime:
+    """scale * t. The continuous VP and sub-VP networks of score_sde are fed 999 t."""
+
+    scale: float = 999.0
+
+    def __call__(self, sde: SDE, t: Array) -> Array:
+        return self.scale * t
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sigma:
+    """sigma(t). The continuous VE networks of score_sde are fed sigma and take its log themselves."""
+
+    def __call__(self, sde: SDE, t: Array) -> Array:
+        return sde.sigma(t)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LogSigma:
+    """scale * log(sigma / alpha); EDM's c_noise is scale = 1/4 (arXiv:2206.00364, table 1)."""
+
+    scale: float = 0.25
+
+    def __call__(self, sde: SDE, t: Array) -> Array:
+        return -0.5 * self.scale * sde.log_snr(t)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Index:
+    """The level's number on a grid of `num_scales` levels, for discretely trained networks.
+
+    Level 0 is the least noise (DDPM), or the most where `descending` (SMLD).
+    """
+
+    num_scales: int = 1000
+    descending: bool = False
+
+    def __call__(self, sde: SDE, t: Array) -> Array:
+        index = t / sde.t_max * (self.num_scales - 1)
+        return jnp.round(self.num_scales - 1 - index) if self.descending else index
+
+
+TIME_INPUTS = {
+    "scaled_time": ScaledTime,
+    "sigma": Sigma,
+    "log_sigma": LogSigma,
+    "index": Index,
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PredictionKind:
+    """A way to read a network: see the module's docstring.
+
+    Attributes:
+        time_input: (sde, t) -> noise condition; one of TIME_INPUTS or any hashable function.
+    """
+
+    time_input: Callable[[SDE, Array], Array] = ScaledTime()
+
+    def coefficients(self, sde: SDE, t: Array) -> Coefficients:
+        """The four coefficients at the times `t`."""
+        raise TypeError(f"{type(self).__name__} must define coefficients(sde, t).")
+
+    def target(self, sde: SDE, x0: Array, noise: Array, t: Array) -> Array:
+        """What a perfect network would output for this x_0 and noise, [batch, ...]."""
+        raise TypeError(f"{type(self).__name__} must define target(sde, x0, noise, t).")
+
+    def input_scale(self, sde: SDE, t: Array) -> Array | float:
+        """The factor on x_t before the network sees it (EDM's c_in)."""
+        return 1.0
+
+    def inputs(self, sde: SDE, x: Array, t: Array) -> tuple[Array, Array]:
+        """What the network is fed for x [batch, ...] at t [batch]: (input, noise condition)."""
+        return expand(jnp.asarray(self.input_scale(sde, t)), x) * x, self.time_input(sde, t)
+
+    def read(self, sde: SDE, x: Array, t: Array, output: Array) -> Prediction:
+        """Turns the network's output [batch, ...] for x at t into a Prediction."""
+        x0_x, x0_out, noise_x, noise_out = (expand(c, x) for c in self.coefficients(sde, t))
+        return Prediction(x0=x0_x * x + x0_out * output, noise=noise_x * x + noise_out * output)
+
+
+class Noise(PredictionKind):
+    """The network predicts the noise (DDPM, arXiv:2006.11239; score_sde's VP and sub-VP nets)."""
+
+    def coefficients(self, sde, t):
+        alpha, sigma = sde.alpha(t), sde.sigma(t)
+        one = jnp.ones_like(sigma)
+        return Coefficients(one / alpha, -sigma / alpha, 0 * one, one)
+
+    def target(self, sde, x0, noise, t):
+        return noise
+
+
+class X0(PredictionKind):
+    """The network predicts the data."""
+
+    def coefficients(self, sde, t):
+        alpha, sigma = sde.alpha(t), sde.sigma(t)
+        one = jnp.ones_like(sigma)
+        return Coefficients(0 * one, one, one / sigma, -alpha / sigma)
+
+    def target(self, sde, x0, noise, t):
+        return x0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Score(PredictionKind):
+    """The network predicts the score, -noise / sigma (score_sde's VE nets)."""
+
+    time_input: Callable[[SDE, Array], Array] = Sigma()
+
+    def coefficients(self, sde, t):
+        alpha, sigma = sde.alpha(t), sde.sigma(t)
+        one = jnp.ones_like(sigma)
+        return Coefficients(one / alpha, sigma**2 / alpha, 0 * one, -sigma)
+
+    def target(self, sde, x0, noise, t):
+        return -noise / expand(sde.sigma(t), noise)
+
+
+class V(PredictionKind):
+    """v = alpha noise - sigma x0 (Salimans and Ho 2022, arXiv:2202.00512, appendix D)."""
+
+    def coefficients(self, sde, t):
+        alpha, sigma = sde.alpha(t), sde.sigma(t)
+        norm = alpha**2 + sigma**2  # 1 for variance-preserving processes
+        return Coefficients(alpha / norm, -sigma / norm, sigma / norm, alpha / norm)
+
+    def target(self, sde, x0, noise, t):
+        return expand(sde.alpha(t), x0) * noise - expand(sde.sigma(t), x0) * x0
+
+
+class Velocity(PredictionKind):
+    """The probability flow's dx/dt = alpha' x0 + sigma' noise (flow matching, arXiv:2210.02747)."""
+
+    def coefficients(self, sde, t):
+        alpha, sigma = sde.alpha(t), sde.sigma(t)
+        alpha_dot, sigma_dot = sde.alpha_dot(t), sde.sigma_dot(t)
+        determinant = alpha * sigma_dot - sigma * alpha_dot
+        return Coefficients(
+            sigma_dot / determinant,
+            -sigma / determinant,
+            -alpha_dot / determinant,
+            alpha / determinant,
+        )
+
+    def target(self, sde, x0, noise, t):
+        return expand(sde.alpha_dot(t), x0) * x0 + expand(sde.sigma_dot(t), x0) * noise
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EDM(PredictionKind):
+    """EDM's preconditioned F (Karras et al. 2022, arXiv:2206.00364, equation 7 and table 1).
+
+    D(x) = c_skip x + c_out F(c_in x; c_noise) at the noise level sigma / alpha of x_t / alpha,
+    multiplied out so that it holds, and is regular, at alpha = 0 too.
+
+    Attributes:
+        sigma_data: the standard deviation of the data, in the data's own units.
+    """
+
+    sigma_data: float = 0.5
+    time_input: Callable[[SDE, Array], Array] = LogSigma()
+
+    def _norm(self, sde, t):
+        return sde.sigma(t) ** 2 + (sde.alpha(t) * self.sigma_data) ** 2
+
+    def input_scale(self, sde, t):
+        return 1 / jnp.sqrt(self._norm(sde, t))
+
+    def coefficients(self, sde, t):
+        alpha, sigma, norm = sde.alpha(t), sde.sigma(t), self._norm(sde, t)
+        return Coefficients(
+            alpha * self.sigma_data**2 / norm,
+            sigma * self.sigma_data / jnp.sqrt(norm),
+            sigma / norm,
+            -alpha * self.sigma_data / jnp.sqrt(norm),
+        )
+
+    def target(self, sde, x0, noise, t):
+        alpha, sigma = expand(sde.alpha(t), x0), expand(sde.sigma(t), x0)
+        scale = self.sigma_data * expand(jnp.sqrt(self._norm(sde, t)), x0)
+        return (sigma * x0 - alpha * self.sigma_data**2 * noise) / scale
+
+
+PREDICTIONS = {
+    "noise": Noise,
+    "x0": X0,
+    "score": Score,
+    "v": V,
+    "velocity": Velocity,
+    "edm": EDM,
+}
+
+
+def get(name: str, *, time_input: str | Callable | None = None, **options) -> PredictionKind:
+    """A prediction by name; `time_input` is a name of TIME_INPUTS or a function.
+
+    Raises:
+        UsageError: unknown name or option.
+    """
+    if isinstance(time_input, str):
+        time_input = make("time input", TIME_INPUTS, time_input)
+    if time_input is not None:
+        options["time_input"] = time_input
+    return make("prediction", PREDICTIONS, name, **options)

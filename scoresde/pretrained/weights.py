@@ -1,0 +1,65 @@
+"""Fitting foreign weights into a network's parameter tree."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from scoresde.networks import Network
+from scoresde.registry import UsageError
+
+Path = tuple[str, ...]
+"""A parameter's place in the tree: ("Conv_0", "kernel")."""
+
+
+def flatten(tree: Mapping[str, Any], prefix: Path = ()) -> dict[Path, Any]:
+    """The leaves of nested dictionaries by path."""
+    leaves = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            leaves |= flatten(value, (*prefix, name))
+        else:
+            leaves[(*prefix, name)] = value
+    return leaves
+
+
+def unflatten(leaves: Mapping[Path, Any]) -> dict[str, Any]:
+    """The inverse of `flatten`."""
+    tree: dict[str, Any] = {}
+    for path, value in leaves.items():
+        node = tree
+        for name in path[:-1]:
+            node = node.setdefault(name, {})
+        node[path[-1]] = value
+    return tree
+
+
+def fit(
+    weights: Mapping[Path, Any], network: Network, image_shape: tuple[int, int, int]
+) -> dict[str, Any]:
+    """The parameter tree of `network` with these weights, in float32.
+
+    Args:
+        weights: arrays by their path in the network's tree.
+        network: the network they are meant for.
+        image_shape: (height, width, channels).
+
+    Raises:
+        UsageError: weights are missing, superfluous or of another shape; all are listed.
+    """
+    expected = flatten(network.parameter_shapes(image_shape))
+    faults = [f"missing {'/'.join(path)}" for path in expected if path not in weights]
+    faults += [f"unexpected {'/'.join(path)}" for path in weights if path not in expected]
+    faults += [
+        f"{'/'.join(path)} has shape {np.shape(weights[path])}, not {shape.shape}"
+        for path, shape in expected.items()
+        if path in weights and np.shape(weights[path]) != shape.shape
+    ]
+    if faults:
+        raise UsageError(
+            "The weights do not fit the configuration they were given with: "
+            f"{'; '.join(faults)}. Check the configuration."
+        )
+    return jax.tree.map(jnp.asarray, unflatten({p: np.float32(weights[p]) for p in expected}))

@@ -1,0 +1,81 @@
+"""Components by name, and the one error a user's mistake raises.
+
+Every family of components (SDEs, predictions, networks, samplers, ...) is a plain dictionary from
+public names to classes or functions. `make` looks a name up and calls it with checked options;
+a name of the form `package.module:Name` reaches a class of the user's own.
+"""
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+class UsageError(ValueError):
+    """A mistake in what the user asked for: the message names the cause and the remedy.
+
+    The command line prints it as one line and exits with status 2, without a traceback.
+    """
+
+
+def _closest(name: str, known: list[str]) -> str:
+    match = difflib.get_close_matches(name, known, n=1)
+    return f" Did you mean {match[0]!r}?" if match else ""
+
+
+def lookup(family: str, table: Mapping[str, Callable], name: str) -> Callable:
+    """The member of `table` called `name`, or the object at `package.module:Name`.
+
+    Args:
+        family: what the table holds, in words, for the error message ("SDE", "sampler", ...).
+        table: public names to classes or functions.
+        name: a key of `table`, or `package.module:Name`.
+
+    Raises:
+        UsageError: the name is unknown, or its module or attribute does not exist.
+    """
+    if not isinstance(name, str):
+        raise UsageError(f"The {family} must be given by name, not as {name!r}.")
+    if ":" in name:
+        module_name, _, attribute = name.partition(":")
+        try:
+            return getattr(importlib.import_module(module_name), attribute)
+        except ImportError as error:
+            raise UsageError(f"{family} {name!r}: cannot import {module_name!r} ({error}).") from error
+        except AttributeError:
+            raise UsageError(f"{family} {name!r}: {module_name!r} has no {attribute!r}.") from None
+    if name not in table:
+        known = sorted(table)
+        raise UsageError(
+            f"Unknown {family} {name!r}.{_closest(name, known)} Known: {', '.join(known)}; "
+            "or 'package.module:Name' for your own."
+        )
+    return table[name]
+
+
+def make(family: str, table: Mapping[str, Callable], name: str, **options: Any) -> Any:
+    """Calls `lookup(family, table, name)` with `options`, which must be parameters it takes.
+
+    Raises:
+        UsageError: unknown name, an option the component does not take, or one it needs.
+    """
+    component = lookup(family, table, name)
+    try:
+        signature = inspect.signature(component)
+    except ValueError:  # some builtins have none
+        return component(**options)
+    parameters = signature.parameters
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    known = [k for k, p in parameters.items() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    for option in options:
+        if option not in known and not takes_any:
+            raise UsageError(
+                f"The {family} {name!r} has no option {option!r}.{_closest(option, known)} "
+                f"Its options: {', '.join(known) or 'none'}."
+            )
+    try:
+        signature.bind(**options)
+    except TypeError as error:
+        raise UsageError(f"The {family} {name!r}: {error}.") from None
+    return component(**options)

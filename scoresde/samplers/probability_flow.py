@@ -1,0 +1,124 @@
+"""The probability-flow ODE with adaptive steps (arXiv:2011.13456, section 4.3).
+
+dx/dt = f x - g^2 score / 2 has the marginals of the SDE at every t, is deterministic, and runs in
+both directions: from the prior to data, and from data to its latent.
+"""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from scoresde import ode
+from scoresde.denoiser import BaseDenoiser, Labelled
+from scoresde.registry import UsageError
+from scoresde.samplers.driver import Samples, tweedie
+from scoresde.sdes import SDE
+from scoresde.times import make_grid
+
+
+def flow(denoiser: BaseDenoiser, x: Array, start: float, end: float, **options: Any):
+    """Carries x [batch, ...] along the probability flow from time `start` to `end`.
+
+    Args:
+        denoiser: the denoiser; where it is Labelled, each sample keeps its own label.
+        x: states at `start`.
+        start: a time within the process's range.
+        end: likewise, in either direction.
+        **options: of `scoresde.ode.solve`.
+
+    Returns:
+        What `scoresde.ode.solve` returns.
+    """
+    labels = None
+    if isinstance(denoiser, Labelled):
+        denoiser, labels = denoiser.denoiser, denoiser.labels[:, None]
+
+    def velocity(t, x, label):
+        return denoiser.velocity(x[None], t[None], label)[0]
+
+    return ode.solve(velocity, x, start, end, args=labels, **options)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProbabilityFlow:
+    """Samples by integrating the probability flow from the prior, each sample with its own steps.
+
+    The grid only says where a trajectory is recorded; without one, no number of steps is needed.
+
+    Attributes:
+        rtol: relative tolerance.
+        atol: absolute tolerance, in units of x.
+        method: a name of `scoresde.ode.METHODS`.
+        denoise: "tweedie", or "none" (to decode what `encode` encoded).
+        max_steps: bound on the steps of a sample.
+    """
+
+    rtol: float = 1e-5
+    atol: float = 1e-5
+    method: str = "dopri5"
+    denoise: str = "tweedie"
+    max_steps: int = 10_000
+
+    def __post_init__(self):
+        ode.check(self.method, self.rtol, self.atol)
+        if self.denoise not in ("tweedie", "none"):
+            raise UsageError(f"Unknown denoise {self.denoise!r}. Known: tweedie, none.")
+
+    def check(self, denoiser: BaseDenoiser) -> None:
+        """Nothing is undefined for a continuous-time denoiser."""
+
+    def times(self, sde: SDE, steps: int | None, grid: Any) -> Array:
+        """Where to record; just the two ends by default."""
+        return make_grid(sde, 1 if steps is None and grid is None else steps, grid)
+
+    def run(
+        self, keys: Array, x: Array, times: Array, denoiser: BaseDenoiser, every: int | None
+    ) -> Samples:
+        """Samples from x at times[0]; `keys` are not needed."""
+        options = dataclasses.asdict(self)
+        del options["denoise"]
+        trajectory = None
+        if every is None:
+            x, stats = flow(denoiser, x, times[0], times[-1], **options)
+        else:
+            last = len(times) - 1
+            kept = jnp.array([*range(0, last, every), last])
+            states, stats = flow(
+                denoiser, x, times[0], times[-1], save_times=times[kept], **options
+            )
+            trajectory = jnp.moveaxis(states, 1, 0)
+            x = trajectory[-1]
+        nfe = stats.nfe
+        if self.denoise == "tweedie":
+            x, nfe = tweedie(x, times[-1], denoiser), nfe + 1
+        return Samples(x, nfe, trajectory)
+
+
+@functools.partial(jax.jit, static_argnames=("options",))
+def _encode(denoiser, x, options):
+    sde = denoiser.sde
+    return flow(denoiser, x, sde.t_min, sde.t_max, **dict(options))
+
+
+def encode(
+    denoiser: BaseDenoiser,
+    x: Array,
+    *,
+    labels: Array | None = None,
+    rtol: float = 1e-5,
+    atol: float = 1e-5,
+    method: str = "dopri5",
+) -> tuple[Array, ode.Stats]:
+    """The latent of x [batch, ...]: the probability flow from t_min to t_max.
+
+    `ProbabilityFlow(denoise="none")` with x_init = the latent decodes it again.
+    """
+    ode.check(method, rtol, atol)
+    if labels is not None:
+        denoiser = Labelled(denoiser, jnp.asarray(labels))
+    options = {"rtol": rtol, "atol": atol, "method": method}
+    return _encode(denoiser, x, tuple(options.items()))

@@ -1,0 +1,51 @@
+"""Training: any `loss_fn(params, key, batch) -> (loss, metrics)`, on one device or many.
+
+Nothing here knows about diffusion. `make_train_step` compiles the step, `train` runs it,
+and `Checkpoints` brings the result back:
+
+    mesh = make_mesh()
+    optimizer = make_optimizer()
+    state = create_state(key, params, optimizer)
+    train_step = make_train_step(loss_fn, optimizer, mesh, ema_rate=0.9999)
+    train(state, train_step, loader, mesh=mesh, workdir=workdir, num_steps=1_300_000)
+    ema_params = Checkpoints(workdir / "checkpoints").restore_params()
+"""
+
+from scoresde.training.checkpoints import Checkpoints
+from scoresde.training.ema import ema_rate
+from scoresde.training.loop import Loader, train
+from scoresde.training.metrics import MetricWriter, plot_loss, read_metrics
+from scoresde.training.optimizer import OPTIMIZERS, make_optimizer, make_schedule
+from scoresde.training.sharding import (
+    batch_sharding,
+    check_divisible,
+    make_mesh,
+    replicate,
+    replicated,
+    shard_batch,
+)
+from scoresde.training.state import TrainState, create_state
+from scoresde.training.step import make_eval_step, make_train_step
+
+__all__ = [
+    "OPTIMIZERS",
+    "Checkpoints",
+    "Loader",
+    "MetricWriter",
+    "TrainState",
+    "batch_sharding",
+    "check_divisible",
+    "create_state",
+    "ema_rate",
+    "make_eval_step",
+    "make_mesh",
+    "make_optimizer",
+    "make_schedule",
+    "make_train_step",
+    "plot_loss",
+    "read_metrics",
+    "replicate",
+    "replicated",
+    "shard_batch",
+    "train",
+]

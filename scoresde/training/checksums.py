@@ -1,0 +1,53 @@
+"""Sizes and checksums of a directory's files, to know damage from data when reading them back."""
+
+import json
+import pathlib
+import zlib
+from collections.abc import Iterable
+
+FILE_NAME = "checksums.json"
+_CHUNK = 1 << 24
+
+
+def _crc32(path: pathlib.Path) -> int:
+    value = 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            value = zlib.crc32(chunk, value)
+    return value
+
+
+def _files(directory: pathlib.Path) -> list[pathlib.Path]:
+    return sorted(path for path in directory.rglob("*") if path.is_file())
+
+
+def write(directory: pathlib.Path, folders: Iterable[str]) -> None:
+    """Writes `checksums.json` over all files in some of a directory's folders."""
+    table = {
+        path.relative_to(directory).as_posix(): [path.stat().st_size, _crc32(path)]
+        for folder in folders
+        for path in _files(directory / folder)
+    }
+    (directory / FILE_NAME).write_text(json.dumps(table, indent=1), encoding="utf-8")
+
+
+def verify(directory: pathlib.Path, folder: str) -> None:
+    """Compares the files of one folder with what `write` saw. Without a table, all is accepted.
+
+    Raises:
+        ValueError: a file is missing or differs; one line saying which and how.
+    """
+    try:
+        table = json.loads((directory / FILE_NAME).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return
+    for name, (size, crc32) in table.items():
+        path = directory / name
+        if not name.startswith(f"{folder}/"):
+            continue
+        if not path.is_file():
+            raise ValueError(f"{name} is missing")
+        if path.stat().st_size != size:
+            raise ValueError(f"{name} has {path.stat().st_size} bytes instead of {size}")
+        if _crc32(path) != crc32:
+            raise ValueError(f"{name} has changed since it was written")

@@ -1,0 +1,214 @@
+"""The training loop: data in, checkpoints and a log out, and an exact way back in."""
+
+import contextlib
+import dataclasses
+import pathlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from scoresde.registry import UsageError
+from scoresde.training.checkpoints import Checkpoints
+from scoresde.training.interruption import Interruption
+from scoresde.training.metrics import MetricWriter, plot_loss
+from scoresde.training.progress import Progress
+from scoresde.training.sharding import replicate, shard_batch
+from scoresde.training.state import TrainState
+
+PyTree = Any
+TrainStep = Callable[[TrainState, PyTree], tuple[TrainState, dict[str, jax.Array]]]
+Callback = Callable[[int, TrainState], Mapping[str, float] | None]
+
+
+class Loader(Protocol):
+    """An endless iterator over batches, whose position can be saved."""
+
+    def __next__(self) -> dict[str, np.ndarray]:
+        """Arrays [steps, batch, ...]: the batches of one dispatch, this process's part of each."""
+        ...
+
+    def get_state(self) -> Any:
+        """The position, as something JSON can hold; the same on every process."""
+        ...
+
+    def set_state(self, state: Any) -> None:
+        """Goes to a position that `get_state` gave."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class _Dispatch:
+    """A call of the train step that the device may still be busy with."""
+
+    step: int  # after it
+    images: int
+    metrics: dict[str, jax.Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Journal:
+    """Takes note of finished dispatches."""
+
+    writer: MetricWriter
+    progress: Progress
+    log_every: int
+    remedy: str
+
+    def note(self, dispatch: _Dispatch | None) -> None:
+        """Waits for a dispatch, checks it, and logs the steps that are due."""
+        if dispatch is None:
+            return
+        metrics = jax.device_get(dispatch.metrics)
+        losses = metrics["loss"]
+        first = dispatch.step - len(losses) + 1
+        sound = np.isfinite(losses) & np.isfinite(metrics.get("grad_norm", 0.0))
+        count = len(losses) if sound.all() else int(np.argmin(sound))  # those before a bad one
+        due = [i for i in range(count) if (first + i) % self.log_every == 0]
+        for i in due:
+            row = {name: values[i] for name, values in metrics.items()}
+            self.writer.write(first + i, row)
+        if due:
+            self.progress.log(first + due[-1], losses[due[-1]])
+            if speed := self.progress.images_per_second:
+                self.writer.write_timing(first + due[-1], {"images_per_second": speed})
+        if count < len(losses):
+            name = "gradient" if np.isfinite(losses[count]) else "loss"
+            raise UsageError(f"The {name} is not finite at step {first + count}. {self.remedy}")
+        self.progress.update(dispatch.step, dispatch.images, losses[-1])
+
+
+def _check(**counts: int) -> None:
+    for name, value in counts.items():
+        if value < 1:
+            raise UsageError(f"{name} must be at least 1, not {value}.")
+
+
+def train(
+    state: TrainState,
+    train_step: TrainStep,
+    loader: Loader,
+    *,
+    mesh: Mesh,
+    workdir: str | pathlib.Path,
+    num_steps: int,
+    log_every: int = 50,
+    checkpoint_every: int = 10_000,
+    keep: int | None = 2,
+    keep_every: int | None = 50_000,
+    callbacks: Sequence[tuple[int, Callback]] = (),
+) -> TrainState:
+    """Trains to `num_steps`, from the latest checkpoint in `workdir` if there is one.
+
+    A resumed run goes on as if it had never stopped: its state, data and log are the same, bit for
+    bit on the same devices. SIGTERM and Ctrl-C make it save a checkpoint and return early.
+
+    What is due every so many steps happens at the end of the first dispatch (one call of
+    `train_step`, several steps perhaps) that reaches a multiple: first the callbacks, then the
+    checkpoint. The run ends at the first dispatch that reaches `num_steps`. The log is exact: it
+    holds the multiples of `log_every`, however the steps are dispatched.
+
+    In `workdir`: `checkpoints/`, `metrics.jsonl`, `tensorboard/`, and `loss.png` at the end.
+
+    Args:
+        state: where a new run starts, as made by `create_state`; its memory is reused.
+        train_step: as made by `make_train_step`.
+        loader: the data.
+        mesh: the devices that `train_step` was made for.
+        workdir: directory of the run.
+        num_steps: length of the run, counted from step 0 also when resuming.
+        log_every: in steps.
+        checkpoint_every: in steps.
+        keep: see `Checkpoints`.
+        keep_every: see `Checkpoints`.
+        callbacks: pairs of a number of steps and a `function(step, state)`, which may return
+            scalars for the log. It must not keep the state: the next dispatch reuses its memory.
+
+    Returns:
+        The last state; its step is below `num_steps` if the run was told to stop.
+
+    Raises:
+        UsageError: impossible arguments; a checkpoint that is damaged or of another model; data
+            that ends or does not fit the devices; a loss or gradient that is not finite.
+    """
+    _check(num_steps=num_steps, log_every=log_every, checkpoint_every=checkpoint_every)
+    _check(**{f"The interval of callback {i}": every for i, (every, _) in enumerate(callbacks)})
+    workdir = pathlib.Path(workdir)
+    with contextlib.ExitStack() as stack:
+        checkpoints = stack.enter_context(
+            Checkpoints(workdir / "checkpoints", keep=keep, keep_every=keep_every)
+        )
+        state = replicate(mesh, state)
+        saved = checkpoints.latest_step()
+        if saved is not None:
+            state, extra = checkpoints.restore(state)
+            loader.set_state(extra["loader"])
+        step = int(state.step)
+        writer = stack.enter_context(MetricWriter(workdir, resume_step=step))
+        progress = stack.enter_context(Progress(step, num_steps))
+        interruption = stack.enter_context(Interruption())
+        journal = _Journal(
+            writer=writer,
+            progress=progress,
+            log_every=log_every,
+            remedy="Lower the learning rate, warm it up for longer or clip the gradient, then "
+            f"resume from the last checkpoint in {checkpoints.directory}, or start anew.",
+        )
+        if saved is not None:
+            progress.message(f"Resuming from {checkpoints.directory / str(saved)}.")
+
+        def save() -> None:
+            writer.flush()  # a checkpoint never knows more steps than the log
+            checkpoints.save(step, state, {"loader": loader.get_state()})
+
+        in_flight = None
+        first = step
+        while step < num_steps and not interruption.requested(step):
+            batches = next(loader, None)
+            if batches is None:
+                raise UsageError(
+                    f"The data ended at step {step} of {num_steps}; use a loader that repeats it."
+                )
+            batches = shard_batch(mesh, batches, axis=1)
+            steps, batch_size = jax.tree.leaves(batches)[0].shape[:2]
+            start = time.perf_counter()
+            state, metrics = train_step(state, batches)  # returns while the device works
+            if step == first:
+                seconds = time.perf_counter() - start
+                progress.message(f"Compiled the train step in {seconds:.1f} s.")
+            journal.note(in_flight)  # the device has its next work: time to look at the last
+            before, step = step, step + steps
+            in_flight = _Dispatch(step=step, images=steps * batch_size, metrics=metrics)
+            due = [f for every, f in callbacks if step // every > before // every]
+            save_due = step // checkpoint_every > before // checkpoint_every
+            if due or save_due:
+                journal.note(in_flight)
+                in_flight = None
+            for function in due:
+                if logged := function(step, state):
+                    writer.write(step, logged)
+            if save_due:
+                save()
+                saved = step
+
+        journal.note(in_flight)
+        if saved != step:
+            save()
+        checkpoints.wait()
+        if jax.process_index() == 0:
+            with contextlib.suppress(UsageError):  # a run too short to have logged anything
+                plot_loss(workdir)
+        if step < num_steps:
+            progress.message(
+                f"Stopped by {interruption.signal_name} at step {step} of {num_steps}; the "
+                f"checkpoint is saved. Start the run again with the same workdir, {workdir}, to "
+                "resume."
+            )
+        else:
+            progress.message(
+                f"Finished step {step}; the checkpoints are in {checkpoints.directory}."
+            )
+    return state

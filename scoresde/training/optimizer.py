@@ -1,0 +1,163 @@
+"""Optimisers: gradient clipping, then an update rule with a learning-rate schedule."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from scoresde import registry
+
+
+def adam(
+    learning_rate: optax.ScalarOrSchedule,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+) -> optax.GradientTransformation:
+    """Adam (Kingma and Ba, 2015); a `weight_decay` is decoupled (Loshchilov and Hutter, 2019)."""
+    return optax.adamw(learning_rate, b1=beta1, b2=beta2, eps=eps, weight_decay=weight_decay)
+
+
+def adamw(
+    learning_rate: optax.ScalarOrSchedule,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    weight_decay: float = 1e-2,
+) -> optax.GradientTransformation:
+    """Adam with decoupled weight decay on by default (Loshchilov and Hutter, 2019)."""
+    return optax.adamw(learning_rate, b1=beta1, b2=beta2, eps=eps, weight_decay=weight_decay)
+
+
+def sgd(
+    learning_rate: optax.ScalarOrSchedule, momentum: float = 0.0, nesterov: bool = False
+) -> optax.GradientTransformation:
+    """Stochastic gradient descent, with momentum if it is not 0."""
+    return optax.sgd(learning_rate, momentum=momentum or None, nesterov=nesterov)
+
+
+def lion(
+    learning_rate: optax.ScalarOrSchedule,
+    beta1: float = 0.9,
+    beta2: float = 0.99,
+    weight_decay: float = 0.0,
+) -> optax.GradientTransformation:
+    """Lion (Chen et al., 2023): the sign of an interpolated momentum."""
+    return optax.lion(learning_rate, b1=beta1, b2=beta2, weight_decay=weight_decay)
+
+
+def muon(
+    learning_rate: optax.ScalarOrSchedule,
+    momentum: float = 0.95,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+) -> optax.GradientTransformation:
+    """Muon (Jordan et al., 2024): orthogonalised momentum for matrices, Nesterov Adam for the rest.
+
+    A kernel of more than two axes counts as a matrix from all but its last axis to the last one.
+    Updates are scaled to an RMS of 0.2 (Liu et al., 2025), so that one learning rate on Adam's
+    scale serves both groups.
+    """
+
+    def dimension_numbers(params: Any) -> Any:
+        def of_leaf(leaf: jax.Array) -> optax.contrib.MuonDimensionNumbers | None:
+            if leaf.ndim < 2:
+                return None
+            return optax.contrib.MuonDimensionNumbers(tuple(range(leaf.ndim - 1)), leaf.ndim - 1)
+
+        return jax.tree.map(of_leaf, params)
+
+    return optax.contrib.muon(
+        learning_rate,
+        beta=momentum,
+        eps=eps,
+        weight_decay=weight_decay,
+        adam_b1=beta1,
+        adam_b2=beta2,
+        adam_weight_decay=weight_decay,
+        muon_weight_dimension_numbers=dimension_numbers,
+        consistent_rms=0.2,
+    )
+
+
+OPTIMIZERS = {"adam": adam, "adamw": adamw, "sgd": sgd, "lion": lion, "muon": muon}
+
+SCHEDULES = ("constant", "cosine")
+
+
+def make_schedule(
+    learning_rate: float, warmup: int = 0, schedule: str = "constant", num_steps: int | None = None
+) -> optax.Schedule:
+    """The learning rate as a function of the number n of updates already made.
+
+    Args:
+        learning_rate: its peak.
+        warmup: number of updates W; the rate is multiplied by min(n / W, 1). 0 switches it off.
+        schedule: "constant", or "cosine" for a half cosine from the peak, at the end of the
+            warm-up, to 0 at `num_steps`.
+        num_steps: length of the run in updates; only "cosine" needs it.
+
+    Raises:
+        UsageError: unknown schedule, a negative rate or warm-up, or a cosine without room.
+    """
+    if schedule not in SCHEDULES:
+        raise registry.UsageError(
+            f"Unknown learning-rate schedule {schedule!r}. Known: {', '.join(SCHEDULES)}."
+        )
+    if learning_rate < 0 or warmup < 0:
+        raise registry.UsageError(
+            f"The learning rate ({learning_rate}) and warmup ({warmup}) cannot be negative."
+        )
+    if schedule == "cosine" and (num_steps is None or num_steps <= warmup):
+        raise registry.UsageError(
+            f"The cosine schedule needs num_steps > warmup; got num_steps={num_steps}, "
+            f"warmup={warmup}."
+        )
+
+    def rate(count: jax.Array) -> jax.Array:
+        ramp = jnp.minimum(count / warmup, 1.0) if warmup else 1.0
+        if schedule == "constant":
+            return learning_rate * ramp
+        progress = jnp.clip((count - warmup) / (num_steps - warmup), 0.0, 1.0)
+        return learning_rate * ramp * 0.5 * (1.0 + jnp.cos(jnp.pi * progress))
+
+    return rate
+
+
+def make_optimizer(
+    name: str = "adam",
+    learning_rate: float = 2e-4,
+    *,
+    warmup: int = 5000,
+    gradient_clip: float | None = 1.0,
+    schedule: str = "constant",
+    num_steps: int | None = None,
+    **options: Any,
+) -> optax.GradientTransformation:
+    """Clips the gradient by its global norm, then applies the rule called `name`.
+
+    The defaults are those of Song et al. (2021): Adam with learning rate 2e-4 min(n / 5000, 1)
+    after n updates, on gradients g c / max(|g|, c) with c = 1.
+
+    Args:
+        name: a key of `OPTIMIZERS`, or `package.module:Name` of a function that takes
+            `learning_rate` and returns an `optax.GradientTransformation`.
+        learning_rate: peak learning rate.
+        warmup: number of updates over which the learning rate rises linearly from 0; 0 is off.
+        gradient_clip: largest global norm c; None or a value <= 0 is off.
+        schedule: see `make_schedule`.
+        num_steps: see `make_schedule`.
+        **options: the rule's own: for "adam" `beta1`, `beta2`, `eps`, `weight_decay`.
+
+    Raises:
+        UsageError: unknown name, schedule or option, or numbers out of range.
+    """
+    rate = make_schedule(learning_rate, warmup, schedule, num_steps)
+    rule = registry.make("optimizer", OPTIMIZERS, name, learning_rate=rate, **options)
+    if gradient_clip is None or gradient_clip <= 0:
+        return rule
+    return optax.chain(optax.clip_by_global_norm(gradient_clip), rule)

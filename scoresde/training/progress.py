@@ -1,0 +1,81 @@
+"""What the user sees of a run: a progress bar, or plain lines where there is no terminal."""
+
+import collections
+import sys
+import time
+from typing import TextIO
+
+import jax
+import tqdm
+
+
+class Progress:
+    """Progress of a run on stderr, from the first of several processes.
+
+    Args:
+        step: the step the run starts at.
+        num_steps: the step it ends at.
+        stream: where to write, by default stderr; a bar on a terminal, else lines.
+    """
+
+    def __init__(self, step: int, num_steps: int, stream: TextIO | None = None):
+        self._stream = sys.stderr if stream is None else stream
+        self._quiet = jax.process_index() != 0
+        self._num_steps = num_steps
+        self._images = 0
+        # (step, images, time) of what has finished. The first dispatch, which had to wait for the
+        # compilation, only starts the clock.
+        self._finished: collections.deque[tuple[int, int, float]] = collections.deque(maxlen=50)
+        self._bar = tqdm.tqdm(
+            total=num_steps,
+            initial=step,
+            unit="step",
+            file=self._stream,
+            disable=self._quiet or not self._stream.isatty(),
+            dynamic_ncols=True,
+        )
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def _per_second(self) -> tuple[float, float] | None:
+        """Steps and images a second over the last dispatches; None before they are known."""
+        if len(self._finished) < 2:
+            return None
+        first_step, first_images, start = self._finished[0]
+        step, images, now = self._finished[-1]
+        return (step - first_step) / (now - start), (images - first_images) / (now - start)
+
+    @property
+    def images_per_second(self) -> float | None:
+        """Recent speed, pauses included; None before it is known."""
+        speeds = self._per_second()
+        return speeds and speeds[1]
+
+    def update(self, step: int, images: int, loss: float) -> None:
+        """Notes that the device has finished a dispatch of `images` images that ends at `step`."""
+        self._images += images
+        self._finished.append((step, self._images, time.perf_counter()))
+        if not self._bar.disable:
+            speeds = self._per_second()
+            speed = f", {speeds[1]:.0f} img/s" if speeds else ""
+            self._bar.set_postfix_str(f"loss {loss:.4g}{speed}", refresh=False)
+            self._bar.update(step - self._bar.n)
+
+    def log(self, step: int, loss: float) -> None:
+        """Prints the state of things as a line, where there is no bar to show it."""
+        if self._bar.disable:
+            line = f"step {step}/{self._num_steps}  loss {loss:.5g}"
+            if speeds := self._per_second():
+                left = tqdm.tqdm.format_interval(max(self._num_steps - step, 0) / speeds[0])
+                line += f"  {speeds[1]:.0f} img/s  ETA {left}"
+            self.message(line)
+
+    def message(self, text: str) -> None:
+        """Prints a line, above the bar if there is one."""
+        if not self._quiet:
+            tqdm.tqdm.write(text, file=self._stream)
+            self._stream.flush()

@@ -1,0 +1,54 @@
+"""Packaging of scoresde."""
+
+import pathlib
+
+from setuptools import find_packages, setup
+
+HERE = pathlib.Path(__file__).parent
+
+setup(
+    name="scoresde",
+    version="0.1.0",
+    description="Score-based generative models in continuous time: training, sampling, exact likelihoods.",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["scoresde", "scoresde.*"]),
+    package_data={"scoresde.data": ["bundled/*"]},
+    # jax 0.10 is the newest that Python 3.11 takes; orbax moves its v1 API to the top level in 1.0.
+    install_requires=[
+        "jax>=0.10,<0.13",
+        "flax>=0.12.8,<0.13",
+        "optax>=0.2.8",
+        "orbax-checkpoint>=0.12,<1",
+        "diffrax>=0.7.2",
+        "grain>=0.2.18",
+        "ml-collections>=1.1",
+        "absl-py>=2.3",
+        "numpy>=2.0",
+        "pillow>=11",
+        "matplotlib>=3.10",
+        "tqdm>=4.67",
+        "tensorboardX>=2.6.5",
+        "tensorflow-datasets>=4.9.10",
+        # tensorflow-datasets 4.9.10 imports it at run time without asking for it.
+        "importlib_resources",
+    ],
+    extras_require={
+        "test": ["pytest>=8", "chex>=0.1.92", "scipy>=1.15", "ruff>=0.14,<1", "pytest-xdist>=3.6"],
+        # The accelerator extras are jax's own.
+        "cuda12": ["jax[cuda12]"],
+        "cuda13": ["jax[cuda13]"],
+        "tpu": ["jax[tpu]"],
+        # Only needed once, to prepare a tensorflow-datasets data set from its download.
+        "tf": ["tensorflow-cpu"],
+    },
+    entry_points={"console_scripts": ["scoresde = scoresde.cli:main"]},
+    classifiers=[
+        "License :: OSI Approved :: Apache Software License",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+    ],
+)

@@ -1,0 +1,241 @@
+"""NCSN++: its switches, what each does to the output, its size, and its refusals."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from scoresde import networks
+from scoresde.registry import UsageError
+
+DDPMPP = {"fir": False, "progressive_input": "none", "embedding_type": "positional"}
+PYRAMIDS = {"progressive_input": "input_skip", "progressive": "output_skip"}
+LARGE = {"num_res_blocks": 2, "ch_mult": [1, 1, 2, 2, 2, 2, 2], **PYRAMIDS}
+HUGE = {"nf": 16, "num_res_blocks": 1, "ch_mult": [1, 2, 4, 8, 16, 32, 32, 32], **PYRAMIDS}
+
+
+@pytest.mark.parametrize(
+    "size, options, expected",
+    [
+        (32, {}, 62_758_915),
+        (32, {"num_res_blocks": 8}, 107_587_075),
+        (32, {"embedding_type": "positional"}, 62_693_251),
+        (32, {"embedding_type": "positional", "num_res_blocks": 8}, 107_521_411),
+        (32, DDPMPP, 61_804_419),
+        (32, DDPMPP | {"num_res_blocks": 8}, 106_632_579),
+        (256, LARGE, 65_574_549),
+        (1024, HUGE, 105_785_896),
+    ],
+)
+def test_sizes_of_the_published_networks(size, options, expected):
+    shapes = networks.get("ncsnpp", **options).parameter_shapes((size, size, 3))
+    assert sum(np.prod(leaf.shape) for leaf in jax.tree.leaves(shapes)) == expected
+
+
+@pytest.mark.parametrize("resblock_type", ["biggan", "ddpm"])
+@pytest.mark.parametrize("progressive", ["none", "output_skip", "residual"])
+@pytest.mark.parametrize(
+    "progressive_input, combine",
+    [("none", "sum"), ("input_skip", "sum"), ("input_skip", "cat"), ("residual", "sum")],
+)
+def test_every_combination_of_switches_is_a_network(
+    small, resblock_type, progressive, progressive_input, combine
+):
+    network = small(
+        nf=16,
+        ch_mult=(1, 2),
+        attn_resolutions=(4,),
+        resblock_type=resblock_type,
+        progressive=progressive,
+        progressive_input=progressive_input,
+        progressive_combine=combine,
+    )
+    params = network.parameter_shapes((8, 8, 3))
+    x = jax.ShapeDtypeStruct((2, 8, 8, 3), jnp.float32)
+    output = jax.eval_shape(network.apply, params, x, jax.ShapeDtypeStruct((2,), jnp.float32))
+    assert (output.shape, output.dtype) == (x.shape, jnp.float32)
+
+
+@pytest.fixture(scope="module")
+def standard(small, randomised, images):
+    """The small network, its parameters and its output on the images."""
+    network = small()
+    params = randomised(network)
+    return network, params, jax.jit(network.apply)(params, *images)
+
+
+def relative(a, b):
+    return float(jnp.linalg.norm(a - b) / jnp.linalg.norm(b))
+
+
+def test_samples_do_not_see_each_other(standard, images):
+    network, params, output = standard
+    x, sigma = images
+    alone = jax.jit(network.apply)(params, x[1:2], sigma[1:2])
+    np.testing.assert_allclose(alone[0], output[1], rtol=1e-4, atol=1e-5)
+
+
+def test_rematerialisation_changes_neither_tree_nor_gradient(small, standard, images):
+    network, params, _ = standard
+    rematerialised = small(remat=True)
+    x, sigma = images
+    assert jax.tree.structure(rematerialised.parameter_shapes((8, 8, 3))) == jax.tree.structure(
+        params
+    )
+
+    def gradient(network):
+        return jax.jit(jax.grad(lambda p: jnp.sum(network.apply(p, x, sigma) ** 2)))(params)
+
+    plain = gradient(network)
+    # A key's bias has no gradient but rounding: softmax cancels it. Hence one scale for all.
+    noise = 1e-5 * max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(plain))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=noise),
+        gradient(rematerialised),
+        plain,
+    )
+    leaves = jax.tree.leaves_with_path(plain)
+    dead = [jax.tree_util.keystr(path) for path, leaf in leaves if not jnp.any(leaf)]
+    assert dead == ["['GaussianFourierProjection_0']['W']"]
+
+
+def test_forward_and_reverse_derivatives_agree(small, randomised, images):
+    network = small(ch_mult=(1, 1), attn_resolutions=(4,), progressive="output_skip")
+    params = randomised(network)
+    x, sigma = images
+    generator = np.random.default_rng(2)
+    v, u = (generator.standard_normal(x.shape, np.float32) for _ in range(2))
+
+    @jax.jit
+    def products(x):
+        def function(x):
+            return network.apply(params, x, sigma)
+
+        forward = jax.jvp(function, (x,), (v,))[1]
+        backward = jax.vjp(function, x)[1](u)[0]
+        return jnp.vdot(u, forward), jnp.vdot(backward, v)
+
+    forward, backward = products(x)
+    np.testing.assert_allclose(forward, backward, rtol=1e-3)
+
+
+def test_bfloat16_is_close_and_returns_float32(small, standard, images):
+    _, params, output = standard
+    low = jax.jit(small(dtype="bfloat16").apply)(params, *images)
+    assert low.dtype == jnp.float32
+    assert 1e-4 < relative(low, output) < 0.03
+
+
+def test_output_is_divided_by_sigma(small, standard, images):
+    _, params, output = standard
+    sigma = images[1][:, None, None, None]
+    unscaled = jax.jit(small(scale_by_sigma=False).apply)(params, *images)
+    np.testing.assert_allclose(output * sigma, unscaled, rtol=1e-5)
+
+
+def test_a_positional_network_divides_by_the_descending_table(small, randomised, images):
+    x, _ = images
+    index = np.array([0.0, 4.0, 9.0], np.float32)
+    options = {"embedding_type": "positional", "num_scales": 10}
+    params = randomised(small(**options))
+    scaled, unscaled = (
+        jax.jit(small(**options, scale_by_sigma=flag).apply)(params, x, index)
+        for flag in (True, False)
+    )
+    sigma = np.array([50.0, 50.0 * (0.01 / 50) ** (4 / 9), 0.01])[:, None, None, None]
+    np.testing.assert_allclose(scaled * sigma, unscaled, rtol=1e-4)
+
+
+def test_data_in_the_unit_interval_are_centred_by_the_network(small, standard, images):
+    _, params, output = standard
+    x, sigma = images
+    centered = jax.jit(small(centered=True).apply)(params, 2 * x - 1, sigma)
+    np.testing.assert_allclose(centered, output, rtol=1e-4, atol=1e-5)
+
+
+def test_an_unconditional_network_ignores_the_noise_level(small, randomised, images):
+    network = small(conditional=False, scale_by_sigma=False)
+    params = randomised(network)
+    assert not any(name.startswith("Dense") for name in params)
+    outputs = [jax.jit(network.apply)(params, images[0], sigma) for sigma in (0.1, 10.0)]
+    np.testing.assert_array_equal(*outputs)
+
+
+def test_labels_condition_and_no_class_is_the_last_one(small, randomised, images):
+    network = small(num_classes=10)
+    params = randomised(network)
+    apply = jax.jit(network.apply)
+    classes = [apply(params, *images, np.full(3, label)) for label in (0, 1, 10)]
+    assert relative(classes[0], classes[1]) > 1e-2
+    assert relative(classes[0], classes[2]) > 1e-2
+    np.testing.assert_allclose(apply(params, *images), classes[2], rtol=1e-5)
+
+
+def test_label_dropout_trains_some_samples_without_their_class(small, randomised, images):
+    network = small(num_classes=10, label_dropout=0.5)
+    params = randomised(network)
+    x, sigma = (np.repeat(a[1:2], 64, axis=0) for a in images)
+    labels = np.full(64, 3)
+    apply = jax.jit(network.apply, static_argnames="train")
+    trained = apply(params, x, sigma, labels, train=True, rng=jax.random.key(0))
+    kept, dropped = (
+        np.array([relative(sample, reference) < 1e-4 for sample in trained])
+        for reference in (apply(params, x, sigma, labels)[0], apply(params, x, sigma)[0])
+    )
+    assert np.array_equal(kept, ~dropped)
+    assert 16 <= dropped.sum() <= 48
+
+
+def test_dropout_needs_training_and_a_key(small, standard, images):
+    _, params, output = standard
+    network = small(dropout=0.5)
+    apply = jax.jit(network.apply, static_argnames="train")
+    np.testing.assert_allclose(apply(params, *images), output, rtol=1e-5)
+    first, again, other = (
+        apply(params, *images, train=True, rng=jax.random.key(seed)) for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert relative(first, other) > 1e-2
+    with pytest.raises(UsageError, match="rng=key"):
+        network.apply(params, *images, train=True)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"progressive": "foo"}, "progressive='foo' is not one of 'none', 'output_skip'"),
+        ({"embedding_type": "sinus"}, "embedding_type='sinus'"),
+        ({"nonlinearity": "gelu"}, "nonlinearity='gelu'"),
+        ({"nf": 2.5}, "nf=2.5 must be an integer"),
+        ({"ch_mult": []}, "ch_mult=\\[\\] must be a list of positive integers"),
+        ({"ch_mult": "122"}, "ch_mult='122' must be a list"),
+        ({"attn_resolutions": 16}, "attn_resolutions=16 must be a list"),
+        ({"dropout": 1.0}, "dropout=1.0 must be a number in \\[0, 1\\)"),
+        ({"sigma_min": 60.0}, "0 < sigma_min < sigma_max"),
+        ({"label_dropout": 0.1}, "give num_classes"),
+        ({"num_classes": 10, "conditional": False}, "conditional=True"),
+        ({"dtype": "float16"}, "dtype='float16' is not one of 'float32', 'bfloat16'"),
+        ({"attention_implementation": "cudnn"}, "needs dtype='bfloat16'"),
+        ({"num_res_block": 4}, "Did you mean 'num_res_blocks'"),
+    ],
+)
+def test_wrong_options_are_refused_in_one_line(options, message):
+    with pytest.raises(UsageError, match=message) as error:
+        networks.get("ncsnpp", **options)
+    assert "\n" not in str(error.value)
+
+
+def test_images_that_cannot_be_halved_are_refused(small):
+    with pytest.raises(UsageError, match="divisible by 2, but it is 7x8"):
+        small(ch_mult=(1, 2)).init(jax.random.key(0), (7, 8, 3))
+
+
+def test_widths_without_groups_are_refused(small):
+    with pytest.raises(UsageError, match="cannot be normalised in 3 groups"):
+        small(nf=14).init(jax.random.key(0), (8, 8, 3))
+
+
+def test_labels_for_an_unconditional_network_are_refused(standard, images):
+    network, params, _ = standard
+    with pytest.raises(UsageError, match="given labels"):
+        network.apply(params, *images, np.zeros(3, np.int32))

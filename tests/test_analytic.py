@@ -1,0 +1,66 @@
+"""The analytic truth against itself: autodiff of log p, Monte Carlo, and SciPy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from scoresde import analytic, sdes
+from scoresde.registry import UsageError
+
+
+def test_log_prob_agrees_with_scipy(mixture):
+    x = np.random.default_rng(1).normal(size=(20, 2))
+    eye = np.eye(2)
+    parts = [
+        0.5 * stats.multivariate_normal([1, 0], 0.05 * eye).pdf(x),
+        0.3 * stats.multivariate_normal([-1, 0.5], np.diag([0.1, 0.04])).pdf(x),
+        0.2 * stats.multivariate_normal([0, -1], [[0.05, 0.03], [0.03, 0.05]]).pdf(x),
+    ]
+    np.testing.assert_allclose(mixture.log_prob(jnp.asarray(x)), np.log(sum(parts)), rtol=2e-4)
+
+
+@pytest.mark.parametrize("sde", [sdes.VP(), sdes.SubVP(), sdes.VE(), sdes.RectifiedFlow()])
+def test_score_is_the_gradient_of_log_p_and_posteriors_add_up(mixture, gaussian, sde, key):
+    for data in (mixture, gaussian):
+        denoiser = data.denoiser(sde)
+        t = jnp.array([0.02, 0.3, 0.9])
+        x = sde.perturb(data.sample(key, 3), jax.random.normal(key, (3, *data.event_shape)), t)
+        gradient = jax.grad(lambda x: denoiser.log_prob(x, t).sum())(x)
+        np.testing.assert_allclose(denoiser.score(x, t), gradient, rtol=2e-3, atol=2e-3)
+        prediction = denoiser(x, t)
+        again = sde.perturb(prediction.x0, prediction.noise, t)
+        np.testing.assert_allclose(again, x, rtol=1e-4, atol=1e-4)
+
+
+def test_posterior_mean_by_importance_sampling(mixture, key):
+    x0 = mixture.sample(key, 400_000)
+    x, alpha, sigma = jnp.array([[0.3, -0.2]]), 0.7, 0.5
+    weight = jax.nn.softmax(-0.5 * jnp.sum((x - alpha * x0) ** 2, axis=1) / sigma**2)
+    prediction = mixture.posterior(x, jnp.array([alpha]), jnp.array([sigma]))
+    np.testing.assert_allclose(prediction.x0[0], weight @ x0, atol=0.01)
+    np.testing.assert_allclose(prediction.noise[0], weight @ (x - alpha * x0) / sigma, atol=0.01)
+
+
+def test_samples_have_the_moments(gaussian, key):
+    x = gaussian.sample(key, 50_000).reshape(-1, 4)
+    directions, variances = gaussian.directions[0], gaussian.variances[0]
+    covariance = directions @ jnp.diag(variances) @ directions.T
+    np.testing.assert_allclose(x.mean(axis=0), gaussian.means[0], atol=0.02)
+    np.testing.assert_allclose(np.cov(x.T), covariance, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ([1.0], [[0.0, 0.0]], [np.eye(3)]),
+        ([1.0, -1.0], [[0.0], [1.0]], [[[1.0]], [[1.0]]]),
+        ([1.0], [[0.0, 0.0]], [[[1.0, 0.5], [0.0, 1.0]]]),
+        ([1.0], [[0.0, 0.0]], [[[1.0, 2.0], [2.0, 1.0]]]),
+        ([1.0, 1.0], [[0.0]], [[[1.0]]]),
+    ],
+)
+def test_impossible_mixtures_are_refused(arguments):
+    with pytest.raises(UsageError):
+        analytic.GaussianMixture(*arguments)

@@ -1,0 +1,130 @@
+"""A small problem to train on: a denoiser of 4-d points, in plain JAX."""
+
+import pathlib
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from scoresde import training
+
+BATCH_SIZE = 16
+DIMENSION = 4
+
+
+class ToyLoader:
+    """Batches that are a function of their number, and of nothing else."""
+
+    def __init__(self, steps=1, batch_size=BATCH_SIZE, sleep=0.0, bad_step=None):
+        self.steps, self.batch_size, self.sleep, self.bad_step = steps, batch_size, sleep, bad_step
+        self.position = 0
+
+    def __next__(self):
+        time.sleep(self.sleep)
+        self.position += 1
+        first = (self.position - 1) * self.steps
+        batches = [np.random.default_rng(first + i) for i in range(self.steps)]
+        images = np.stack([rng.normal(size=(self.batch_size, DIMENSION)) for rng in batches])
+        images = images.astype(np.float32)
+        if self.bad_step is not None and first < self.bad_step <= first + self.steps:
+            images[self.bad_step - 1 - first, 0, 0] = np.nan
+        share = self.batch_size // jax.process_count()
+        start = jax.process_index() * share
+        return {"image": images[:, start : start + share]}
+
+    def get_state(self):
+        return {"position": self.position}
+
+    def set_state(self, state):
+        self.position = state["position"]
+
+
+def make_params(seed=0, width=16):
+    first, second = jax.random.split(jax.random.key(seed))
+    return {
+        "in": {
+            "kernel": 0.5 * jax.random.normal(first, (DIMENSION, width)),
+            "bias": jnp.zeros(width),
+        },
+        "out": {
+            "kernel": 0.3 * jax.random.normal(second, (width, DIMENSION)),
+            "bias": jnp.zeros(DIMENSION),
+        },
+    }
+
+
+def apply(params, x):
+    hidden = jax.nn.swish(x @ params["in"]["kernel"] + params["in"]["bias"])
+    return hidden @ params["out"]["kernel"] + params["out"]["bias"]
+
+
+def loss_fn(params, key, batch):
+    """Mean squared error of the denoiser at noise of scale 0.5."""
+    x = batch["image"]
+    z = jax.random.normal(key, x.shape)
+    error = jnp.mean((apply(params, x + 0.5 * z) - x) ** 2, axis=-1)
+    return jnp.mean(error), {"worst": jnp.max(error)}
+
+
+def make_optimizer():
+    return training.make_optimizer("adam", 1e-2, warmup=10)
+
+
+def make_state(seed=0):
+    return training.create_state(jax.random.key(seed), make_params(), make_optimizer())
+
+
+def run(workdir, num_steps, *, steps=1, sleep=0.0, bad_step=None, mesh=None, **options):
+    """Trains in `workdir`, writes the parameters to `final.npz`, and returns the state."""
+    mesh = training.make_mesh() if mesh is None else mesh
+    train_step = training.make_train_step(
+        loss_fn,
+        make_optimizer(),
+        mesh,
+        ema_rate=0.9,
+        ema_warmup="inverse",
+        steps_per_dispatch=steps,
+    )
+    loader = ToyLoader(steps, sleep=sleep, bad_step=bad_step)
+    options = {"log_every": 3, "checkpoint_every": 10, **options}
+    state = training.train(
+        make_state(), train_step, loader, mesh=mesh, workdir=workdir, num_steps=num_steps, **options
+    )
+    if jax.process_index() == 0:
+        np.savez(pathlib.Path(workdir) / "final.npz", **arrays(state))
+    return state
+
+
+def evaluate(state):
+    """The averaged parameters' loss on the first batch."""
+    mesh = training.make_mesh()
+    batch = training.shard_batch(mesh, {"image": next(ToyLoader())["image"][0]})
+    eval_step = training.make_eval_step(loss_fn, mesh)
+    return float(eval_step(state, jax.random.key(1), batch)["loss"])
+
+
+def arrays(state):
+    """Parameters, EMA, optimiser state and step as NumPy arrays by name."""
+    tree = {
+        "step": state.step,
+        "params": state.params,
+        "ema_params": state.ema_params,
+        "opt_state": state.opt_state,
+    }
+    return {
+        jax.tree_util.keystr(path): np.asarray(leaf)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }
+
+
+def assert_equal(left, right):
+    """Two dictionaries of arrays are the same, bit for bit."""
+    assert left.keys() == right.keys()
+    for name in left:
+        assert left[name].dtype == right[name].dtype
+        np.testing.assert_array_equal(left[name], right[name], err_msg=name)
+
+
+def log_text(workdir):
+    return (pathlib.Path(workdir) / "metrics.jsonl").read_text()
