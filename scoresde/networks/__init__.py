@@ -5,11 +5,18 @@ Everywhere else a network is its pure `apply(params, x, noise_condition, labels,
 
 from typing import Any
 
-from scoresde.networks.ncsnpp import ncsnpp
+from scoresde.networks import adm, ddpm, ncsn, ncsnpp, song_unet
 from scoresde.networks.network import Network
 from scoresde.registry import make
 
-NETWORKS = {"ncsnpp": ncsnpp}
+NETWORKS = {
+    "ncsnpp": ncsnpp.ncsnpp,
+    "ddpm": ddpm.ddpm,
+    "ncsn": ncsn.ncsn,
+    "ncsnv2": ncsn.ncsnv2,
+    "song_unet": song_unet.song_unet,
+    "adm": adm.adm,
+}
 """Network factories by name; `package.module:Name` reaches one's own."""
 
 

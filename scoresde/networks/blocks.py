@@ -156,3 +156,13 @@ class Combine(nn.Module):
     def __call__(self, pyramid: jax.Array, h: jax.Array) -> jax.Array:
         pyramid = layers.Conv(h.shape[-1], 1, dtype=self.dtype)(pyramid)
         return pyramid + h if self.method == "sum" else jnp.concatenate([pyramid, h], axis=-1)
+
+
+def rematerialised(cls: type[nn.Module]) -> type[nn.Module]:
+    """`cls` with its activations recomputed in the backward pass, under its own name.
+
+    Flax numbers submodules by their class's name: keeping it keeps the parameter tree the same.
+    """
+    lifted = nn.remat(cls)
+    lifted.__name__ = cls.__name__
+    return lifted

@@ -5,9 +5,10 @@ import math
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from scoresde.networks import layers
-from scoresde.networks.initialisers import Normal, parameter
+from scoresde.networks.initialisers import Law, Normal, ScaledUniform, parameter
 
 
 class GaussianFourierProjection(nn.Module):
@@ -51,6 +52,19 @@ def positional_embedding(v: jax.Array, features: int, *, endpoint: bool = True) 
     return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)
 
 
+def sigma_at(index: jax.Array, sigma_min: float, sigma_max: float, num_scales: int) -> jax.Array:
+    """The entries of the descending geometric table of noise levels, index 0 being sigma_max.
+
+    Args:
+        index: integers in [0, num_scales), of any shape.
+        sigma_min: the last entry.
+        sigma_max: the first entry.
+        num_scales: length of the table.
+    """
+    table = np.exp(np.linspace(math.log(sigma_max), math.log(sigma_min), num_scales))
+    return jnp.asarray(table, jnp.float32)[index]
+
+
 class ClassEmbedding(nn.Module):
     """A learned vector a class, and one for "no class".
 
@@ -58,20 +72,24 @@ class ClassEmbedding(nn.Module):
     each label is independently replaced by "no class" with probability `dropout`, which teaches
     the conditional and the unconditional network at once (Ho and Salimans 2022).
 
-    The vector is a linear map of the one-hot label scaled to unit variance; the vector of "no
-    class" is its bias, and zero for a map without one.
+    The vector is a linear map of the one-hot label; that of "no class" is the map's bias, or zero
+    for a map without one.
 
     Attributes:
         num_classes: number of classes.
         features: length of the vectors.
         dropout: probability of dropping a label in training.
+        one_hot_scale: factor on the one-hot label.
         use_bias: whether "no class" has a vector of its own.
+        law: initialiser of the map.
     """
 
     num_classes: int
     features: int
     dropout: float = 0.0
+    one_hot_scale: float = 1.0
     use_bias: bool = True
+    law: Law = ScaledUniform()
 
     @nn.compact
     def __call__(self, labels: jax.Array | None, batch: int, *, train: bool) -> jax.Array:
@@ -81,5 +99,28 @@ class ClassEmbedding(nn.Module):
         if train and self.dropout > 0:
             dropped = jax.random.bernoulli(self.make_rng("dropout"), self.dropout, (batch,))
             labels = jnp.where(dropped, no_class, labels)
-        one_hot = jax.nn.one_hot(labels, self.num_classes) * math.sqrt(self.num_classes)
-        return layers.Dense(self.features, self.use_bias)(one_hot)
+        one_hot = self.one_hot_scale * jax.nn.one_hot(labels, self.num_classes)
+        return layers.Dense(self.features, self.use_bias, self.law)(one_hot)
+
+
+class AugmentEmbedding(nn.Module):
+    """A linear map of what an augmentation did to each image; nothing done is zero.
+
+    Source: Karras et al. 2022, Appendix F.2 ("non-leaky augmentation").
+
+    Attributes:
+        length: of the augmentation labels.
+        features: length of the result.
+        law: initialiser of the map.
+    """
+
+    length: int
+    features: int
+    law: Law = ScaledUniform()
+
+    @nn.compact
+    def __call__(self, augment_labels: jax.Array | None, batch: int) -> jax.Array:
+        """Embeds augment_labels [batch, length], or None for zeros, as [batch, features]."""
+        if augment_labels is None:
+            augment_labels = jnp.zeros((batch, self.length))
+        return layers.Dense(self.features, use_bias=False, law=self.law)(augment_labels)

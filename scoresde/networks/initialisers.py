@@ -6,6 +6,7 @@ every platform and under every transformation.
 """
 
 import dataclasses
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -60,6 +61,17 @@ class Normal(Law):
 
 @jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True)
+class Uniform(Law):
+    """Uniform on (-bound, bound)."""
+
+    bound: float
+
+    def draw(self, generator: np.random.Generator, shape: Sequence[int]) -> np.ndarray:
+        return np.float32(self.bound) * (2 * generator.random(shape, np.float32) - 1)
+
+
+@jax.tree_util.register_static
+@dataclasses.dataclass(frozen=True)
 class ScaledUniform(Law):
     """Uniform on (-a, a) with a = sqrt(3 scale / fan), for weights [..., inputs, outputs].
 
@@ -73,11 +85,18 @@ class ScaledUniform(Law):
     scale: float = 1.0
     fan: str = "average"
 
-    def draw(self, generator: np.random.Generator, shape: Sequence[int]) -> np.ndarray:
+    def bound(self, shape: Sequence[int]) -> float:
+        """The bound a for weights of this shape."""
         *receptive, inputs, outputs = shape
         fan = (inputs + outputs) / 2 if self.fan == "average" else inputs
-        bound = np.sqrt(3 * (self.scale or 1e-10) / (fan * np.prod(receptive)))
-        return np.float32(bound) * (2 * generator.random(shape, np.float32) - 1)
+        return math.sqrt(3 * (self.scale or 1e-10) / (fan * math.prod(receptive)))
+
+    def draw(self, generator: np.random.Generator, shape: Sequence[int]) -> np.ndarray:
+        return Uniform(self.bound(shape)).draw(generator, shape)
+
+
+PYTORCH = ScaledUniform(1 / 3, "in")
+"""PyTorch's default for kernels: uniform within 1 / sqrt(fan-in)."""
 
 
 def parameter(module: nn.Module, name: str, law: Law, shape: Sequence[int]) -> jax.Array:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from scoresde.networks.initialisers import Constant, Law, ScaledUniform, parameter
+from scoresde.networks.initialisers import Constant, Law, ScaledUniform, Uniform, parameter
 from scoresde.registry import UsageError
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
@@ -37,7 +37,7 @@ class Conv(nn.Module):
         padding: "SAME", "VALID", or ((top, bottom), (left, right)).
         use_bias: whether a bias is added.
         law: the kernel's initialiser.
-        bias_law: the bias's.
+        random_bias: whether the bias starts uniform within the kernel's bound, not at zero.
         dtype: computation type.
     """
 
@@ -47,8 +47,8 @@ class Conv(nn.Module):
     dilation: int = 1
     padding: str | Sequence[tuple[int, int]] = "SAME"
     use_bias: bool = True
-    law: Law = ScaledUniform()
-    bias_law: Law = Constant()
+    law: ScaledUniform = ScaledUniform()
+    random_bias: bool = False
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -64,7 +64,8 @@ class Conv(nn.Module):
             dimension_numbers=LAYOUT,
         )
         if self.use_bias:
-            y += parameter(self, "bias", self.bias_law, (self.features,)).astype(self.dtype)
+            law = Uniform(self.law.bound(shape)) if self.random_bias else Constant()
+            y += parameter(self, "bias", law, (self.features,)).astype(self.dtype)
         return y
 
 
@@ -97,17 +98,17 @@ class NIN(nn.Module):
 
     Attributes:
         features: output channels.
-        scale: see `ScaledUniform`.
+        law: the weight's initialiser.
         dtype: computation type.
     """
 
     features: int
-    scale: float = 0.1
+    law: Law = ScaledUniform(0.1)
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        weight = parameter(self, "W", ScaledUniform(self.scale), (x.shape[-1], self.features))
+        weight = parameter(self, "W", self.law, (x.shape[-1], self.features))
         bias = parameter(self, "b", Constant(), (self.features,))
         return x.astype(self.dtype) @ weight.astype(self.dtype) + bias.astype(self.dtype)
 

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from scoresde.networks import blocks, embeddings, layers, options
 from scoresde.networks.attention import AttnBlockpp
@@ -164,13 +163,16 @@ class NCSNpp(nn.Module):
             return None
         if self.num_classes is not None:
             embedding += embeddings.ClassEmbedding(
-                self.num_classes, embedding.shape[-1], self.label_dropout, name="class_embedding"
+                self.num_classes,
+                embedding.shape[-1],
+                self.label_dropout,
+                one_hot_scale=math.sqrt(self.num_classes),
+                name="class_embedding",
             )(labels, len(embedding), train=train)
         if self.augment_dim:
-            if augment_labels is None:
-                augment_labels = jnp.zeros((len(embedding), self.augment_dim))
-            augment = layers.Dense(embedding.shape[-1], use_bias=False, name="augment_embedding")
-            embedding += augment(augment_labels)
+            embedding += embeddings.AugmentEmbedding(
+                self.augment_dim, embedding.shape[-1], name="augment_embedding"
+            )(augment_labels, len(embedding))
         embedding = layers.Dense(4 * self.nf)(embedding)
         return layers.Dense(4 * self.nf)(layers.ACTIVATIONS[self.nonlinearity](embedding))
 
@@ -180,7 +182,7 @@ class NCSNpp(nn.Module):
             self.resblock_type
         ]
         residual_block = functools.partial(
-            rematerialised(cls) if self.remat else cls,
+            blocks.rematerialised(cls) if self.remat else cls,
             nonlinearity=self.nonlinearity,
             dropout=self.dropout,
             skip_rescale=self.skip_rescale,
@@ -212,19 +214,8 @@ class NCSNpp(nn.Module):
         """The standard deviation that the noise condition stands for."""
         if self.embedding_type == "fourier":
             return noise_condition
-        ends = np.log([self.sigma_max, self.sigma_min])
-        table = jnp.asarray(np.exp(np.linspace(*ends, self.num_scales)), jnp.float32)
-        return table[jnp.round(noise_condition).astype(jnp.int32)]
-
-
-def rematerialised(cls: type[nn.Module]) -> type[nn.Module]:
-    """`cls` with its activations recomputed in the backward pass, under its own name.
-
-    Flax numbers submodules by their class's name: keeping it keeps the parameter tree the same.
-    """
-    lifted = nn.remat(cls)
-    lifted.__name__ = cls.__name__
-    return lifted
+        index = jnp.round(noise_condition).astype(jnp.int32)
+        return embeddings.sigma_at(index, self.sigma_min, self.sigma_max, self.num_scales)
 
 
 def ncsnpp(
@@ -320,7 +311,7 @@ def build(
         "nonlinearity": layers.ACTIVATIONS,
     }.items():
         options.one_of(name, option, fields[option], allowed)
-    for option, least in {"nf": 4, "num_res_blocks": 1, "num_scales": 2}.items():
+    for option, least in {"nf": 4, "num_res_blocks": 1}.items():
         options.in_range(name, option, fields[option], least, kind=int)
     for option, high in {"dropout": 1, "init_scale": math.inf, "fourier_scale": math.inf}.items():
         options.in_range(name, option, fields[option], 0, high, kind=float)
@@ -330,11 +321,7 @@ def build(
         ("fir_kernel", 2, float),
     ):
         fields[option] = options.numbers(name, option, fields[option], kind=kind, least=least)
-    if not 0 < fields["sigma_min"] < fields["sigma_max"]:
-        raise UsageError(
-            f"network {name!r}: sigma_min={fields['sigma_min']} and "
-            f"sigma_max={fields['sigma_max']} must satisfy 0 < sigma_min < sigma_max."
-        )
+    options.sigma_table(name, fields["sigma_min"], fields["sigma_max"], fields["num_scales"])
     options.class_options(name, fields["num_classes"], fields["label_dropout"])
     if fields["num_classes"] is not None and not fields["conditional"]:
         raise UsageError(

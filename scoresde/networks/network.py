@@ -23,8 +23,8 @@ class Network:
     `jax.jit` without compiling anew.
 
     Attributes:
-        module: a linen module called as module(x, noise_condition, labels, train=...), whose
-            property `stochastic` says whether training needs random numbers.
+        module: a linen module called as module(x, noise_condition, labels, train=...). If it has
+            an attribute `stochastic`, that says whether training needs random numbers.
     """
 
     module: nn.Module
@@ -109,7 +109,7 @@ class Network:
         Raises:
             UsageError: training needs rng and there is none, or the module refuses its arguments.
         """
-        if train and rng is None and self.module.stochastic:
+        if train and rng is None and getattr(self.module, "stochastic", False):
             raise UsageError(
                 "This network drops activations or labels in training: pass apply(..., rng=key)."
             )

@@ -92,6 +92,20 @@ def class_options(network: str, num_classes: int | None, label_dropout: float) -
         )
 
 
+def sigma_table(network: str, sigma_min: float, sigma_max: float, num_scales: int) -> None:
+    """Checks the options of a geometric table of noise levels.
+
+    Raises:
+        UsageError: it would not be one.
+    """
+    in_range(network, "num_scales", num_scales, 2, kind=int)
+    if not 0 < sigma_min < sigma_max:
+        raise UsageError(
+            f"network {network!r}: sigma_min={sigma_min} and sigma_max={sigma_max} must satisfy "
+            "0 < sigma_min < sigma_max."
+        )
+
+
 def divisible_image(network: str, shape: Sequence[int], levels: int) -> None:
     """Checks that images [..., height, width, channels] can be halved `levels` - 1 times.
 

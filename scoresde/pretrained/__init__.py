@@ -1,0 +1,7 @@
+"""Readers of other projects' checkpoints, which run nothing that a file contains."""
+
+from scoresde.pretrained.edm import load_edm
+from scoresde.pretrained.model import Pretrained
+from scoresde.pretrained.score_sde import load_score_sde, load_score_sde_pytorch
+
+__all__ = ["Pretrained", "load_edm", "load_score_sde", "load_score_sde_pytorch"]

@@ -1,4 +1,4 @@
-"""Weights of score_sde (JAX) and score_sde_pytorch, in the parameter trees of `networks`.
+"""Checkpoints of score_sde (JAX) and score_sde_pytorch (Song et al. 2021, arXiv:2011.13456).
 
 Both name the parts inside of a module as `networks.ncsnpp` does. At the top level score_sde has the
 same names, but for the DDPM network's blocks; score_sde_pytorch numbers the modules in the
@@ -6,14 +6,18 @@ order in which they run.
 """
 
 import inspect
+import pathlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from scoresde import networks
+from scoresde import networks, predictions
+from scoresde.pretrained import array_file, flax_file
+from scoresde.pretrained.model import Pretrained
 from scoresde.pretrained.weights import Path, fit, flatten
-from scoresde.registry import lookup
+from scoresde.registry import UsageError, lookup
 
 RENAMED = {"ResnetBlockDDPM": "ResnetBlockDDPMpp", "AttnBlock": "AttnBlockpp"}
 """score_sde's module classes that have another name here."""
@@ -28,17 +32,143 @@ def network_of(reference_config: Mapping[str, Any]) -> networks.Network:
     Raises:
         UsageError: an unknown network, or options that it refuses.
     """
-    model = dict(reference_config["model"])
-    factory = lookup("network", networks.NETWORKS, model["name"])
+    model = dict(_option(reference_config, "model"))
+    name = _option(reference_config, "model", "name")
+    if name in ("ncsnv2_64", "ncsnv2_128", "ncsnv2_256"):
+        name, model["resolution"] = "ncsnv2", int(name.removeprefix("ncsnv2_"))
+    if model.get("interpolation") == "nearest_neighbor":
+        model["interpolation"] = "nearest"
+    factory = lookup("network", networks.NETWORKS, name)
     # Configurations carry keys of other networks along, which the one they name does not read.
     options = {key: model[key] for key in inspect.signature(factory).parameters if key in model}
-    return factory(**options, centered=reference_config["data"]["centered"])
+    return factory(**options, centered=_option(reference_config, "data", "centered"))
 
 
 def image_shape_of(reference_config: Mapping[str, Any]) -> tuple[int, int, int]:
     """(height, width, channels) of a score_sde configuration's images."""
-    data = reference_config["data"]
-    return (data["image_size"], data["image_size"], data["num_channels"])
+    size = _option(reference_config, "data", "image_size")
+    return (size, size, _option(reference_config, "data", "num_channels"))
+
+
+def prediction_of(reference_config: Mapping[str, Any]) -> predictions.PredictionKind:
+    """How the networks of score_sde are fed and read.
+
+    Variance-exploding ones give the score for sigma or, trained on discrete levels, for the
+    level's number from the noisiest on; the others give the noise for 999 t or the level's number.
+    Without a `training.sde` that says which it is, a network that divides by sigma is of the
+    former kind.
+
+    Args:
+        reference_config: see `network_of`, with `training.continuous`.
+    """
+    model, training = dict(reference_config["model"]), dict(reference_config["training"])
+    exploding = model.get("scale_by_sigma", False) or model["name"].startswith("ncsnv2")
+    sde = str(training.get("sde", "vesde" if exploding else "vpsde")).lower()
+    levels = {"num_scales": model.get("num_scales", 1000)}
+    if sde == "vesde":
+        continuous = training.get("continuous", True)
+        time_input = (
+            predictions.Sigma() if continuous else predictions.Index(**levels, descending=True)
+        )
+        return predictions.Score(time_input=time_input)
+    continuous = training.get("continuous", True) or sde == "subvpsde"
+    time_input = predictions.ScaledTime() if continuous else predictions.Index(**levels)
+    return predictions.Noise(time_input=time_input)
+
+
+def load_score_sde(
+    path: str | pathlib.Path, reference_config: Mapping[str, Any], *, raw: bool = False
+) -> Pretrained:
+    """A network from a checkpoint of score_sde's, the whole training state in msgpack.
+
+    Args:
+        path: the file, usually named checkpoint_<number>.
+        reference_config: the configuration it was trained with, as nested mappings.
+        raw: whether to take the weights as trained instead of their exponential moving average.
+
+    Raises:
+        UsageError: a file that is no such state, or one that does not fit the configuration.
+    """
+    state = flax_file.read(path)
+    tree = state.get("optimizer", {}).get("target") if raw else state.get("params_ema")
+    if tree is None:
+        raise UsageError(
+            f"{path} holds no {'optimizer/target' if raw else 'params_ema'}, so it is no training "
+            f"state of score_sde; it holds {', '.join(state) or 'nothing'}."
+        )
+    return _pretrained(
+        params_from_jax(tree.get("params", tree), reference_config), reference_config
+    )
+
+
+def load_score_sde_pytorch(
+    path_or_state_dict: str | pathlib.Path | Mapping[str, Any],
+    reference_config: Mapping[str, Any],
+    *,
+    raw: bool = False,
+) -> Pretrained:
+    """A network from a checkpoint of score_sde_pytorch's.
+
+    Args:
+        path_or_state_dict: a .pth file, or what it holds: {"model": state dict, "ema": ..., ...},
+            or a state dict alone, whose weights are taken as they are.
+        reference_config: the configuration it was trained with, as nested mappings.
+        raw: whether to take the weights as trained instead of their exponential moving average.
+
+    Raises:
+        UsageError: a file that is no such checkpoint, or one that does not fit the configuration.
+    """
+    content = path_or_state_dict
+    if not isinstance(content, Mapping):
+        content = array_file.read(content)
+    state_dict = content.get("model", content)
+    if "model" in content and not raw:
+        state_dict = _averaged(content)
+    return _pretrained(params_from_pytorch(state_dict, reference_config), reference_config)
+
+
+def _averaged(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """The state dict of the moving averages.
+
+    They are a list without names, in the order of the trained parameters: those of the model
+    without its table of sigmas, a buffer, and its Fourier frequencies, which are not trained.
+    """
+    model = checkpoint["model"]
+    try:
+        averages = list(checkpoint["ema"]["shadow_params"])
+    except (KeyError, TypeError):
+        raise UsageError(
+            "This checkpoint has no ema.shadow_params; load the weights as trained with raw=True."
+        ) from None
+    trained = [
+        name for name in model if not re.search(r"(^|\.)(sigmas|all_modules\.\d+\.W)$", name)
+    ]
+    shapes = [np.shape(model[name]) for name in trained]
+    if [np.shape(average) for average in averages] != shapes:
+        raise UsageError(
+            f"The checkpoint's {len(averages)} moving averages do not have the shapes of its "
+            f"{len(trained)} trained parameters; load the weights as trained with raw=True."
+        )
+    return {**model, **dict(zip(trained, averages))}
+
+
+def _pretrained(params: Any, reference_config: Mapping[str, Any]) -> Pretrained:
+    return Pretrained(
+        network=network_of(reference_config),
+        params=params,
+        image_shape=image_shape_of(reference_config),
+        prediction=prediction_of(reference_config),
+    )
+
+
+def _option(reference_config: Mapping[str, Any], *path: str) -> Any:
+    """An entry of the configuration."""
+    node = reference_config
+    for name in path:
+        if name not in node:
+            raise UsageError(f"The reference configuration has no {'.'.join(path)}.")
+        node = node[name]
+    return node
 
 
 def params_from_jax(tree: Mapping[str, Any], reference_config: Mapping[str, Any]) -> dict[str, Any]:
@@ -72,9 +202,11 @@ def params_from_pytorch(
     """
     network, image_shape = network_of(reference_config), image_shape_of(reference_config)
     entries = {}
+    conditional = _option(reference_config, "model").get("conditional", True)
     for name, value in state_dict.items():
         prefix, *inner = name.removeprefix("module.").split(".")
-        if prefix == "all_modules":
+        # Blocks without an embedding carry its layer along, unused.
+        if prefix == "all_modules" and (conditional or inner[1] != "Dense_0"):
             entries[(int(inner[0]), *inner[1:])] = np.asarray(value)
     # Modules without weights have a number there, but no name here.
     numbers = sorted({path[0] for path in entries})

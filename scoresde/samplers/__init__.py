@@ -3,21 +3,48 @@
 from typing import Any
 
 from scoresde.registry import make
+from scoresde.samplers.adaptive_sde import GottaGoFast
 from scoresde.samplers.correctors import CORRECTORS, AnnealedLangevin, Corrector, Langevin
+from scoresde.samplers.deis import DEIS
+from scoresde.samplers.dpm_multistep import DPMSolverPP2M, DPMSolverPP3M, SDEDPMSolverPP2M
+from scoresde.samplers.dpm_solver import DPMSolver1, DPMSolver2, DPMSolver3, DPMSolverPP2S
 from scoresde.samplers.driver import GridSampler, Samples, sample, tweedie
-from scoresde.samplers.predictor_corrector import PredictorCorrector, pc
+from scoresde.samplers.edm import EDMHeun
+from scoresde.samplers.interpolation import interpolate
+from scoresde.samplers.pndm import PNDM
+from scoresde.samplers.predictor_corrector import PredictorCorrector, annealed_langevin, pc
 from scoresde.samplers.predictors import (
+    DDIM,
     PREDICTORS,
     AncestralSampling,
     EulerMaruyama,
     ReverseDiffusion,
 )
 from scoresde.samplers.probability_flow import ProbabilityFlow, encode
+from scoresde.samplers.runge_kutta import RK4, Euler, Heun
+from scoresde.samplers.unipc import UniPC
 
+# The first line of each docstring says what it is.
 SAMPLERS = {
     **PREDICTORS,
     "pc": pc,
+    "annealed_langevin": annealed_langevin,
+    "gotta_go_fast": GottaGoFast,
     "probability_flow": ProbabilityFlow,
+    "euler": Euler,
+    "heun": Heun,
+    "rk4": RK4,
+    "edm": EDMHeun,
+    "dpm_solver_1": DPMSolver1,
+    "dpm_solver_2": DPMSolver2,
+    "dpm_solver_3": DPMSolver3,
+    "dpm_solver_pp_2s": DPMSolverPP2S,
+    "dpm_solver_pp_2m": DPMSolverPP2M,
+    "dpm_solver_pp_3m": DPMSolverPP3M,
+    "sde_dpm_solver_pp_2m": SDEDPMSolverPP2M,
+    "unipc": UniPC,
+    "deis": DEIS,
+    "pndm": PNDM,
 }
 
 
@@ -35,17 +62,35 @@ __all__ = [
     "AnnealedLangevin",
     "CORRECTORS",
     "Corrector",
+    "DDIM",
+    "DEIS",
+    "DPMSolver1",
+    "DPMSolver2",
+    "DPMSolver3",
+    "DPMSolverPP2M",
+    "DPMSolverPP2S",
+    "DPMSolverPP3M",
+    "EDMHeun",
+    "Euler",
     "EulerMaruyama",
+    "GottaGoFast",
     "GridSampler",
+    "Heun",
     "Langevin",
+    "PNDM",
     "PREDICTORS",
     "PredictorCorrector",
     "ProbabilityFlow",
+    "RK4",
     "ReverseDiffusion",
     "SAMPLERS",
+    "SDEDPMSolverPP2M",
     "Samples",
+    "UniPC",
+    "annealed_langevin",
     "encode",
     "get",
+    "interpolate",
     "pc",
     "sample",
     "tweedie",

@@ -39,9 +39,7 @@ class Corrector:
         """e, a scalar or [batch]. On DDPM's table a^2 is alpha_i = 1 - beta_i."""
         raise TypeError(f"{type(self).__name__} must define step_size.")
 
-    def correct(
-        self, keys: Array, x: Array, t: Array, a: Array, denoiser: BaseDenoiser
-    ) -> Array:
+    def correct(self, keys: Array, x: Array, t: Array, a: Array, denoiser: BaseDenoiser) -> Array:
         """x [batch, ...] at time t, corrected. `a` is the data factor of the forward step at t."""
 
         def body(number, x):

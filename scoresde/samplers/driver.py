@@ -1,13 +1,16 @@
 """The driver that every sampler runs in, and the interface of one that steps along a time grid.
 
 The driver owns the keys (one a sample, so that a seed gives the same image at any batch size and
-on any number of devices), the loop (one compiled scan), the final denoising and the count of
-network evaluations. A sampler owns its step.
+on any number of devices), the loop, the final denoising and the count of network evaluations. A
+sampler owns its step. The loop is compiled once for all numbers of steps: a study of quality
+against cost compiles a network once a sampler.
 """
 
+import contextlib
 import dataclasses
 import functools
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,18 +19,23 @@ from jax import Array
 from scoresde.denoiser import BaseDenoiser, Labelled
 from scoresde.keys import fold_in, normal, sample_keys
 from scoresde.registry import UsageError
+from scoresde.samplers.observe import Observer, progress_bar
 from scoresde.sdes import SDE
 from scoresde.times import make_grid
 
 # Folded into a sample's key for its prior noise; steps fold in their number, which is smaller.
 _PRIOR = 2**31 - 1
 
+# Grids are filled up to a multiple of this many times, so that most share one compiled loop.
+_CAPACITY = 1024
+
 
 class Samples(NamedTuple):
     """What a sampler returns.
 
     Attributes:
-        x: the samples, [batch, ...], in the range of the data that the denoiser knows.
+        x: the samples, [batch, ...], in the range of the data that the denoiser knows. A sample
+            that an adaptive solver could not finish is NaN.
         nfe: evaluations of the denoiser that each sample took, [batch] int32.
         trajectory: None, or the states at the recorded times, [records, batch, ...], noise first;
             the final denoising is not among them.
@@ -35,12 +43,31 @@ class Samples(NamedTuple):
 
     x: Array
     nfe: Array
-    trajectory: Array | None = None
+    trajectory: Any = None
 
 
 def tweedie(x: Array, t: Array, denoiser: BaseDenoiser) -> Array:
     """E[x_0 | x_t] (Efron 2011): (x + sigma^2 score) / alpha."""
     return denoiser(x, t).x0
+
+
+def trained_levels(denoiser: BaseDenoiser) -> int | None:
+    """The number of noise levels that a discretely trained network knows; None for any other."""
+    while not hasattr(denoiser, "prediction") and hasattr(denoiser, "denoiser"):
+        denoiser = denoiser.denoiser
+    time_input = getattr(getattr(denoiser, "prediction", None), "time_input", None)
+    return getattr(time_input, "num_scales", None)
+
+
+def require_continuous_time(denoiser: BaseDenoiser, method: str) -> None:
+    """Raises UsageError for a network that was trained at discrete noise levels only."""
+    levels = trained_levels(denoiser)
+    if levels is not None:
+        raise UsageError(
+            f"{method} needs a network trained at continuous times, this one knows {levels} "
+            "discrete levels; use a sampler that steps along them, for instance ddim or "
+            "ancestral_sampling."
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,16 +84,21 @@ class GridSampler:
 
     denoise: str = "tweedie"
 
+    denoise_rules: ClassVar[tuple[str, ...]] = ("tweedie", "last_mean", "none")
+
     def __post_init__(self):
-        if self.denoise not in ("tweedie", "last_mean", "none"):
-            raise UsageError(
-                f"Unknown denoise {self.denoise!r}. Known: tweedie, last_mean, none."
-            )
+        if self.denoise not in self.denoise_rules:
+            known = ", ".join(self.denoise_rules)
+            raise UsageError(f"Unknown denoise {self.denoise!r}. Known: {known}.")
 
     @property
     def evaluations(self) -> int:
         """Denoiser evaluations a step."""
         return 1
+
+    def total_evaluations(self, steps: int | Array) -> int | Array:
+        """Denoiser evaluations of the first `steps` steps, the final denoising not counted."""
+        return steps * self.evaluations
 
     def check(self, denoiser: BaseDenoiser) -> None:
         """Raises UsageError where the method is undefined for this denoiser."""
@@ -75,8 +107,8 @@ class GridSampler:
         """The decreasing times [steps + 1] to visit; see `scoresde.times.make_grid`."""
         return make_grid(sde, steps, grid)
 
-    def init(self, x: Array, denoiser: BaseDenoiser) -> Any:
-        """What the first step is handed as `carry`."""
+    def init(self, x: Array, denoiser: BaseDenoiser, steps: Array) -> Any:
+        """What the first of `steps` steps is handed as `carry`."""
         return ()
 
     def step(
@@ -84,7 +116,8 @@ class GridSampler:
     ) -> tuple[Array, Array, Any]:
         """From x [batch, ...] at t to s < t; returns (x, its mean before noise was added, carry).
 
-        `s` is None for a step to the clean data. `keys` holds one key per sample, for this step.
+        `keys` holds one key per sample, for this step. `s` is None for a step to the clean data,
+        which is asked for only where "last_mean" is among the `denoise_rules`.
         """
         raise TypeError(f"{type(self).__name__} must define step.")
 
@@ -99,35 +132,35 @@ class GridSampler:
         return tweedie(x, t, denoiser), 1
 
     def run(
-        self, keys: Array, x: Array, times: Array, denoiser: BaseDenoiser, every: int | None
+        self,
+        keys: Array,
+        x: Array,
+        times: Array,
+        steps: Array,
+        denoiser: BaseDenoiser,
+        observer: Observer,
     ) -> Samples:
-        """Samples from x at times[0]; records the state at every `every`-th time if not None."""
-        steps = len(times) - 1
-        records = ()
-        if every is not None:
-            records = jnp.zeros((1 + -(-steps // every), *x.shape), x.dtype).at[0].set(x)
+        """Samples from x at times[0] by `steps` steps; later entries of `times` are not used."""
 
-        def body(state, numbered):
-            x, carry, records = state
-            number, t, s = numbered
+        def body(number, state):
+            x, carry, seen = state
+            t, s = times[number], times[number + 1]
             x, _, carry = self.step(fold_in(keys, number), x, t, s, denoiser, carry)
-            if every is not None:  # within a stride the later step overwrites the earlier one
-                records = records.at[1 + number // every].set(x)
-            return (x, carry, records), None
+            observer.progress(number / steps, (number + 1) / steps)
+            return x, carry, observer.see(seen, number, x)
 
-        state = x, self.init(x, denoiser), records
-        numbered = jnp.arange(steps), times[:-1], times[1:]
-        (x, carry, records), _ = jax.lax.scan(body, state, numbered)
-        x, last = self.finish(fold_in(keys, steps), x, times[-1], denoiser, carry)
-        nfe = jnp.full(x.shape[:1], steps * self.evaluations + last, jnp.int32)
-        return Samples(x, nfe, records if every is not None else None)
+        state = x, self.init(x, denoiser, steps), observer.start(x)
+        x, carry, seen = jax.lax.fori_loop(0, steps, body, state)
+        x, last = self.finish(fold_in(keys, steps), x, times[steps], denoiser, carry)
+        nfe = jnp.full(x.shape[:1], self.total_evaluations(steps) + last, jnp.int32)
+        return Samples(x, nfe, seen)
 
 
-@functools.partial(jax.jit, static_argnames=("sampler", "shape", "every"))
-def _run(keys, x, times, denoiser, *, sampler, shape, every):
+@functools.partial(jax.jit, static_argnames=("sampler", "shape"))
+def _run(keys, x, temperature, times, steps, denoiser, observer, *, sampler, shape):
     if x is None:
-        x = denoiser.sde.prior_std * normal(fold_in(keys, _PRIOR), shape)
-    return sampler.run(keys, x, times, denoiser, every)
+        x = temperature * denoiser.sde.prior_std * normal(fold_in(keys, _PRIOR), shape)
+    return sampler.run(keys, x, times, steps, denoiser, observer)
 
 
 def sample(
@@ -137,10 +170,13 @@ def sample(
     shape: tuple[int, ...] | None = None,
     *,
     x_init: Array | None = None,
+    temperature: float = 1.0,
     labels: Array | None = None,
     steps: int | None = None,
     grid: Any = None,
     trajectory: int | bool | None = None,
+    record: Callable[[Array], Any] | None = None,
+    progress: bool = False,
 ) -> Samples:
     """Draws samples.
 
@@ -151,10 +187,17 @@ def sample(
         denoiser: a Denoiser, analytic or guided denoiser.
         shape: [batch, ...] of the samples; taken from `x_init` where that is given.
         x_init: start from these states at the first time instead of draws from the prior.
+        temperature: factor on the standard deviation of the prior's draws; >= 0.
         labels: None or [batch], handed to the denoiser.
         steps: number of steps of a named grid. An adaptive solver needs none.
-        grid: a name of `times.GRIDS` ("uniform" if None), or an array of decreasing times.
+        grid: a name of `times.GRIDS` (by default "uniform", for most samplers), or an array of
+            decreasing times.
         trajectory: k or True: also return the state at every k-th (every) time of the grid.
+        record: what to record of a state [batch, ...] instead of all of it: a function to an array
+            or a pytree of them, for instance `lambda x: x[:4]`. Every state, unless `trajectory`
+            says which.
+        progress: show a bar on stderr, and wait until the samples are ready. An adaptive
+            probability flow only shows when it is done.
 
     Raises:
         UsageError: inconsistent shapes, no number of steps, or a method that is undefined for this
@@ -163,19 +206,44 @@ def sample(
     if x_init is not None:
         if shape is not None and tuple(shape) != x_init.shape:
             raise UsageError(f"shape {tuple(shape)} contradicts x_init's {x_init.shape}.")
+        if temperature != 1:
+            raise UsageError("temperature scales draws from the prior; x_init replaces them.")
         shape = x_init.shape
     if shape is None:
         raise UsageError("sample() needs the shape [batch, ...] of the samples, or x_init.")
+    if not temperature >= 0:
+        raise UsageError(f"temperature must not be negative, got {temperature}.")
     shape = tuple(int(n) for n in shape)
     if labels is not None:
         labels = jnp.asarray(labels)
         if labels.shape != shape[:1]:
             raise UsageError(f"{shape[0]} samples need labels [{shape[0]}], got {labels.shape}.")
         denoiser = Labelled(denoiser, labels)
-    every = int(trajectory) if trajectory else None
+    every = int(trajectory or record is not None) or None
     if every is not None and every < 1:
         raise UsageError(f"trajectory must be a positive stride, got {trajectory}.")
+
     sampler.check(denoiser)
-    times = sampler.times(denoiser.sde, steps, grid)
+    times = sampler.times(denoiser.sde, steps, grid).astype(jnp.result_type(float))
+    last, levels = len(times) - 1, trained_levels(denoiser)
+    if levels is not None and last >= levels:
+        raise UsageError(
+            f"{last} steps visit {last + 1} times, but the network was trained at {levels} noise "
+            f"levels; take at most {levels - 1} steps."
+        )
     keys = sample_keys(key, shape[0])
-    return _run(keys, x_init, times, denoiser, sampler=sampler, shape=shape, every=every)
+    records = 0 if every is None else 1 + -(-last // every)
+    times = jnp.pad(times, (0, -len(times) % _CAPACITY), mode="edge")
+    with progress_bar() if progress else contextlib.nullcontext() as bar:
+        samples = _run(
+            keys,
+            x_init,
+            temperature,
+            times,
+            last,
+            denoiser,
+            Observer(every, records, record, bar),
+            sampler=sampler,
+            shape=shape,
+        )
+        return jax.block_until_ready(samples) if progress else samples

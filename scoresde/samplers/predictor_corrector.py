@@ -22,7 +22,7 @@ class PredictorCorrector(GridSampler):
             paper's algorithm 1).
     """
 
-    predictor: GridSampler | None = ReverseDiffusion()
+    predictor: GridSampler | None = dataclasses.field(default_factory=ReverseDiffusion)
     corrector: Corrector | None = None
     order: str = "corrector_first"
 
@@ -34,18 +34,25 @@ class PredictorCorrector(GridSampler):
             )
         if self.predictor is None and self.corrector is None:
             raise UsageError("A predictor-corrector sampler needs a predictor or a corrector.")
+        if self.predictor is not None and self.denoise not in self.predictor.denoise_rules:
+            raise UsageError(f"This predictor has no {self.denoise!r}; use denoise='tweedie'.")
 
     @property
     def evaluations(self):
         parts = (self.predictor, self.corrector)
         return sum(part.evaluations for part in parts if part is not None)
 
+    def total_evaluations(self, steps):
+        corrections = 0 if self.corrector is None else steps * self.corrector.evaluations
+        predictions = 0 if self.predictor is None else self.predictor.total_evaluations(steps)
+        return predictions + corrections
+
     def check(self, denoiser):
         if self.predictor is not None:
             self.predictor.check(denoiser)
 
-    def init(self, x, denoiser):
-        return () if self.predictor is None else self.predictor.init(x, denoiser)
+    def init(self, x, denoiser, steps):
+        return () if self.predictor is None else self.predictor.init(x, denoiser, steps)
 
     def _predict(self, keys, x, t, s, denoiser, carry):
         if self.predictor is None:
@@ -127,5 +134,30 @@ def pc(
             "corrector", CORRECTORS, corrector, {"snr": snr, "steps": corrector_steps, "norm": norm}
         ),
         order=order,
+        denoise=denoise,
+    )
+
+
+def annealed_langevin(
+    *, snr: float = 0.22, corrector_steps: int = 100, denoise: str = "tweedie"
+) -> PredictorCorrector:
+    """Annealed Langevin dynamics alone, as NCSN samples (arXiv:1907.05600, algorithm 1).
+
+    At every time of the grid, M steps of size e = 2 (r sigma)^2. NCSN's 10 levels from 1 to 0.01,
+    M = 100 and epsilon = 2e-5 are r = sqrt(epsilon) / (2 * 0.01) = 0.22.
+
+    Args:
+        snr: r.
+        corrector_steps: M.
+        denoise: "tweedie" or "none".
+
+    Raises:
+        UsageError: snr or corrector_steps is not positive.
+    """
+    return pc(
+        predictor="none",
+        corrector="ald",
+        snr=snr,
+        corrector_steps=corrector_steps,
         denoise=denoise,
     )

@@ -75,14 +75,21 @@ class AncestralSampling(GridSampler):
     Attributes:
         variance: of the noise added: "posterior" is sigma_s^2 b^2 / sigma_t^2, exact for one data
             point (SMLD's rule); "forward" is b^2 (DDPM's rule, sqrt(beta) z).
+        probability_flow: must be False: there is no such form of ancestral sampling.
     """
 
     variance: str = "posterior"
+    probability_flow: bool = False
 
     def __post_init__(self):
         super().__post_init__()
         if self.variance not in ("posterior", "forward"):
             raise UsageError(f"Unknown variance {self.variance!r}. Known: posterior, forward.")
+        if self.probability_flow:
+            raise UsageError(
+                "Ancestral sampling has no probability-flow form; use ddim, which is its "
+                "deterministic relative, or another predictor."
+            )
 
     def step(self, keys, x, t, s, denoiser, carry):
         sde = denoiser.sde
@@ -98,8 +105,43 @@ class AncestralSampling(GridSampler):
         return mean + jnp.sqrt(variance) * normal(keys, x.shape, x.dtype), mean, carry
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DDIM(GridSampler):
+    """DDIM (Song et al. 2020, arXiv:2010.02502, equations 12 and 16), first order for eta = 0.
+
+    x_s = alpha_s x_0 + sqrt(sigma_s^2 - v^2) noise + v z,   v = eta sigma_s b / sigma_t.
+
+    Attributes:
+        eta: 0 is deterministic, the exponential Euler step of the probability flow; 1 is ancestral
+            sampling with the posterior variance; in [0, 1].
+    """
+
+    eta: float = 0.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not 0 <= self.eta <= 1:
+            raise UsageError(f"DDIM needs eta between 0 and 1, got {self.eta}.")
+
+    def step(self, keys, x, t, s, denoiser, carry):
+        sde = denoiser.sde
+        prediction = denoiser(x, t)
+        if s is None:
+            return prediction.x0, prediction.x0, carry
+        a, b_squared = sde.transition(s, t)
+        sigma_s, sigma_t = sde.sigma(s), sde.sigma(t)
+        # sigma_s^2 - v^2 with b^2 = sigma_t^2 - a^2 sigma_s^2 put in, where nothing cancels.
+        kept = sigma_s * jnp.sqrt(1 - self.eta**2 + (self.eta * a * sigma_s / sigma_t) ** 2)
+        mean = sde.alpha(s) * prediction.x0 + kept * prediction.noise
+        if self.eta == 0:
+            return mean, mean, carry
+        std = self.eta * sigma_s * jnp.sqrt(b_squared) / sigma_t
+        return mean + std * normal(keys, x.shape, x.dtype), mean, carry
+
+
 PREDICTORS = {
     "euler_maruyama": EulerMaruyama,
     "reverse_diffusion": ReverseDiffusion,
     "ancestral_sampling": AncestralSampling,
+    "ddim": DDIM,
 }

@@ -15,8 +15,9 @@ from jax import Array
 from scoresde import ode
 from scoresde.denoiser import BaseDenoiser, Labelled
 from scoresde.registry import UsageError
-from scoresde.samplers.driver import Samples, tweedie
-from scoresde.sdes import SDE
+from scoresde.samplers.driver import Samples, require_continuous_time, tweedie
+from scoresde.samplers.observe import Observer
+from scoresde.sdes import SDE, expand
 from scoresde.times import make_grid
 
 
@@ -69,33 +70,37 @@ class ProbabilityFlow:
             raise UsageError(f"Unknown denoise {self.denoise!r}. Known: tweedie, none.")
 
     def check(self, denoiser: BaseDenoiser) -> None:
-        """Nothing is undefined for a continuous-time denoiser."""
+        """Raises UsageError for a network that was trained at discrete noise levels only."""
+        require_continuous_time(denoiser, "The probability-flow ODE")
 
     def times(self, sde: SDE, steps: int | None, grid: Any) -> Array:
         """Where to record; just the two ends by default."""
         return make_grid(sde, 1 if steps is None and grid is None else steps, grid)
 
     def run(
-        self, keys: Array, x: Array, times: Array, denoiser: BaseDenoiser, every: int | None
+        self,
+        keys: Array,
+        x: Array,
+        times: Array,
+        steps: Array,
+        denoiser: BaseDenoiser,
+        observer: Observer,
     ) -> Samples:
-        """Samples from x at times[0]; `keys` are not needed."""
+        """Samples from x at times[0] to times[steps]; `keys` are not needed."""
         options = dataclasses.asdict(self)
         del options["denoise"]
-        trajectory = None
-        if every is None:
-            x, stats = flow(denoiser, x, times[0], times[-1], **options)
+        start, end, trajectory = times[0], times[steps], None
+        if observer.every is None:
+            x, stats = flow(denoiser, x, start, end, **options)
         else:
-            last = len(times) - 1
-            kept = jnp.array([*range(0, last, every), last])
-            states, stats = flow(
-                denoiser, x, times[0], times[-1], save_times=times[kept], **options
-            )
-            trajectory = jnp.moveaxis(states, 1, 0)
-            x = trajectory[-1]
+            kept = jnp.minimum(jnp.arange(observer.records) * observer.every, steps)
+            states, stats = flow(denoiser, x, start, end, save_times=times[kept], **options)
+            states = jnp.moveaxis(states, 1, 0)
+            x, trajectory = states[-1], jax.lax.map(observer.reduce, states)
         nfe = stats.nfe
         if self.denoise == "tweedie":
-            x, nfe = tweedie(x, times[-1], denoiser), nfe + 1
-        return Samples(x, nfe, trajectory)
+            x, nfe = tweedie(x, end, denoiser), nfe + 1
+        return Samples(jnp.where(expand(stats.finished, x), x, jnp.nan), nfe, trajectory)
 
 
 @functools.partial(jax.jit, static_argnames=("options",))
@@ -118,6 +123,7 @@ def encode(
     `ProbabilityFlow(denoise="none")` with x_init = the latent decodes it again.
     """
     ode.check(method, rtol, atol)
+    require_continuous_time(denoiser, "The probability-flow ODE")
     if labels is not None:
         denoiser = Labelled(denoiser, jnp.asarray(labels))
     options = {"rtol": rtol, "atol": atol, "method": method}

@@ -104,7 +104,9 @@ def train(
     """Trains to `num_steps`, from the latest checkpoint in `workdir` if there is one.
 
     A resumed run goes on as if it had never stopped: its state, data and log are the same, bit for
-    bit on the same devices. SIGTERM and Ctrl-C make it save a checkpoint and return early.
+    bit on the same devices (XLA's GPU kernels add in a fixed order only under the environment
+    variable XLA_FLAGS=--xla_gpu_deterministic_ops=true). SIGTERM and Ctrl-C make it save a
+    checkpoint and return early.
 
     What is due every so many steps happens at the end of the first dispatch (one call of
     `train_step`, several steps perhaps) that reaches a multiple: first the callbacks, then the

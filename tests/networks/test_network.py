@@ -83,8 +83,6 @@ def test_laws_of_the_initial_parameters():
 class Mine(nn.Module):
     """A user's own module, of Flax's layers."""
 
-    stochastic = False
-
     @nn.compact
     def __call__(self, x, noise_condition, labels=None, *, train=False):
         return nn.Dense(x.shape[-1])(x) / noise_condition[:, None, None, None]

@@ -1,6 +1,7 @@
 """Numbers made with the reference implementations; see tests/data/golden."""
 
 import dataclasses
+import functools
 import json
 import pathlib
 
@@ -10,35 +11,45 @@ import pytest
 DIRECTORY = pathlib.Path(__file__).parent.parent / "data" / "golden"
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Golden:
-    """One reference network: its configuration, state dict, input and output."""
+    """One reference network: its configuration, its weights, an input and the output for it."""
 
     name: str
 
     @property
     def config(self):
-        return json.loads((DIRECTORY / f"{self.name}.json").read_text())
+        """A fresh copy of the configuration."""
+        return json.loads(self.file(".json").read_text())
 
-    @property
-    def arrays(self):
-        with np.load(DIRECTORY / f"{self.name}.npz") as file:
-            return {
-                name.removesuffix("_nchw").removesuffix("_nhwc"): (
-                    file[name].transpose(0, 2, 3, 1) if name.endswith("_nchw") else file[name]
-                )
-                for name in file.files
-                if not name.startswith("sd/")
-            }
+    @functools.cached_property
+    def contents(self):
+        with np.load(self.file(".npz")) as file:
+            return dict(file)
 
     @property
     def state_dict(self):
-        with np.load(DIRECTORY / f"{self.name}.npz") as file:
-            return {
-                name.removeprefix("sd/"): file[name]
-                for name in file.files
-                if name.startswith("sd/")
-            }
+        """The weights by the reference's own names."""
+        items = self.contents.items()
+        return {name.removeprefix("sd/"): value for name, value in items if name[:3] == "sd/"}
+
+    @property
+    def tree(self):
+        """The weights as nested dictionaries, where names are paths."""
+        tree = {}
+        for name, value in self.state_dict.items():
+            *path, leaf = name.split("/")
+            node = tree
+            for part in path:
+                node = node.setdefault(part, {})
+            node[leaf] = value
+        return tree
+
+    def images(self, name):
+        """An array [batch, height, width, channels]."""
+        if f"{name}_nchw" in self.contents:
+            return self.contents[f"{name}_nchw"].transpose(0, 2, 3, 1)
+        return self.contents[f"{name}_nhwc"]
 
     def file(self, suffix):
         return DIRECTORY / f"{self.name}{suffix}"
@@ -46,8 +57,8 @@ class Golden:
 
 @pytest.fixture(scope="session")
 def golden():
-    """`golden(name)` reads one of the reference's cases."""
-    return Golden
+    """`golden(name)` is one of the reference's cases."""
+    return functools.cache(Golden)
 
 
 @pytest.fixture(scope="session")

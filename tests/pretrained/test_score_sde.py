@@ -1,21 +1,97 @@
-"""score_sde's networks and weights against numbers from the original code."""
+"""Networks and checkpoints of score_sde and score_sde_pytorch against the original outputs."""
 
 import jax
+import ml_collections
 import numpy as np
 import pytest
 
+from scoresde import pretrained, sdes
+from scoresde.predictions import Index, Noise, ScaledTime, Score, Sigma
 from scoresde.pretrained import score_sde
 from scoresde.registry import UsageError
 
+PYTORCH = ["ncsnpp_ve_residual", "ddpmpp_vp", "ncsnpp_pyramid_skip", "ddpm_vp"]
+JAX = [
+    "jax_ncsnpp_pyramid_residual",
+    "jax_ncsnpp_plain_blocks",
+    "jax_ddpm_ve",
+    "jax_ncsnv2_64",
+    "jax_ncsnv2_128",
+]
 
-@pytest.mark.parametrize("name", ["ncsnpp_ve_residual", "ddpmpp_vp", "ncsnpp_pyramid_skip"])
-def test_a_pytorch_state_dict_gives_the_original_output(golden, relative_error, name):
+
+@pytest.mark.parametrize("name", PYTORCH + JAX)
+def test_outputs_are_the_originals(golden, relative_error, name):
     case = golden(name)
-    config, arrays = case.config, case.arrays
-    network = score_sde.network_of(config)
-    params = score_sde.params_from_pytorch(case.state_dict, config)
-    output = jax.jit(network.apply)(params, arrays["input"], arrays["labels"])
-    assert relative_error(output, arrays["output"]) < 1e-5
+    network = score_sde.network_of(case.config)
+    if name in JAX:
+        params = score_sde.params_from_jax(case.tree, case.config)
+    else:
+        params = score_sde.params_from_pytorch(case.state_dict, case.config)
+    output = jax.jit(network.apply)(params, case.images("input"), case.contents["labels"])
+    assert relative_error(output, case.images("output")) < 1e-5
+
+
+@pytest.fixture(scope="module")
+def torch_model(golden):
+    case = golden("torch_checkpoint_ve")
+    return pretrained.load_score_sde_pytorch(case.file(".pth"), case.config)
+
+
+def test_a_pytorch_checkpoint_gives_its_moving_average(golden, relative_error, torch_model):
+    case = golden("torch_checkpoint_ve")
+    x, sigma = case.images("input"), case.contents["labels"]
+    output = jax.jit(torch_model.apply)(torch_model.params, x, sigma)
+    assert relative_error(output, case.images("ema_output")) < 1e-5
+
+    raw = pretrained.load_score_sde_pytorch(case.file(".pth"), case.config, raw=True)
+    assert relative_error(jax.jit(raw.apply)(raw.params, x, sigma), output) > 0.1
+    # What is not trained has no average: both have the same frequencies.
+    frequencies = (m.params["GaussianFourierProjection_0"]["W"] for m in (raw, torch_model))
+    np.testing.assert_array_equal(*frequencies)
+
+
+def test_a_jax_checkpoint_gives_its_moving_average(golden, relative_error):
+    case = golden("flax_checkpoint_ve")
+    path, config = case.file(".msgpack"), ml_collections.ConfigDict(case.config)
+    model = pretrained.load_score_sde(path, config)
+    x, sigma = case.images("input"), case.contents["labels"]
+    output = jax.jit(model.apply)(model.params, x, sigma)
+    assert relative_error(output, case.images("ema_output")) < 1e-5
+    raw = pretrained.load_score_sde(path, config, raw=True)
+    assert relative_error(jax.jit(raw.apply)(raw.params, x, sigma), output) > 0.1
+
+
+def test_a_variance_exploding_network_denoises_with_its_score(golden, torch_model):
+    case = golden("torch_checkpoint_ve")
+    sde = sdes.VE(sigma_min=0.01, sigma_max=50.0)
+    t = np.array([0.3, 0.9], np.float32)
+    x, sigma = case.images("input"), sde.sigma(t)
+    score = jax.jit(torch_model.apply)(torch_model.params, x, sigma)
+    expected = x + sigma[:, None, None, None] ** 2 * score
+    prediction = jax.jit(lambda denoiser: denoiser(x, t))(torch_model.denoiser(sde))
+    np.testing.assert_allclose(prediction.x0, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "model, training, expected",
+    [
+        ({"scale_by_sigma": True}, {"continuous": True}, Score(time_input=Sigma())),
+        (
+            {"scale_by_sigma": True, "num_scales": 50},
+            {"continuous": False},
+            Score(time_input=Index(num_scales=50, descending=True)),
+        ),
+        ({"scale_by_sigma": False}, {"continuous": True}, Noise(time_input=ScaledTime())),
+        ({}, {"continuous": False}, Noise(time_input=Index(num_scales=1000))),
+        ({}, {"continuous": False, "sde": "subvpsde"}, Noise(time_input=ScaledTime())),
+        ({}, {"continuous": True, "sde": "vesde"}, Score(time_input=Sigma())),
+    ],
+)
+def test_what_a_network_predicts_follows_from_its_process(model, training, expected):
+    config = {"model": {"name": "ncsnpp", **model}, "training": training}
+    prediction = score_sde.prediction_of(config)
+    assert type(prediction) is type(expected) and prediction == expected
 
 
 def test_every_fault_of_a_state_dict_is_listed_at_once(golden):
@@ -25,9 +101,60 @@ def test_every_fault_of_a_state_dict_is_listed_at_once(golden):
     state_dict["all_modules.3.Conv_0.weight"] = np.zeros((8, 8, 1, 1))
     state_dict["all_modules.17.extra"] = np.zeros(3)
     with pytest.raises(UsageError) as error:
-        score_sde.params_from_pytorch(state_dict, case.config)
+        pretrained.load_score_sde_pytorch(state_dict, case.config)
     message = str(error.value)
     assert "missing Conv_0/bias" in message
     assert "ResnetBlockBigGANpp_0/Conv_0/kernel has shape (1, 1, 8, 8), not (3, 3, 8, 8)" in message
     assert "unexpected Conv_1/extra" in message
     assert "\n" not in message
+
+
+def test_a_configuration_that_does_not_fit_is_refused(golden):
+    case = golden("ddpmpp_vp")
+    config = case.config
+    config["model"]["num_res_blocks"] = 2
+    with pytest.raises(UsageError, match="do not fit the configuration"):
+        pretrained.load_score_sde_pytorch(case.state_dict, config)
+    with pytest.raises(UsageError, match="has no data\\.image_size"):
+        pretrained.load_score_sde_pytorch(case.state_dict, {**case.config, "data": {"centered": 1}})
+    config["model"]["name"] = "wideresnet"
+    with pytest.raises(UsageError, match="Unknown network 'wideresnet'"):
+        pretrained.load_score_sde_pytorch(case.state_dict, config)
+
+
+def test_averages_that_do_not_match_the_model_are_refused(golden):
+    case = golden("ddpmpp_vp")
+    checkpoint = {"model": case.state_dict, "ema": {"shadow_params": [np.zeros(3)]}}
+    with pytest.raises(UsageError, match="1 moving averages"):
+        pretrained.load_score_sde_pytorch(checkpoint, case.config)
+    with pytest.raises(UsageError, match=r"no ema\.shadow_params.*raw=True"):
+        pretrained.load_score_sde_pytorch({"model": case.state_dict}, case.config)
+
+
+def test_files_that_are_no_checkpoints_are_refused(golden, tmp_path):
+    case = golden("flax_checkpoint_ve")
+    whole = case.file(".msgpack").read_bytes()
+    (tmp_path / "half").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "other").write_bytes(b"\x81\xa4step\x01")
+    with pytest.raises(UsageError, match="No file"):
+        pretrained.load_score_sde(tmp_path / "absent", case.config)
+    with pytest.raises(UsageError, match="not a whole Flax msgpack file"):
+        pretrained.load_score_sde(tmp_path / "half", case.config)
+    with pytest.raises(UsageError, match=r"holds no params_ema.*it holds step"):
+        pretrained.load_score_sde(tmp_path / "other", case.config)
+
+
+def test_large_arrays_come_in_chunks(tmp_path):
+    import msgpack
+
+    from scoresde.pretrained import flax_file
+
+    def pack(array):
+        content = msgpack.packb((array.shape, array.dtype.name, array.tobytes()))
+        return msgpack.ExtType(1, content)
+
+    array = np.arange(12, dtype=np.float32).reshape(3, 4)
+    chunks = {"0": pack(array.ravel()[:5]), "1": pack(array.ravel()[5:])}
+    tree = {"w": {flax_file.CHUNKED: True, "shape": {"0": 3, "1": 4}, "chunks": chunks}}
+    (tmp_path / "file").write_bytes(msgpack.packb(tree))
+    np.testing.assert_array_equal(flax_file.read(tmp_path / "file")["w"], array)

@@ -115,7 +115,7 @@ def test_nothing_is_overwritten(copied):
 
 def test_an_unfinished_checkpoint_does_not_count(copied):
     """A killed run leaves a directory under a temporary name, which the next save removes."""
-    unfinished = copied.directory / "12.orbax-checkpoint-tmp"
+    unfinished = copied.directory / "10.orbax-checkpoint-tmp"
     shutil.copytree(copied.directory / "8", unfinished)
     assert copied.latest_step() == 8
     copied.save(12, make_state(12.0))

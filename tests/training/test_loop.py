@@ -88,6 +88,16 @@ def test_a_signal_saves_and_a_rerun_resumes_exactly(whole, tmp_path, capfd, numb
     assert toy.log_text(tmp_path) == toy.log_text(whole[0])
 
 
+def test_a_second_signal_is_not_waited_for(tmp_path):
+    def interrupt(step, state):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        toy.run(tmp_path, 30, callbacks=[(4, interrupt)])
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_a_finished_run_can_be_prolonged_and_rerun(whole, tmp_path):
     toy.run(tmp_path, 20)
     state = toy.run(tmp_path, 30)

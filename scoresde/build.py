@@ -1,0 +1,285 @@
+"""From a config to objects: the only module, with the command line, that reads a ConfigDict.
+
+A section that makes a component has its `name`, a public name of the component's family or
+`package.module:Name`, and its options; an option that the component does not take is an error, as
+is a section or key that nothing reads. `configs/default.py` lists every key with its meaning.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+
+from scoresde import data, losses, networks, predictions, samplers, times
+from scoresde.denoiser import Denoiser
+from scoresde.registry import UsageError, lookup, make
+from scoresde.sdes import SDE, SDES
+
+
+def _plain(value: Any) -> Any:
+    """ConfigDicts as dictionaries and lists as tuples, which are hashable and come from JSON."""
+    if isinstance(value, ml_collections.ConfigDict | Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return tuple(_plain(entry) for entry in value)
+    return value
+
+
+def _take(section: str, options: dict[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """`known` (key -> default) updated with `options`, none of which may be unknown."""
+    for key in options:
+        if key not in known:
+            raise UsageError(
+                f"Unknown key config.{section}{'.' if section else ''}{key}. "
+                f"Known: {', '.join(known)}."
+            )
+    return {**known, **options}
+
+
+def _named(section: str, options: Any) -> dict[str, Any]:
+    if isinstance(options, str):
+        return {"name": options}
+    if not isinstance(options, dict) or "name" not in options:
+        raise UsageError(f"config.{section} must be a name, or a section with a name.")
+    return dict(options)
+
+
+_REQUIRED = object()
+
+_SECTIONS = {
+    "seed": 42,
+    "data": _REQUIRED,
+    "sde": _REQUIRED,
+    "prediction": _REQUIRED,
+    "network": _REQUIRED,
+    "loss": {},
+    "optimizer": {},
+    "training": _REQUIRED,
+    "sampler": {"name": "probability_flow"},
+    "likelihood": {},
+}
+
+_DATA = {
+    "source": _REQUIRED,
+    "image_shape": _REQUIRED,
+    "data_range": (-1.0, 1.0),
+    "dequantize": False,
+    "flip": False,
+    "labels": False,
+}
+
+_LOSS = {"weighting": "noise", "reduction": "mean", "times": {"name": "uniform"}}
+
+_TRAINING = {
+    "batch_size": _REQUIRED,
+    "num_steps": _REQUIRED,
+    "steps_per_dispatch": 1,
+    "accumulate": 1,
+    "ema_rate": 0.9999,
+    "ema_warmup": "none",
+    "log_every": 50,
+    "eval_every": 100,
+    "sample_every": 50_000,
+    "checkpoint_every": 10_000,
+    "keep": 2,
+    "keep_every": 50_000,
+}
+
+_LIKELIHOOD = {
+    "probes": 1,
+    "trace": "rademacher",
+    "rtol": 1e-5,
+    "atol": 1e-5,
+    "t_min": None,
+    "method": "dopri5",
+    "batch_size": 128,
+}
+
+
+def _complete(section: str, options: dict[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    taken = _take(section, options, known)
+    for key, value in taken.items():
+        if value is _REQUIRED:
+            raise UsageError(f"The config lacks config.{section}{'.' if section else ''}{key}.")
+    return taken
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """Everything that a config says, as objects. Making it touches no data and no device memory.
+
+    Attributes:
+        sde: the forward process.
+        prediction: how the network is fed and read.
+        network: `scoresde.networks.Network` or any object with its `init` and `apply`.
+        sampler: for `scoresde.samplers.sample`, called as `sample(..., **sampling)`.
+        sampling: `steps` and `grid` of the sampler.
+        sampling_t_min: the smallest time of sampling.
+        image_shape: (height, width, channels).
+        data_range: the range the network works in.
+        settings: the plain values of the sections data, loss, optimizer, training and likelihood.
+        seed: of everything random.
+    """
+
+    sde: SDE
+    prediction: predictions.PredictionKind
+    network: Any
+    sampler: Any
+    sampling: dict[str, Any]
+    sampling_t_min: float
+    image_shape: tuple[int, int, int]
+    data_range: tuple[float, float]
+    settings: dict[str, dict[str, Any]]
+    seed: int
+
+    @functools.cached_property
+    def source(self) -> data.Source:
+        """The data set, loaded at the first use.
+
+        Raises:
+            UsageError: it is not there, or its images are not of config.data.image_shape.
+        """
+        source = data.get(**_named("data.source", self.settings["data"]["source"]))
+        if tuple(source.image_shape) != self.image_shape:
+            raise UsageError(
+                f"The images of {source.name!r} are {tuple(source.image_shape)}, but "
+                f"config.data.image_shape is {self.image_shape}."
+            )
+        return source
+
+    def denoiser(self, params: Any, t_min: float | None = None) -> Denoiser:
+        """The denoiser with these parameters, on the process from `t_min` (its own if None)."""
+        sde = self.sde if t_min is None else dataclasses.replace(self.sde, t_min=t_min)
+        return Denoiser(sde, self.prediction, self.network.apply, params)
+
+    def to_network_range(self, key: jax.Array, images: jax.Array, dequantize: bool) -> jax.Array:
+        """uint8 levels [batch, ...] in the range that the network works in."""
+        levels = self.source.levels
+        unit = data.dequantize(key, images, levels) if dequantize else data.to_unit(images, levels)
+        return data.scale(unit, self.data_range)
+
+    def to_levels(self, x: jax.Array) -> jax.Array:
+        """Samples [batch, ...] as uint8 levels: the nearest, or the bin if dequantised."""
+        if self.settings["data"]["dequantize"]:
+            unit = data.unscale(x, self.data_range)
+            return data.dequantized_to_levels(unit, self.source.levels)
+        return data.quantize(x, self.data_range, self.source.levels)
+
+    def loss_fn(self, train: bool = True) -> Callable:
+        """(params, key, batch of uint8 images and labels) -> (loss, {}), for `training`."""
+        options = dict(self.settings["loss"])
+        distribution = _named("loss.times", options.pop("times"))
+        weighting = _named("loss.weighting", options.pop("weighting"))
+        weight = lookup("weighting", losses.WEIGHTINGS, weighting.pop("name"))
+        loss = losses.DenoisingScoreMatching(
+            sde=self.sde,
+            prediction=self.prediction,
+            network=self.network.apply,
+            times=make("time distribution", times.DISTRIBUTIONS, sde=self.sde, **distribution),
+            weighting=functools.partial(weight, **weighting) if weighting else weight,
+            **options,
+        )
+        settings = self.settings["data"]
+
+        def loss_fn(params, key, batch):
+            data_key, loss_key = jax.random.split(key)
+            x = self.to_network_range(data_key, batch["image"], settings["dequantize"])
+            labels = batch["label"] if settings["labels"] else None
+            return loss(params, loss_key, x, labels, train=train), {}
+
+        return loss_fn
+
+    def optimizer(self):
+        """The optax transformation of config.optimizer."""
+        from scoresde.training import make_optimizer
+
+        options = dict(self.settings["optimizer"])
+        if options.get("schedule", "constant") != "constant":
+            options.setdefault("num_steps", self.settings["training"]["num_steps"])
+        return make_optimizer(**options)
+
+
+def experiment(config: ml_collections.ConfigDict | Mapping[str, Any]) -> Experiment:
+    """The objects that `config` describes, checked.
+
+    Raises:
+        UsageError: an unknown name, key or option, a missing one, or values that contradict each
+            other.
+    """
+    sections = _complete("", _plain(config), _SECTIONS)
+    data_settings = _complete("data", sections["data"], _DATA)
+    settings = {
+        "data": data_settings,
+        "loss": _complete("loss", sections["loss"], _LOSS),
+        "optimizer": dict(sections["optimizer"]),
+        "training": _complete("training", sections["training"], _TRAINING),
+        "likelihood": _complete("likelihood", sections["likelihood"], _LIKELIHOOD),
+    }
+    sde = make("SDE", SDES, **_named("sde", sections["sde"]))
+
+    prediction = _named("prediction", sections["prediction"])
+    time_input = prediction.pop("time_input", None)
+    if time_input is not None:
+        time_input = make("time input", predictions.TIME_INPUTS, **_named("time_input", time_input))
+    prediction = predictions.get(**prediction, time_input=time_input)
+
+    data_range = tuple(float(end) for end in data_settings["data_range"])
+    data.scale(0.0, data_range)  # refuses an empty range
+    network_options = _named("network", sections["network"])
+    centered = network_options.get("centered")
+    if centered is not None and centered != (data_range == (-1.0, 1.0)):
+        raise UsageError(
+            f"config.network.centered={centered} says that the data lie in "
+            f"{'[-1, 1]' if centered else '[0, 1]'}, but config.data.data_range is {data_range}."
+        )
+    network = networks.get(**network_options)
+    image_shape = tuple(int(n) for n in data_settings["image_shape"])
+
+    sampler_options = _named("sampler", sections["sampler"])
+    sampling = {key: sampler_options.pop(key, None) for key in ("steps", "grid")}
+    sampling_t_min = sampler_options.pop("t_min", None)
+    sampler = samplers.get(**sampler_options)
+
+    built = Experiment(
+        sde=sde,
+        prediction=prediction,
+        network=network,
+        sampler=sampler,
+        sampling=sampling,
+        sampling_t_min=sde.t_min if sampling_t_min is None else float(sampling_t_min),
+        image_shape=image_shape,
+        data_range=data_range,
+        settings=settings,
+        seed=int(sections["seed"]),
+    )
+    _check(built)
+    return built
+
+
+def _check(built: Experiment):
+    """Everything that can be known to fail later fails now."""
+    training = built.settings["training"]
+    for key in ("batch_size", "num_steps", "steps_per_dispatch", "accumulate"):
+        if int(training[key]) != training[key] or training[key] < 1:
+            raise UsageError(f"config.training.{key} must be at least 1, got {training[key]}.")
+    lookup("data source", data.SOURCES, _named("source", built.settings["data"]["source"])["name"])
+    built.loss_fn()
+    built.optimizer()
+    with jax.ensure_compile_time_eval():
+        coefficients = built.prediction.coefficients(built.sde, jnp.asarray(built.sde.t_max))
+        readable = all(bool(jnp.isfinite(c)) for c in coefficients)
+    if not readable:
+        raise UsageError(
+            "At t_max nothing of the data is left (alpha = 0), and this prediction says nothing "
+            "about the data there; use the prediction velocity, v, x0 or edm."
+        )
+    sde = dataclasses.replace(built.sde, t_min=built.sampling_t_min)
+    built.sampler.times(sde, **built.sampling)
+    if len(built.image_shape) != 3:
+        raise UsageError(
+            f"config.data.image_shape must be (height, width, channels), got {built.image_shape}."
+        )

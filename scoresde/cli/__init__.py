@@ -1,0 +1,65 @@
+"""The command line: `scoresde train | sample | likelihood`."""
+
+import argparse
+import importlib
+import os
+import sys
+
+from scoresde.cli.arguments import Parser
+from scoresde.registry import UsageError
+
+# Each is a module of this package with `add_arguments(parser)`, `run(arguments, overrides)` and a
+# docstring whose first line says what it does.
+COMMANDS = ("train", "sample", "likelihood")
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    """Keeps the line breaks of examples, and shows defaults."""
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="scoresde",
+        description="Score-based generative models in continuous time.",
+        epilog="Any value of the config is set with --config.KEY=VALUE.",
+    )
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name in COMMANDS:
+        module = importlib.import_module(f"scoresde.cli.{name}")
+        text = module.__doc__.strip()
+        subparser = subparsers.add_parser(
+            name,
+            help=text.splitlines()[0],
+            description=text.splitlines()[0],
+            epilog=text.partition("\n")[2].strip(),
+            formatter_class=_Formatter,
+        )
+        module.add_arguments(subparser)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command; returns the exit status.
+
+    A user's mistake is one line on standard error and status 2; anything else is a bug and keeps
+    its traceback.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    # Programs compiled once are read back the next time; JAX reads these when it starts.
+    cache = os.path.join(os.path.expanduser("~"), ".cache", "scoresde", "jax")
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", cache)
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "1")
+    try:
+        arguments, rest = _parser().parse_known_args(argv)
+        overrides = [item for item in rest if item.startswith("--config.")]
+        unknown = [item for item in rest if item not in overrides]
+        if unknown:
+            raise UsageError(
+                f"Unknown argument {unknown[0]!r}. See: scoresde {arguments.command} --help"
+            )
+        module = importlib.import_module(f"scoresde.cli.{arguments.command}")
+        module.run(arguments, overrides)
+    except UsageError as error:
+        print(f"scoresde: {error}", file=sys.stderr)
+        return 2
+    return 0

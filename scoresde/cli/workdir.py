@@ -1,0 +1,104 @@
+"""The work directory of a run: one experiment's config, checkpoints, logs and results.
+
+    config.json       the resolved config, written before the first step
+    checkpoints/      what Orbax keeps
+    metrics.jsonl     the log, also in tensorboard/ and, at the end, loss.png
+    samples/          grids made during training, and the results of `scoresde sample`
+    likelihood/       the results of `scoresde likelihood`
+"""
+
+import json
+import pathlib
+from typing import Any
+
+import ml_collections
+
+from scoresde import files
+from scoresde.registry import UsageError
+
+# What may differ when a run goes on: how long it is and how it is watched, not what it computes.
+_MAY_CHANGE = {
+    "training.num_steps",
+    "training.log_every",
+    "training.eval_every",
+    "training.sample_every",
+    "training.checkpoint_every",
+    "training.keep",
+    "training.keep_every",
+}
+# Sections that training does not read.
+_NOT_TRAINING = ("sampler", "likelihood")
+
+
+def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(values, dict):
+        return {prefix: values}
+    flat = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}.{key}" if prefix else key)
+    return flat
+
+
+def _as_json(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    return json.loads(config.to_json())
+
+
+def save_config(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
+    """Records `config` in `workdir`, or checks that the run there is the same experiment.
+
+    Raises:
+        UsageError: the directory holds another experiment; nothing is written.
+    """
+    path, wanted = workdir / "config.json", _as_json(config)
+    if path.exists():
+        found, asked = _flat(_as_json(load_config(workdir))), _flat(wanted)
+        differ = [
+            key
+            for key in sorted(found.keys() | asked.keys())
+            if found.get(key) != asked.get(key)
+            and key not in _MAY_CHANGE
+            and not key.startswith(_NOT_TRAINING)
+        ]
+        if differ:
+            key = differ[0]
+            more = f" and {len(differ) - 1} more" if len(differ) > 1 else ""
+            raise UsageError(
+                f"{workdir} holds another experiment: config.{key} is {found.get(key)!r} there, "
+                f"{asked.get(key)!r} here{more}. Give another --workdir, or the config it has."
+            )
+    elif workdir.exists() and any(workdir.iterdir()):
+        raise UsageError(
+            f"{workdir} is not empty and holds no experiment (no config.json). "
+            "Give an empty or new --workdir."
+        )
+    files.write_json(path, wanted)
+
+
+def load_config(workdir: pathlib.Path) -> ml_collections.ConfigDict:
+    """The config of the experiment in `workdir`.
+
+    Raises:
+        UsageError: there is none, or it cannot be read.
+    """
+    path = workdir / "config.json"
+    try:
+        return ml_collections.ConfigDict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise UsageError(
+            f"{workdir} holds no experiment (no config.json). Give the --workdir of a run."
+        ) from None
+    except ValueError as error:
+        raise UsageError(f"{path} cannot be read ({error}).") from None
+
+
+def result_directory(path: pathlib.Path, overwrite: bool) -> pathlib.Path:
+    """`path`, which must not exist with anything in it unless `overwrite`.
+
+    Raises:
+        UsageError: there are results already.
+    """
+    if path.exists() and any(path.iterdir()) and not overwrite:
+        raise UsageError(
+            f"{path} holds results already. Give another --name, or --overwrite to replace them."
+        )
+    return path

@@ -1,0 +1,246 @@
+"""Checkpoints of EDM (Karras et al. 2022, arXiv:2206.00364).
+
+EDM names modules by their place (`enc.16x16_block0`); here they are numbered by kind. What both
+have in common is the order in which modules run, and EDM's names tell it.
+"""
+
+import dataclasses
+import math
+import pathlib
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from scoresde import networks, predictions
+from scoresde.pretrained import array_file
+from scoresde.pretrained.model import Pretrained
+from scoresde.pretrained.weights import Path, fit
+from scoresde.registry import UsageError
+from scoresde.sdes import SDE
+
+MODEL_TYPES = {"SongUNet": "song_unet", "DhariwalUNet": "adm"}
+"""EDM's architectures by the names of `networks`."""
+
+OUTSIDE = "precond class_name img_resolution img_channels model_type use_fp16 fp16 " + (
+    "sigma_min sigma_max sigma_data"
+)
+"""Arguments of EDM's preconditioning that do not concern the network inside."""
+
+EMBEDDINGS = {
+    "map_noise": ("GaussianFourierProjection_0",),
+    "map_layer0": ("Dense_0",),
+    "map_layer1": ("Dense_1",),
+    "map_label": ("class_embedding", "Dense_0"),
+    "map_augment": ("augment_embedding", "Dense_0"),
+}
+COSINES_FIRST = {"map_layer0": 1, "map_augment": 0}
+"""The axes of ADM's weights along which its noise embedding has the cosines before the sines."""
+
+ORDER = {
+    "enc": ("conv", "down", "aux_down", "aux_skip", "aux_residual", "block"),
+    "dec": ("in", "up", "block", "aux_up", "aux_norm", "aux_conv"),
+}
+"""Parts of a level in the order in which they run."""
+
+OUTPUT = ("out_norm", "out_conv")
+"""ADM's last layers."""
+
+INNER = {
+    "norm0": "GroupNorm_0",
+    "conv0": "Conv_0",
+    "affine": "Dense_0",
+    "norm1": "GroupNorm_1",
+    "conv1": "Conv_1",
+    "skip": "Conv_2",
+}
+"""Parts of a residual block."""
+
+
+def network_of(network_kwargs: Mapping[str, Any]) -> networks.Network:
+    """The network inside of the preconditioning that EDM built from these arguments.
+
+    Args:
+        network_kwargs: `model_type` ("SongUNet" or "DhariwalUNet") and its options.
+
+    Raises:
+        UsageError: an unknown model type, or options that it refuses.
+    """
+    model_type = network_kwargs.get("model_type", "DhariwalUNet")
+    if model_type not in MODEL_TYPES:
+        raise UsageError(f"Unknown EDM model_type {model_type!r}. Known: {', '.join(MODEL_TYPES)}.")
+    options = {k: v for k, v in network_kwargs.items() if k not in OUTSIDE.split()}
+    if model_type == "SongUNet" and options.pop("channel_mult_emb", 4) != 4:
+        raise UsageError("network 'song_unet' has channel_mult_emb=4 and no other.")
+    return networks.get(MODEL_TYPES[model_type], **options)
+
+
+def image_shape_of(network_kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
+    """(height, width, channels) of the images that EDM's network was built for."""
+    size = network_kwargs["img_resolution"]
+    return (size, size, network_kwargs["img_channels"])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LogHalfSigma:
+    """log(sigma / (2 alpha)), the noise condition of EDM's variance-exploding preconditioning."""
+
+    def __call__(self, sde: SDE, t: jax.Array) -> jax.Array:
+        return -0.5 * sde.log_snr(t) - math.log(2)
+
+
+class NegativeNoise(predictions.Noise):
+    """The network predicts -noise for x / alpha: EDM's variance-exploding preconditioning.
+
+    D(x) = x + sigma F(x; ln(sigma / 2)), Karras et al. 2022, table 1.
+    """
+
+    def input_scale(self, sde, t):
+        return 1 / sde.alpha(t)
+
+    def coefficients(self, sde, t):
+        coefficients = super().coefficients(sde, t)
+        return coefficients._replace(
+            x0_output=-coefficients.x0_output, noise_output=-coefficients.noise_output
+        )
+
+    def target(self, sde, x0, noise, t):
+        return -noise
+
+
+def prediction_of(network_kwargs: Mapping[str, Any]) -> predictions.PredictionKind | None:
+    """How the network inside of EDM's preconditioning is fed and read; None for iDDPM's.
+
+    Args:
+        network_kwargs: `precond`, "EDMPrecond" if it is not given, and `sigma_data`.
+    """
+    precond = network_kwargs.get("precond", "EDMPrecond")
+    if precond == "EDMPrecond":
+        return predictions.EDM(sigma_data=network_kwargs.get("sigma_data", 0.5))
+    return {
+        "VPPrecond": predictions.Noise(time_input=predictions.ScaledTime()),
+        "VEPrecond": NegativeNoise(time_input=LogHalfSigma()),
+    }.get(precond)
+
+
+def load_edm(
+    path_or_state_dict: str | pathlib.Path | Mapping[str, Any], network_kwargs: Mapping[str, Any]
+) -> Pretrained:
+    """A network of EDM's: the F inside of the preconditioning.
+
+    Args:
+        path_or_state_dict: arrays by EDM's names, or a file of them: .npz, .safetensors or a state
+            dict in .pth. The .pkl files of the release are programs; the message that refuses them
+            says how to export their arrays.
+        network_kwargs: the arguments that EDM built the network from: `precond`, `img_resolution`,
+            `img_channels`, `label_dim`, `model_type` and the model's own.
+
+    Raises:
+        UsageError: an unreadable file, or weights that do not fit the arguments.
+    """
+    content = path_or_state_dict
+    if not isinstance(content, Mapping):
+        content = array_file.read(content)
+    return Pretrained(
+        network=network_of(network_kwargs),
+        params=params_from_edm(content, network_kwargs),
+        image_shape=image_shape_of(network_kwargs),
+        prediction=prediction_of(network_kwargs),
+    )
+
+
+def params_from_edm(
+    state_dict: Mapping[str, Any], network_kwargs: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Parameters from a state dict of EDM's.
+
+    Args:
+        state_dict: arrays by EDM's names, with the preconditioning's `model.` before or without.
+        network_kwargs: see `network_of`.
+
+    Raises:
+        UsageError: the state dict does not fit the arguments.
+    """
+    network, image_shape = network_of(network_kwargs), image_shape_of(network_kwargs)
+    modules: dict[str, dict[str, np.ndarray]] = {}
+    for name, value in state_dict.items():
+        name = name.removeprefix("model.")
+        if name.endswith("resample_filter"):  # fixed by the options
+            continue
+        # Embeddings and the last layers have one name, the others are enc.* or dec.*.
+        module, _, leaf = name.partition(".")
+        if module in ORDER:
+            part, _, leaf = leaf.partition(".")
+            module = f"{module}.{part}"
+        modules.setdefault(module, {})[leaf] = np.asarray(value, np.float32)
+
+    embedded = {path[0] for path in EMBEDDINGS.values()}
+    names = (name for name in network.parameter_shapes(image_shape) if name not in embedded)
+    weights: dict[Path, np.ndarray] = {}
+    for module in sorted(modules, key=_position):
+        arrays = modules[module]
+        if module in EMBEDDINGS:
+            prefix: Path = EMBEDDINGS[module]
+            if module in COSINES_FIRST and network_kwargs.get("model_type") != "SongUNet":
+                axis, weight = COSINES_FIRST[module], arrays["weight"]
+                arrays["weight"] = np.roll(weight, weight.shape[axis] // 2, axis)
+        else:
+            prefix = (next(names, module),)
+        if module.endswith("_aux_residual"):
+            prefix = (*prefix, "Conv2d_0")
+        elif module.endswith("_aux_skip"):
+            prefix = (*prefix, "Conv_0")
+        attention = (next(names, module),) if "qkv.weight" in arrays else ()
+        for leaf, value in arrays.items():
+            for path, converted in _convert(leaf, value, prefix, attention):
+                weights[path] = converted
+    return fit(weights, network, image_shape)
+
+
+def _position(module: str) -> tuple:
+    """Sorts modules by the order in which they run."""
+    if module in EMBEDDINGS:
+        return (0,)
+    match = re.fullmatch(r"(enc|dec)\.(\d+)x\d+_([a-z_]+)(\d*)", module)
+    if match is None or match[3] not in ORDER[match[1]]:
+        return (3, OUTPUT.index(module) if module in OUTPUT else len(OUTPUT))
+    section, size, kind, number = match.groups()
+    rank = (ORDER[section].index(kind), int(number or 0))
+    return (1, -int(size), *rank) if section == "enc" else (2, int(size), *rank)
+
+
+def _convert(
+    leaf: str, value: np.ndarray, prefix: Path, attention: Path
+) -> Iterator[tuple[Path, np.ndarray]]:
+    """The weights here that EDM's `leaf` of one module holds, by their paths."""
+    *inner, kind = leaf.split(".")
+    part = inner[0] if inner else ""
+    if part == "qkv":
+        # Queries, keys and values alternate along the output channels.
+        name = "b" if kind == "bias" else "W"
+        for i in range(3):
+            yield (*attention, f"NIN_{i}", name), _matrix(value[i::3])
+    elif part == "proj":
+        yield (*attention, "NIN_3", "b" if kind == "bias" else "W"), _matrix(value)
+    elif part == "norm2":
+        yield (*attention, "GroupNorm_0", "bias" if kind == "bias" else "scale"), value
+    else:
+        path = (*prefix, *(INNER.get(name, name) for name in inner))
+        if kind == "freqs":
+            yield (*path, "W"), value
+        elif kind != "weight":
+            yield (*path, kind), value
+        elif value.ndim == 1:
+            yield (*path, "scale"), value
+        elif value.ndim == 4:
+            name = "weight" if path[-1] == "Conv2d_0" else "kernel"
+            yield (*path, name), value.transpose(2, 3, 1, 0)
+        else:
+            yield (*path, "kernel"), value.T
+
+
+def _matrix(value: np.ndarray) -> np.ndarray:
+    """A 1x1 convolution's weight [out, in, 1, 1] as [in, out]; a bias as it is."""
+    return value[:, :, 0, 0].T if value.ndim == 4 else value

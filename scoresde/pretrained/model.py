@@ -1,0 +1,58 @@
+"""A network with weights of another project, ready for use."""
+
+import dataclasses
+from typing import Any
+
+import jax
+
+from scoresde.denoiser import Denoiser
+from scoresde.networks import Network
+from scoresde.predictions import PredictionKind
+from scoresde.registry import UsageError
+from scoresde.sdes import SDE
+
+
+@dataclasses.dataclass(frozen=True)
+class Pretrained:
+    """A trained network.
+
+    Attributes:
+        network: the network.
+        params: its parameters.
+        image_shape: (height, width, channels) of its images.
+        prediction: how it is fed and read, None where that is not known here.
+    """
+
+    network: Network
+    params: Any
+    image_shape: tuple[int, int, int]
+    prediction: PredictionKind | None
+
+    def apply(
+        self,
+        params: Any,
+        x: jax.Array,
+        noise_condition: jax.Array,
+        labels: jax.Array | None = None,
+    ) -> jax.Array:
+        """The network's own output for its own inputs, images as [batch, height, width, channels].
+
+        See `Network.apply`; `params` are usually `self.params`.
+        """
+        return self.network.apply(params, x, noise_condition, labels)
+
+    def denoiser(self, sde: SDE) -> Denoiser:
+        """The denoiser of this network for the process that it was trained on.
+
+        Args:
+            sde: the forward process, on data of the range that the network was trained with.
+
+        Raises:
+            UsageError: how to read the network's output is not known.
+        """
+        if self.prediction is None:
+            raise UsageError(
+                "How to read this network's output is not known here; build scoresde.Denoiser with "
+                "the prediction that it was trained for, its .network and its .params."
+            )
+        return Denoiser(sde, self.prediction, self.network, self.params)

@@ -1,0 +1,166 @@
+"""Exponential integrators: what all samplers in log-SNR share.
+
+With lambda = log(alpha / sigma), half the log-SNR, and h = lambda_s - lambda_t the probability flow
+from t to s is solved by either of
+
+    x_s = sigma_s / sigma_t x_t + alpha_s int_0^h exp(-(h - u)) x0(lambda_t + u) du        (data)
+    x_s = alpha_s / alpha_t x_t - sigma_s int_0^h exp(h - u) noise(lambda_t + u) du        (noise)
+
+(DPM-Solver++, arXiv:2211.01095, proposition 4.1; DPM-Solver, arXiv:2206.00927, proposition 3.1).
+The linear part is exact, and a sampler only chooses where to evaluate x0 or the noise and how to
+interpolate between. With either one constant the step is DDIM. With the polynomial through values
+at several nodes, its integral against the exponential is a sum of
+
+    phi_k(z) = int_0^1 exp((1 - theta) z) theta^(k-1) / (k-1)! d theta.
+
+Nothing here asks which process it is. Where alpha_t = 0 (rectified flow at t = 1), the data form is
+finite as it stands, and the noise form keeps its finite part, which is DDIM.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+
+from scoresde.predictions import Prediction
+from scoresde.sdes import SDE
+
+# Bounds of lambda, so that a step from alpha = 0 or to sigma = 0 has a finite h with a finite exp.
+_LARGEST = 40.0
+
+
+def half_log_snr(sde: SDE, t: Array) -> Array:
+    """lambda(t) = log(alpha / sigma), within [-40, 40]."""
+    return jnp.clip(0.5 * sde.log_snr(t), -_LARGEST, _LARGEST)
+
+
+def time_between(sde: SDE, t: Array, s: Array, fraction: float) -> Array:
+    """The time at lambda_t + fraction h."""
+    lambda_t, lambda_s = half_log_snr(sde, t), half_log_snr(sde, s)
+    return sde.time_of_log_snr(2 * (lambda_t + fraction * (lambda_s - lambda_t)))
+
+
+def data_step(sde: SDE, x: Array, x0: Array, t: Array, s: Array) -> Array:
+    """The step from x at t to s with the data prediction held at `x0`."""
+    h = half_log_snr(sde, s) - half_log_snr(sde, t)
+    return sde.sigma(s) / sde.sigma(t) * x - sde.alpha(s) * jnp.expm1(-h) * x0
+
+
+def noise_step(sde: SDE, prediction: Prediction, noise: Array, t: Array, s: Array) -> Array:
+    """The step to s, from the x at t that `prediction` is of, with the noise held at `noise`.
+
+    alpha_s / alpha_t x - sigma_s (exp(h) - 1) noise: PNDM's transfer (arXiv:2202.09778, equation
+    11) and, for x / alpha as a function of sigma / alpha, Euler's step.
+    """
+    h = half_log_snr(sde, s) - half_log_snr(sde, t)
+    change = jnp.where(sde.alpha(t) > 0, -sde.sigma(s) * jnp.expm1(h), 0.0)
+    ddim = sde.alpha(s) * prediction.x0 + sde.sigma(s) * prediction.noise
+    return ddim + change * (noise - prediction.noise)
+
+
+def phi(count: int, z: Array) -> list[Array]:
+    """[phi_1(z), ..., phi_count(z)], accurate for every z: near 0 by a series, else recursively."""
+    small = jnp.abs(z) < 1
+    inside, outside = jnp.where(small, z, 0.0), jnp.where(small, 1.0, z)
+    series = jnp.zeros_like(z)
+    for n in range(18, -1, -1):  # sum of z^n / (n + count)!
+        series = series * inside + 1 / math.factorial(n + count)
+    near, far = [series], [jnp.expm1(outside) / outside]
+    for k in range(count - 1, 0, -1):
+        near.insert(0, 1 / math.factorial(k) + inside * near[0])
+    for k in range(1, count):
+        far.append((far[-1] - 1 / math.factorial(k)) / outside)
+    return [jnp.where(small, a, b) for a, b in zip(near, far)]
+
+
+def _lagrange(nodes: Sequence[Array], k: int) -> list[Array]:
+    """Coefficients of theta, theta^2, ... of the polynomial that is 1 at node k, 0 at the others
+    and at theta = 0."""
+    coefficients = [1 / nodes[k]]
+    for j, node in enumerate(nodes):
+        if j != k:  # multiply by (theta - node) / (node_k - node)
+            raised, kept = [0.0, *coefficients], [*coefficients, 0.0]
+            coefficients = [(a - node * b) / (nodes[k] - node) for a, b in zip(raised, kept)]
+    return coefficients
+
+
+def weights(nodes: Sequence[Array], h: Array, sign: int) -> list[Array]:
+    """The integrals that multiply the values at the nodes, less the value at t.
+
+    int_0^h exp(sign (h - u)) l_k(u / h) du with the Lagrange polynomials l_k of `nodes` and 0.
+
+    Args:
+        nodes: where values are known, as theta = (lambda - lambda_t) / h; distinct, none of them 0.
+        h: the step in lambda.
+        sign: -1 for the data form, 1 for the noise form.
+    """
+    moments = [math.factorial(k + 1) * f for k, f in enumerate(phi(len(nodes) + 1, sign * h)[1:])]
+    return [
+        h * sum(c * moment for c, moment in zip(_lagrange(nodes, k), moments))
+        for k in range(len(nodes))
+    ]
+
+
+def trapezoid(nodes: Sequence[Array], h: Array, sign: int) -> list[Array]:
+    """`weights` of one node with phi_1 / 2 in place of phi_2: of the same order, 2, and published
+    for DPM-Solver++ and UniPC."""
+    return [sign * jnp.expm1(sign * h) / (2 * node) for node in nodes]
+
+
+class History(NamedTuple):
+    """The last K values of a prediction, newest first.
+
+    Attributes:
+        values: [K, batch, ...].
+        nodes: where they were taken, [K]; in lambda or in t.
+        length: how many of them there are so far, at most K.
+    """
+
+    values: Array
+    nodes: Array
+    length: Array
+
+    @classmethod
+    def empty(cls, x: Array, size: int) -> "History":
+        """Room for `size` values like x."""
+        # Distinct nodes, far off: the weights of missing values are finite before they are dropped.
+        nodes = -1e3 * jnp.arange(1.0, size + 1)
+        return cls(jnp.zeros((size, *x.shape), x.dtype), nodes, jnp.int32(0))
+
+    def push(self, value: Array, node: Array) -> "History":
+        """With one more value; the oldest is forgotten."""
+        return History(
+            jnp.roll(self.values, 1, axis=0).at[0].set(value),
+            jnp.roll(self.nodes, 1).at[0].set(node),
+            jnp.minimum(self.length + 1, len(self.nodes)),
+        )
+
+    def combine(self, base: int, by_length: Sequence[Sequence[Array]]) -> Array:
+        """Sum of weight_k (values_k - values_base), the weights being `by_length[length]`.
+
+        The rows may be shorter than the history; what is missing has weight zero. While the history
+        grows to its K values, this raises the order of a sampler step by step.
+        """
+        size, zero = len(self.nodes), jnp.zeros(())
+        table = jnp.stack([jnp.stack([*row, *[zero] * (size - len(row))]) for row in by_length])
+        chosen = table[self.length].astype(self.values.dtype)
+        return jnp.tensordot(chosen, self.values - self.values[base], 1)
+
+
+def multistep_weights(history: History, h: Array, sign: int, second: Callable) -> list[list[Array]]:
+    """Weights for `History.combine` of a step h from the newest value, one row for each length.
+
+    Args:
+        history: with the newest value at lambda_t.
+        h: the step in lambda.
+        sign: as in `weights`.
+        second: the rule for two values, `weights` or `trapezoid`.
+    """
+    zero = jnp.zeros(())
+    theta = list((history.nodes[1:] - history.nodes[0]) / h)
+    rows = [[], [zero]]
+    for n in range(1, len(theta) + 1):
+        rows.append([zero, *(second if n == 1 else weights)(theta[:n], h, sign)])
+    return rows

@@ -1,0 +1,96 @@
+"""SongUNet and ADM: sizes, what conditions them, and refusals. Outputs: tests/pretrained."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from scoresde import networks
+from scoresde.registry import UsageError
+
+NCSNPP = {
+    "embedding_type": "fourier",
+    "encoder_type": "residual",
+    "channel_mult_noise": 2,
+    "resample_filter": [1, 3, 3, 1],
+}
+SMALL = {
+    "song_unet": {"model_channels": 8, "channel_mult": [1], "num_blocks": 1, "dropout": 0.0},
+    "adm": {
+        "model_channels": 8,
+        "channel_mult": [1],
+        "num_blocks": 1,
+        "dropout": 0.0,
+        "channels_per_head": 4,
+        "attn_resolutions": [8],
+    },
+}
+
+
+@pytest.mark.parametrize(
+    "name, size, options, expected",
+    [
+        ("song_unet", 32, {"channel_mult": [2, 2, 2], "augment_dim": 9}, 55_733_891),
+        # Against the original count, with the 128 fixed Fourier frequencies.
+        (
+            "song_unet",
+            32,
+            {"channel_mult": [2, 2, 2], "augment_dim": 9, "label_dim": 10, **NCSNPP},
+            56_400_643 + 128,
+        ),
+        ("adm", 64, {"label_dim": 1000}, 295_899_267),
+    ],
+)
+def test_sizes_of_the_published_networks(name, size, options, expected):
+    shapes = networks.get(name, **options).parameter_shapes((size, size, 3))
+    assert sum(np.prod(leaf.shape) for leaf in jax.tree.leaves(shapes)) == expected
+
+
+@pytest.fixture(scope="module", params=SMALL)
+def conditioned(request, randomised, images):
+    """A network of five classes and two augmentation labels: apply(**conditions) -> output."""
+    network = networks.get(request.param, **SMALL[request.param], label_dim=5, augment_dim=2)
+    params = randomised(network)
+    return network, lambda **conditions: jax.jit(network.apply)(params, *images, **conditions)
+
+
+def test_labels_and_augmentations_condition_and_may_be_left_out(conditioned):
+    _, apply = conditioned
+    plain = apply()
+    np.testing.assert_allclose(apply(labels=np.full(3, 5)), plain, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(apply(augment_labels=np.zeros((3, 2))), plain, rtol=1e-5, atol=1e-6)
+    for conditions in ({"labels": np.full(3, 2)}, {"augment_labels": np.ones((3, 2))}):
+        change = jnp.linalg.norm(apply(**conditions) - plain) / jnp.linalg.norm(plain)
+        assert change > 1e-2
+
+
+def test_options_of_computation_leave_the_function(conditioned, randomised, images):
+    network, apply = conditioned
+    expected = apply()
+    for change, tolerance in (({"dtype": jnp.dtype("bfloat16")}, 0.03), ({"remat": True}, 1e-5)):
+        other = networks.Network(network.module.clone(**change))
+        output = jax.jit(other.apply)(randomised(other), *images)
+        assert output.dtype == jnp.float32
+        assert jnp.linalg.norm(output - expected) < tolerance * jnp.linalg.norm(expected)
+
+
+@pytest.mark.parametrize(
+    "name, options, message",
+    [
+        ("song_unet", {"encoder_type": "none"}, "encoder_type='none' is not one of 'standard'"),
+        ("song_unet", {"label_dim": -1}, "label_dim=-1 must be an integer of at least 0"),
+        ("song_unet", {"label_dropout": 0.1}, "has no labels to drop"),
+        ("song_unet", {"channel_mult_noise": 1, "model_channels": 5}, "even width, not 5"),
+        ("adm", {"dtype": "float64"}, "dtype='float64' is not one of"),
+        ("adm", {"model_channels": 0}, "model_channels=0 must be an integer"),
+        ("adm", {"channel_mult": 2}, "channel_mult=2 must be a list"),
+    ],
+)
+def test_wrong_options_are_refused(name, options, message):
+    with pytest.raises(UsageError, match=message):
+        networks.get(name, **options)
+
+
+def test_channels_must_divide_into_heads():
+    with pytest.raises(UsageError, match="96 channels do not divide into heads of 64"):
+        networks.get("adm", model_channels=96).init(jax.random.key(0), (32, 32, 3))

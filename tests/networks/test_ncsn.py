@@ -1,0 +1,75 @@
+"""NCSN and NCSNv2: sizes, their normalisation, and how they see the noise level."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from scoresde import networks
+from scoresde.networks.ncsn import InstanceNorm2dPlus
+from scoresde.registry import UsageError
+
+
+@pytest.mark.parametrize(
+    "name, size, options, expected",
+    [
+        ("ncsn", 32, {}, 34_428_675),
+        ("ncsn", 32, {"num_scales": 232}, 44_828_931),
+        ("ncsn", 64, {"num_scales": 500}, 57_384_195),
+        ("ncsnv2", 32, {}, 33_970_563),
+        ("ncsnv2", 128, {"resolution": 128}, 83_445_379),
+    ],
+)
+def test_sizes_of_the_published_networks(name, size, options, expected):
+    shapes = networks.get(name, **options).parameter_shapes((size, size, 3))
+    assert sum(np.prod(leaf.shape) for leaf in jax.tree.leaves(shapes)) == expected
+
+
+def test_instance_norm_plus_is_its_definition():
+    x = np.random.default_rng(0).normal(2.0, 3.0, (2, 4, 5, 6)).astype(np.float32)
+    layer = InstanceNorm2dPlus(levels=3)
+    level = np.array([2, 0])
+    params = layer.init(jax.random.key(0), x, level)["params"]
+    assert {name: leaf.shape for name, leaf in params.items()} == dict.fromkeys(
+        ("alpha", "beta", "gamma"), (3, 1, 1, 6)
+    )
+    params = jax.tree.map(lambda leaf: leaf + np.arange(3).reshape(3, 1, 1, 1), params)
+    for sample, index, output in zip(x, level, layer.apply({"params": params}, x, level)):
+        mean = sample.mean(axis=(0, 1))
+        standard = (sample - mean) / np.sqrt(sample.var(axis=(0, 1)) + 1e-5)
+        relation = (mean - mean.mean()) / np.sqrt(mean.var() + 1e-5)
+        alpha, beta, gamma = (np.asarray(params[name])[index, 0, 0] for name in sorted(params))
+        expected = gamma * (standard + alpha * relation) + beta
+        np.testing.assert_allclose(output, expected, rtol=1e-4, atol=1e-4)
+
+
+def output(randomised, images, condition, name, **options):
+    network = networks.get(name, nf=4, **options)
+    params = randomised(network)
+    return jax.jit(network.apply)(params, images[0], np.asarray(condition, np.float32))
+
+
+def test_ncsn_has_parameters_of_every_level(randomised, images):
+    low, high = (output(randomised, images, np.full(3, level), "ncsn") for level in (0, 9))
+    assert jnp.linalg.norm(low - high) > 1e-2 * jnp.linalg.norm(low)
+
+
+def test_ncsnv2_knows_the_level_only_as_a_divisor(randomised, images):
+    options = {"num_scales": 11, "sigma_min": 0.1, "sigma_max": 10.0}
+    plain = output(randomised, images, [0, 5, 10], "ncsnv2", scale_by_sigma=False, **options)
+    sigma = np.array([10.0, 1.0, 0.1])
+    for condition, continuous in (([0, 5, 10], False), (sigma, True)):
+        scaled = output(randomised, images, condition, "ncsnv2", continuous=continuous, **options)
+        np.testing.assert_allclose(scaled * sigma[:, None, None, None], plain, rtol=1e-4)
+
+
+def test_wrong_options_are_refused():
+    for options, message in (
+        ({"resolution": 32}, "resolution=32 is not one of 64, 128, 256"),
+        ({"interpolation": "cubic"}, "interpolation='cubic'"),
+        ({"num_scales": 1}, "num_scales=1 must be an integer of at least 2"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            networks.get("ncsnv2", **options)
+    with pytest.raises(UsageError, match="divisible by 2, but it is 9x8"):
+        networks.get("ncsn").init(jax.random.key(0), (9, 8, 3))
