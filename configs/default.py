@@ -158,8 +158,8 @@ def digits(config: Section) -> Section:
     config.training.update(
         {
             "batch_size": 64,
-            "num_steps": 4000,
-            "steps_per_dispatch": 20,
+            "num_steps": 3000,
+            "steps_per_dispatch": 1,
             "ema_rate": 0.995,
             "log_every": 20,
             "eval_every": 200,

@@ -52,11 +52,14 @@ def save_config(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> Non
     path, wanted = workdir / "config.json", _as_json(config)
     if path.exists():
         found, asked = _flat(_as_json(load_config(workdir))), _flat(wanted)
+        may_change = set(_MAY_CHANGE)
+        if found.get("optimizer.schedule", "constant") != "constant":
+            may_change.remove("training.num_steps")  # the learning rate at each step depends on it
         differ = [
             key
             for key in sorted(found.keys() | asked.keys())
             if found.get(key) != asked.get(key)
-            and key not in _MAY_CHANGE
+            and key not in may_change
             and not key.startswith(_NOT_TRAINING)
         ]
         if differ:

@@ -50,7 +50,7 @@ class Loader(grain.DatasetIterator):
         process_count: number of processes.
         drop_remainder: without `repeat`, leave out a last batch that is smaller than the others.
         steps: stack this many batches, for several training steps in one dispatch:
-            image [steps, batch, ...]. The batches are the same as with steps=1. Without `repeat`, a
+            image [steps, batch, ...]. The batches are the same as those that are not stacked. Without `repeat`, a
             last stack that is smaller is left out.
 
     Raises:
@@ -69,16 +69,16 @@ class Loader(grain.DatasetIterator):
         process_index: int = 0,
         process_count: int = 1,
         drop_remainder: bool = True,
-        steps: int = 1,
+        steps: int | None = None,
     ):
         self._iterator = None  # __del__ closes a loader even if what follows raises
         super().__init__()
-        check_positive(batch_size=batch_size, steps=steps)
+        check_positive(batch_size=batch_size, steps=1 if steps is None else steps)
         check_process(process_index, process_count)
         if not 0 <= seed < 2**32:
             raise UsageError(f"seed must be 0 .. 2^32 - 1, not {seed}.")
-        if steps > 1 and not drop_remainder:
-            raise UsageError("Stacking several steps needs batches of one size: set steps=1.")
+        if steps is not None and not drop_remainder:
+            raise UsageError("Stacked steps need batches of one size: leave out `steps`.")
         if not (repeat or drop_remainder) and process_count > 1:
             raise UsageError(
                 "Processes must take the same number of equal batches: set drop_remainder=True, or "
@@ -90,10 +90,10 @@ class Loader(grain.DatasetIterator):
             self._count = sys.maxsize // batch_size
         else:
             self._count = (share if drop_remainder else share + batch_size - 1) // batch_size
-        if not share or self._count < steps:
+        if not share or self._count < (steps or 1):
             raise UsageError(
                 f"{len(split)} images over {process_count} process(es) do not fill one batch: "
-                f"batch_size={batch_size}, steps={steps}; make them smaller."
+                f"batch_size={batch_size}, steps={steps or 1}; make them smaller."
             )
         self._steps = steps
         self._make = _Batch(
@@ -111,7 +111,7 @@ class Loader(grain.DatasetIterator):
     def _start(self, number):
         self._number = number
         batches = grain.MapDataset.range(number, self._count).map(self._make)
-        if self._steps > 1:
+        if self._steps is not None:
             batches = batches.batch(self._steps, drop_remainder=True)
         # One thread: the images are in memory, and more threads would only contend for the lock.
         options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=_PREFETCH)
@@ -119,7 +119,7 @@ class Loader(grain.DatasetIterator):
 
     def __next__(self) -> dict[str, np.ndarray]:
         batch = next(self._iterator)
-        self._number += self._steps
+        self._number += self._steps or 1
         return batch
 
     def get_state(self) -> dict[str, int]:

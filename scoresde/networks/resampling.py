@@ -95,19 +95,13 @@ def downsample(x: jax.Array, kernel: Sequence[float] = (1, 3, 3, 1)) -> jax.Arra
     return x
 
 
-def _blur(x: jax.Array, taps: Sequence[float], before: int, after: int) -> jax.Array:
-    """The filter at full resolution, on x with `before` and `after` zeros at its borders."""
-    for axis in (HEIGHT, WIDTH):
-        size = x.shape[axis] + before + after - len(taps) + 1
-        x = _correlate(x, taps, axis, first=-before, size=size)
-    return x
-
-
 class Conv2d(nn.Module):
     """A 3x3 convolution fused with FIR resampling by two, the step of NCSN++'s residual pyramids.
 
-    Downsampling filters at full resolution and convolves with stride two; upsampling is the
-    transposed convolution with stride two, then the filter.
+    Downsampling filters at full resolution and convolves with stride two. Upsampling is the
+    transposed convolution with stride two and then the filter; both being linear and the same
+    everywhere, it is computed as the filter and then a convolution, on an image with a border of
+    zeros wide enough for what crosses it in between.
 
     Attributes:
         features: output channels.
@@ -123,20 +117,20 @@ class Conv2d(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        shape = (3, 3, x.shape[-1], self.features)
-        weight = parameter(self, "weight", ScaledUniform(), shape).astype(self.dtype)
-        bias = parameter(self, "bias", Constant(), (self.features,)).astype(self.dtype)
+        weight = parameter(self, "weight", ScaledUniform(), (3, 3, x.shape[-1], self.features))
+        bias = parameter(self, "bias", Constant(), (self.features,))
         x = x.astype(self.dtype)
-        taps = _normalised(self.kernel)
-        if self.resample == "down":
-            border = len(taps)
-            x = _blur(x, taps, (border + 1) // 2, border // 2)
-            x = lax.conv_general_dilated(x, weight, (2, 2), "VALID", dimension_numbers=LAYOUT)
+        if self.resample == "up":
+            stride = 1
+            x = upsample(jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), self.kernel)
+            x = x[:, 1:-1, 1:-1]
         else:
-            x = lax.conv_general_dilated(
-                x, weight, (1, 1), ((2, 2), (2, 2)), lhs_dilation=(2, 2), dimension_numbers=LAYOUT
-            )
-            border = len(taps) - 4
-            taps = [2 * tap for tap in taps]
-            x = _blur(x, taps, (border + 1) // 2 + 1, border // 2 + 1)
-        return x + bias
+            stride = 2
+            taps, border = _normalised(self.kernel), len(self.kernel)
+            for axis in (HEIGHT, WIDTH):
+                first, size = -((border + 1) // 2), x.shape[axis] + 1
+                x = _correlate(x, taps, axis, first=first, size=size)
+        y = lax.conv_general_dilated(
+            x, weight.astype(self.dtype), (stride, stride), "VALID", dimension_numbers=LAYOUT
+        )
+        return y + bias.astype(self.dtype)

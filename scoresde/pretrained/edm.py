@@ -17,15 +17,16 @@ import numpy as np
 from scoresde import networks, predictions
 from scoresde.pretrained import array_file
 from scoresde.pretrained.model import Pretrained
-from scoresde.pretrained.weights import Path, fit
+from scoresde.pretrained.weights import Path, entry, fit
 from scoresde.registry import UsageError
 from scoresde.sdes import SDE
 
 MODEL_TYPES = {"SongUNet": "song_unet", "DhariwalUNet": "adm"}
 """EDM's architectures by the names of `networks`."""
 
-OUTSIDE = "precond class_name img_resolution img_channels model_type use_fp16 fp16 " + (
-    "sigma_min sigma_max sigma_data"
+OUTSIDE = (
+    *("precond", "class_name", "img_resolution", "img_channels", "model_type"),
+    *("use_fp16", "sigma_min", "sigma_max", "sigma_data"),
 )
 """Arguments of EDM's preconditioning that do not concern the network inside."""
 
@@ -71,7 +72,7 @@ def network_of(network_kwargs: Mapping[str, Any]) -> networks.Network:
     model_type = network_kwargs.get("model_type", "DhariwalUNet")
     if model_type not in MODEL_TYPES:
         raise UsageError(f"Unknown EDM model_type {model_type!r}. Known: {', '.join(MODEL_TYPES)}.")
-    options = {k: v for k, v in network_kwargs.items() if k not in OUTSIDE.split()}
+    options = {k: v for k, v in network_kwargs.items() if k not in OUTSIDE}
     if model_type == "SongUNet" and options.pop("channel_mult_emb", 4) != 4:
         raise UsageError("network 'song_unet' has channel_mult_emb=4 and no other.")
     return networks.get(MODEL_TYPES[model_type], **options)
@@ -79,8 +80,8 @@ def network_of(network_kwargs: Mapping[str, Any]) -> networks.Network:
 
 def image_shape_of(network_kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
     """(height, width, channels) of the images that EDM's network was built for."""
-    size = network_kwargs["img_resolution"]
-    return (size, size, network_kwargs["img_channels"])
+    size = entry(network_kwargs, "img_resolution")
+    return (size, size, entry(network_kwargs, "img_channels"))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -176,6 +177,7 @@ def params_from_edm(
             module = f"{module}.{part}"
         modules.setdefault(module, {})[leaf] = np.asarray(value, np.float32)
 
+    is_adm = network_kwargs.get("model_type", "DhariwalUNet") == "DhariwalUNet"
     embedded = {path[0] for path in EMBEDDINGS.values()}
     names = (name for name in network.parameter_shapes(image_shape) if name not in embedded)
     weights: dict[Path, np.ndarray] = {}
@@ -183,8 +185,9 @@ def params_from_edm(
         arrays = modules[module]
         if module in EMBEDDINGS:
             prefix: Path = EMBEDDINGS[module]
-            if module in COSINES_FIRST and network_kwargs.get("model_type") != "SongUNet":
-                axis, weight = COSINES_FIRST[module], arrays["weight"]
+            weight = arrays.get("weight")
+            if module in COSINES_FIRST and is_adm and weight is not None and weight.ndim == 2:
+                axis = COSINES_FIRST[module]
                 arrays["weight"] = np.roll(weight, weight.shape[axis] // 2, axis)
         else:
             prefix = (next(names, module),)

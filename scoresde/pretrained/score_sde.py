@@ -16,7 +16,7 @@ import numpy as np
 from scoresde import networks, predictions
 from scoresde.pretrained import array_file, flax_file
 from scoresde.pretrained.model import Pretrained
-from scoresde.pretrained.weights import Path, fit, flatten
+from scoresde.pretrained.weights import Path, entry, fit, flatten
 from scoresde.registry import UsageError, lookup
 
 RENAMED = {"ResnetBlockDDPM": "ResnetBlockDDPMpp", "AttnBlock": "AttnBlockpp"}
@@ -32,8 +32,8 @@ def network_of(reference_config: Mapping[str, Any]) -> networks.Network:
     Raises:
         UsageError: an unknown network, or options that it refuses.
     """
-    model = dict(_option(reference_config, "model"))
-    name = _option(reference_config, "model", "name")
+    model = dict(entry(reference_config, "model"))
+    name = entry(reference_config, "model", "name")
     if name in ("ncsnv2_64", "ncsnv2_128", "ncsnv2_256"):
         name, model["resolution"] = "ncsnv2", int(name.removeprefix("ncsnv2_"))
     if model.get("interpolation") == "nearest_neighbor":
@@ -41,13 +41,13 @@ def network_of(reference_config: Mapping[str, Any]) -> networks.Network:
     factory = lookup("network", networks.NETWORKS, name)
     # Configurations carry keys of other networks along, which the one they name does not read.
     options = {key: model[key] for key in inspect.signature(factory).parameters if key in model}
-    return factory(**options, centered=_option(reference_config, "data", "centered"))
+    return factory(**options, centered=entry(reference_config, "data", "centered"))
 
 
 def image_shape_of(reference_config: Mapping[str, Any]) -> tuple[int, int, int]:
     """(height, width, channels) of a score_sde configuration's images."""
-    size = _option(reference_config, "data", "image_size")
-    return (size, size, _option(reference_config, "data", "num_channels"))
+    size = entry(reference_config, "data", "image_size")
+    return (size, size, entry(reference_config, "data", "num_channels"))
 
 
 def prediction_of(reference_config: Mapping[str, Any]) -> predictions.PredictionKind:
@@ -91,14 +91,13 @@ def load_score_sde(
     """
     state = flax_file.read(path)
     tree = state.get("optimizer", {}).get("target") if raw else state.get("params_ema")
-    if tree is None:
+    if not isinstance(tree, Mapping):
         raise UsageError(
             f"{path} holds no {'optimizer/target' if raw else 'params_ema'}, so it is no training "
             f"state of score_sde; it holds {', '.join(state) or 'nothing'}."
         )
-    return _pretrained(
-        params_from_jax(tree.get("params", tree), reference_config), reference_config
-    )
+    params = params_from_jax(tree.get("params", tree), reference_config)
+    return _pretrained(params, reference_config)
 
 
 def load_score_sde_pytorch(
@@ -124,7 +123,8 @@ def load_score_sde_pytorch(
     state_dict = content.get("model", content)
     if "model" in content and not raw:
         state_dict = _averaged(content)
-    return _pretrained(params_from_pytorch(state_dict, reference_config), reference_config)
+    params = params_from_pytorch(state_dict, reference_config)
+    return _pretrained(params, reference_config)
 
 
 def _averaged(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
@@ -161,16 +161,6 @@ def _pretrained(params: Any, reference_config: Mapping[str, Any]) -> Pretrained:
     )
 
 
-def _option(reference_config: Mapping[str, Any], *path: str) -> Any:
-    """An entry of the configuration."""
-    node = reference_config
-    for name in path:
-        if name not in node:
-            raise UsageError(f"The reference configuration has no {'.'.join(path)}.")
-        node = node[name]
-    return node
-
-
 def params_from_jax(tree: Mapping[str, Any], reference_config: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters from a tree of score_sde's.
 
@@ -201,8 +191,8 @@ def params_from_pytorch(
         UsageError: the state dict does not fit the configuration.
     """
     network, image_shape = network_of(reference_config), image_shape_of(reference_config)
+    conditional = entry(reference_config, "model").get("conditional", True)
     entries = {}
-    conditional = _option(reference_config, "model").get("conditional", True)
     for name, value in state_dict.items():
         prefix, *inner = name.removeprefix("module.").split(".")
         # Blocks without an embedding carry its layer along, unused.

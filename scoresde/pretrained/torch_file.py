@@ -104,6 +104,8 @@ ALLOWED = {
     ("torch._utils", "_rebuild_tensor_v2"): _tensor,
     ("torch._utils", "_rebuild_parameter"): _parameter,
     ("torch", "Size"): tuple,
+    # Containers, which PyTorch's pickles find in Python 2's module.
+    **{("__builtin__", kind.__name__): kind for kind in (dict, list, set, tuple)},
 }
 """What a file may call."""
 

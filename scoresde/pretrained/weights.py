@@ -63,3 +63,17 @@ def fit(
             f"{'; '.join(faults)}. Check the configuration."
         )
     return jax.tree.map(jnp.asarray, unflatten({p: np.float32(weights[p]) for p in expected}))
+
+
+def entry(config: Mapping[str, Any], *path: str) -> Any:
+    """An entry of a foreign configuration, given as nested mappings.
+
+    Raises:
+        UsageError: there is none.
+    """
+    node = config
+    for name in path:
+        if name not in node:
+            raise UsageError(f"The reference configuration has no {'.'.join(path)}.")
+        node = node[name]
+    return node

@@ -206,7 +206,7 @@ def test_a_batch_may_be_larger_than_the_split():
         (2, {"process_count": 11}, "do not fill one batch"),
         (11, {"repeat": False}, "10 images over 1 process.* do not fill one batch"),
         (4, {"repeat": False, "steps": 3}, "do not fill one batch"),
-        (2, {"steps": 2, "drop_remainder": False}, "set steps=1"),
+        (2, {"steps": 2, "drop_remainder": False}, "leave out `steps`"),
         (
             2,
             {"repeat": False, "drop_remainder": False, "process_count": 2},

@@ -1,0 +1,44 @@
+# make install | demo | test | lint
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := runs/demo
+
+# XLA's CPU convolutions are faster this way; on a GPU or TPU the flag does nothing.
+CPU_FLAGS := --xla_cpu_experimental_ynn_fusion_type=-LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION
+
+.PHONY: install demo test lint clean
+
+install: $(VENV)/installed
+
+$(VENV)/installed: setup.py
+	$(PYTHON) -c 'import sys; sys.exit("scoresde needs Python 3.11 or newer: make PYTHON=python3.11") if sys.version_info < (3, 11) else 0'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --editable '.[test]'
+	touch $@
+
+# The main job on the embedded digits: train, sample, exact likelihood.
+demo: export XLA_FLAGS ?= $(CPU_FLAGS)
+demo: install
+	rm -rf $(DEMO)
+	$(BIN)/scoresde train --config configs/vp/digits.py --workdir $(DEMO)
+	$(BIN)/scoresde sample --workdir $(DEMO) --num 100 --batch_size 100 --animation --name demo
+	$(BIN)/scoresde likelihood --workdir $(DEMO) --split test --baseline --name test
+	@echo
+	@echo 'The demo is in $(DEMO):'
+	@echo '  sample grid        $(DEMO)/samples/demo/grid.png'
+	@echo '  noise to image     $(DEMO)/samples/demo/noise_to_image.gif'
+	@echo '  loss curve         $(DEMO)/loss.png'
+	@$(BIN)/python -c 'import json; r = json.load(open("$(DEMO)/likelihood/test/likelihood.json")); print("  test bits/dim      {bits_per_dim:.4f} +- {standard_error:.4f} over {images} images, NFE {nfe_mean:.0f}; a fitted Gaussian has {gaussian_bits_per_dim:.4f}".format(**r))'
+	@echo '  and its details    $(DEMO)/likelihood/test/likelihood.json'
+
+test: install
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .jax_cache
