@@ -34,6 +34,8 @@ setup(
         "tensorflow-datasets>=4.9.10",
         # tensorflow-datasets 4.9.10 imports it at run time without asking for it.
         "importlib_resources",
+        # Reads the checkpoints of score_sde; flax brings it too.
+        "msgpack>=1.0",
     ],
     extras_require={
         "test": ["pytest>=8", "chex>=0.1.92", "scipy>=1.15", "ruff>=0.14,<1", "pytest-xdist>=3.6"],

@@ -11,7 +11,11 @@ def get_config() -> Section:
         {
             "seed": 42,
             "data": {
-                "source": {"name": "cifar10"},
+                # Prepared by `python -m scoresde.data.prepare cifar10`, in data_dir if it is given.
+                "source": {
+                    "name": "cifar10",
+                    "data_dir": ml_collections.config_dict.placeholder(str),
+                },
                 "image_shape": (32, 32, 3),
                 "data_range": (-1.0, 1.0),  # what the network works in
                 "dequantize": False,  # add uniform noise of one level to the training images
@@ -136,9 +140,9 @@ def variance_exploding(sigma_max: float = 50.0) -> Section:
 
 def digits(config: Section) -> Section:
     """Turns a CIFAR-10 experiment into one on the embedded 8x8 digits, minutes on two cores."""
+    config.data.source = Section({"name": "digits"})
     config.data.update(
         {
-            "source": {"name": "digits"},
             "image_shape": (8, 8, 1),
             "dequantize": True,  # 17 levels: the likelihood needs the noise between them
             "flip": False,

@@ -19,6 +19,7 @@ _SUBMODULES = (
     "keys",
     "likelihood",
     "losses",
+    "metrics",
     "networks",
     "ode",
     "predictions",

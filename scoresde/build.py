@@ -115,7 +115,7 @@ class Experiment:
     Attributes:
         sde: the forward process.
         prediction: how the network is fed and read.
-        network: `scoresde.networks.Network` or any object with its `init` and `apply`.
+        network: `scoresde.networks.Network`, or anything called like one that has its `init`.
         sampler: for `scoresde.samplers.sample`, called as `sample(..., **sampling)`.
         sampling: `steps` and `grid` of the sampler.
         sampling_t_min: the smallest time of sampling.
@@ -154,7 +154,7 @@ class Experiment:
     def denoiser(self, params: Any, t_min: float | None = None) -> Denoiser:
         """The denoiser with these parameters, on the process from `t_min` (its own if None)."""
         sde = self.sde if t_min is None else dataclasses.replace(self.sde, t_min=t_min)
-        return Denoiser(sde, self.prediction, self.network.apply, params)
+        return Denoiser(sde, self.prediction, self.network, params)
 
     def to_network_range(self, key: jax.Array, images: jax.Array, dequantize: bool) -> jax.Array:
         """uint8 levels [batch, ...] in the range that the network works in."""
@@ -178,7 +178,7 @@ class Experiment:
         loss = losses.DenoisingScoreMatching(
             sde=self.sde,
             prediction=self.prediction,
-            network=self.network.apply,
+            network=self.network,
             times=make("time distribution", times.DISTRIBUTIONS, sde=self.sde, **distribution),
             weighting=functools.partial(weight, **weighting) if weighting else weight,
             **options,
