@@ -34,7 +34,7 @@ demo: install
 	@echo '  and its details    $(DEMO)/likelihood/test/likelihood.json'
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadscope
 
 lint: install
 	$(BIN)/ruff check .

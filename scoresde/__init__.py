@@ -2,7 +2,8 @@
 
     sde = scoresde.sdes.VP()
     denoiser = scoresde.Denoiser(sde, prediction, network, params)
-    samples = scoresde.samplers.sample(key, scoresde.samplers.get("pc"), denoiser, shape, steps=1000)
+    sampler = scoresde.samplers.get("pc")
+    samples = scoresde.samplers.sample(key, sampler, denoiser, shape, steps=1000)
     result = scoresde.likelihood.log_prob(key, denoiser, x)
 
 Submodules are imported when first used, so `import scoresde` itself is quick and touches no device.

@@ -52,7 +52,7 @@ REDUCTIONS = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DenoisingScoreMatching:
-    """E_t,x_0,noise [ w(t) ||predicted noise - noise||^2 ]  (Vincent 2011; arXiv:2011.13456, eq. 7).
+    """E_t,x_0,noise [ w(t) ||predicted noise - noise||^2 ]  (arXiv:2011.13456, equation 7).
 
     Attributes:
         sde: the forward process.

@@ -1,4 +1,4 @@
-"""Adaptive solves of ordinary differential equations on the device, every sample with its own steps.
+"""Adaptive solves of ordinary differential equations on the device, each sample on its own steps.
 
 A thin layer over diffrax: `vmap` gives each sample its own error control, so no result depends on
 who else is in the batch; the loop ends when the slowest sample has finished.
@@ -96,7 +96,7 @@ def solve(
     max_steps: int = 10_000,
     save_times: Array | None = None,
 ) -> tuple[Any, Stats]:
-    """Integrates dy/dt = rhs(t, y, args) from t0 to t1 (in either direction) for a batch of samples.
+    """Integrates dy/dt = rhs(t, y, args) from t0 to t1, in either direction, for a batch.
 
     The error of a step is controlled per sample: the root mean square over the sample's entries of
     error / (atol + rtol |y|) is kept below one.

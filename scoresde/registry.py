@@ -42,7 +42,9 @@ def lookup(family: str, table: Mapping[str, Callable], name: str) -> Callable:
         try:
             return getattr(importlib.import_module(module_name), attribute)
         except ImportError as error:
-            raise UsageError(f"{family} {name!r}: cannot import {module_name!r} ({error}).") from error
+            raise UsageError(
+                f"{family} {name!r}: cannot import {module_name!r} ({error})."
+            ) from error
         except AttributeError:
             raise UsageError(f"{family} {name!r}: {module_name!r} has no {attribute!r}.") from None
     if name not in table:
@@ -67,7 +69,9 @@ def make(family: str, table: Mapping[str, Callable], name: str, **options: Any) 
         return component(**options)
     parameters = signature.parameters
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    known = [k for k, p in parameters.items() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    known = [
+        k for k, p in parameters.items() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
     for option in options:
         if option not in known and not takes_any:
             raise UsageError(

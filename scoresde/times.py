@@ -191,7 +191,9 @@ def make_grid(sde: SDE, steps: int | None, grid: str | Sequence[float] | Array |
         if times.ndim != 1 or len(times) < 2:
             raise UsageError(f"A time grid is an array of at least two times, got {times.shape}.")
         if steps is not None and steps != len(times) - 1:
-            raise UsageError(f"A grid of {len(times)} times has {len(times) - 1} steps, not {steps}.")
+            raise UsageError(
+                f"A grid of {len(times)} times has {len(times) - 1} steps, not {steps}."
+            )
         source = "The given grid"
     if not np.isfinite(times).all() or not (np.diff(times) < 0).all():
         raise UsageError(f"{source} must be finite and strictly decreasing for {sde}.")

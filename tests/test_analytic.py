@@ -27,7 +27,7 @@ def test_score_is_the_gradient_of_log_p_and_posteriors_add_up(mixture, gaussian,
         denoiser = data.denoiser(sde)
         t = jnp.array([0.02, 0.3, 0.9])
         x = sde.perturb(data.sample(key, 3), jax.random.normal(key, (3, *data.event_shape)), t)
-        gradient = jax.grad(lambda x: denoiser.log_prob(x, t).sum())(x)
+        gradient = jax.grad(lambda x, d=denoiser, t=t: d.log_prob(x, t).sum())(x)
         np.testing.assert_allclose(denoiser.score(x, t), gradient, rtol=2e-3, atol=2e-3)
         prediction = denoiser(x, t)
         again = sde.perturb(prediction.x0, prediction.noise, t)

@@ -83,9 +83,7 @@ def test_discrete_ddpm_and_smld_losses():
 
     sde = sdes.VE(t_min=0.0)
     sigmas = np.exp(np.linspace(np.log(50), np.log(0.01), steps))  # descending, by label
-    prediction = predictions.Score(
-        time_input=predictions.Index(num_scales=steps, descending=True)
-    )
+    prediction = predictions.Score(time_input=predictions.Index(num_scales=steps, descending=True))
     discrete = times.Discrete(sde=sde, num_scales=steps)
     values, t, z = loss_and_draws(sde, prediction, times=discrete)
     label = np.round((1 - np.asarray(t)) * (steps - 1)).astype(int)

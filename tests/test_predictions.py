@@ -81,7 +81,14 @@ def test_time_inputs():
 
 def test_velocity_is_the_probability_flow(mixture, key):
     """alpha' x0 + sigma' noise = f x - g^2 score / 2."""
-    for sde in (sdes.VP(), sdes.SubVP(), sdes.VE(), sdes.EDM(), sdes.Cosine(), sdes.RectifiedFlow()):
+    for sde in (
+        sdes.VP(),
+        sdes.SubVP(),
+        sdes.VE(),
+        sdes.EDM(),
+        sdes.Cosine(),
+        sdes.RectifiedFlow(),
+    ):
         t = jnp.array([0.1, 0.4, 0.8]) * sde.t_max
         x = jax.random.normal(key, (3, 2)) * sde.sigma(t)[:, None]
         denoiser = mixture.denoiser(sde)

@@ -16,8 +16,26 @@ CONTINUOUS = [name for name in sdes.SDES if name != "discrete_vp"]
 GOLDEN = np.array(
     [
         # t, alpha, VP sigma, sub-VP sigma, VP g^2, sub-VP g^2, VE sigma, VE g
-        [1e-5, 0.9999995, 0.0010004971, 1.0009945e-6, 0.100199, 2.005972e-7, 0.010000852, 0.04127625],
-        [1e-3, 0.99994503, 0.010485416, 1.0994396e-4, 0.1199, 2.6363111e-5, 0.010085536, 0.041625764],
+        [
+            1e-5,
+            0.9999995,
+            0.0010004971,
+            1.0009945e-6,
+            0.100199,
+            2.005972e-7,
+            0.010000852,
+            0.04127625,
+        ],
+        [
+            1e-3,
+            0.99994503,
+            0.010485416,
+            1.0994396e-4,
+            0.1199,
+            2.6363111e-5,
+            0.010085536,
+            0.041625764,
+        ],
         [1e-2, 0.999003, 0.044643155, 0.0019930113, 0.299, 0.0011906331, 0.010889043, 0.044942057],
         [0.1, 0.9467218, 0.32205254, 0.10371784, 2.09, 0.41105761, 0.023436729, 0.096729791],
         [0.5, 0.28118288, 0.9596542, 0.92093619, 10.05, 9.9871766, 0.70710678, 2.9184231],
@@ -108,7 +126,7 @@ def test_simulated_forward_sde_has_the_marginal(name, key):
 
 
 def test_transition_gives_the_published_tables():
-    """On DDPM's grid a^2 = 1 - beta_i and b^2 = beta_i; on SMLD's b^2 = sigma_i^2 - sigma_{i-1}^2."""
+    """DDPM's a^2 = 1 - beta_i and b^2 = beta_i; SMLD's b^2 = sigma_i^2 - sigma_{i-1}^2."""
     steps = 1000
     beta = np.linspace(0.1 / steps, 20 / steps, steps)
     with jax.enable_x64(True):

@@ -29,8 +29,10 @@ def _override(define, overrides: list[str], name: str) -> ml_collections.ConfigD
 
     values = flags.FlagValues()
     define(values)
+    # ml_collections finds the overrides in sys.argv, whatever it is asked to parse.
+    argv, sys.argv = sys.argv, ["scoresde", *overrides]
     try:
-        values(["scoresde", *overrides], known_only=False)
+        values(sys.argv, known_only=False)
         return values[name].value
     except flags.Error as error:
         raise UsageError(str(error).replace("\n", " ")) from None
@@ -40,6 +42,8 @@ def _override(define, overrides: list[str], name: str) -> ml_collections.ConfigD
         raise UsageError(f"{str(message).strip()} (in {' '.join(overrides)})") from None
     except (TypeError, ValueError) as error:
         raise UsageError(f"{' '.join(overrides)}: {error}") from None
+    finally:
+        sys.argv = argv
 
 
 def config_from_file(path: str, overrides: list[str]) -> ml_collections.ConfigDict:
@@ -74,9 +78,7 @@ def config_from_file(path: str, overrides: list[str]) -> ml_collections.ConfigDi
             sys.path.remove(folder)
 
 
-def config_from_workdir(
-    workdir: pathlib.Path, overrides: list[str]
-) -> ml_collections.ConfigDict:
+def config_from_workdir(workdir: pathlib.Path, overrides: list[str]) -> ml_collections.ConfigDict:
     """The config recorded in `workdir`, with the overrides.
 
     Raises:

@@ -4,7 +4,7 @@ Example:
   scoresde likelihood --workdir runs/digits --split test --probes 8
 
 Every image of the split is dequantised with its own noise and evaluated by the probability-flow
-ODE. Writes DIR/likelihood/NAME/: per_image.npz and likelihood.json (protocol, mean, standard error).
+ODE. Writes DIR/likelihood/NAME/: per_image.npz and likelihood.json (protocol, mean, error).
 Numbers of different protocols (dequantisation, t_min, range, bound) do not compare.
 """
 

@@ -127,4 +127,3 @@ def _stride(experiment):
     if steps is None:
         steps = len(grid) - 1 if grid is not None and not isinstance(grid, str) else 60
     return max(1, steps // 60)
-

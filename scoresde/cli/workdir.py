@@ -1,10 +1,10 @@
 """The work directory of a run: one experiment's config, checkpoints, logs and results.
 
-    config.json       the resolved config, written before the first step
-    checkpoints/      what Orbax keeps
-    metrics.jsonl     the log, also in tensorboard/ and, at the end, loss.png
-    samples/          grids made during training, and the results of `scoresde sample`
-    likelihood/       the results of `scoresde likelihood`
+config.json       the resolved config, written before the first step
+checkpoints/      what Orbax keeps
+metrics.jsonl     the log, also in tensorboard/ and, at the end, loss.png
+samples/          grids made during training, and the results of `scoresde sample`
+likelihood/       the results of `scoresde likelihood`
 """
 
 import json

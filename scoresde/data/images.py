@@ -2,12 +2,12 @@
 
 import os
 import pathlib
-import tempfile
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from scoresde import files
 from scoresde.registry import UsageError
 
 _GAP = 2  # pixels between the images of a grid
@@ -129,14 +129,5 @@ def _save(path: str | os.PathLike, grids: list[np.ndarray], **options: Any) -> N
     pictures = [Image.fromarray(g[..., 0] if g.shape[2] == 1 else g) for g in grids]
     if len(pictures) > 1:
         options["append_images"] = pictures[1:]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Beside its place first, so that a reader or a crash never meets half a file.
-    handle, work = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            pictures[0].save(file, format=file_format, **options)
-        os.chmod(work, 0o644)  # mkstemp lets the owner alone read it
-        os.replace(work, path)
-    except BaseException:
-        os.unlink(work)
-        raise
+    with files.replacing(path) as file:
+        pictures[0].save(file, format=file_format, **options)

@@ -50,7 +50,7 @@ class Loader(grain.DatasetIterator):
         process_count: number of processes.
         drop_remainder: without `repeat`, leave out a last batch that is smaller than the others.
         steps: stack this many batches, for several training steps in one dispatch:
-            image [steps, batch, ...]. The batches are the same as those that are not stacked. Without `repeat`, a
+            image [steps, batch, ...]. The batches are the same as without it. Without `repeat`, a
             last stack that is smaller is left out.
 
     Raises:

@@ -5,8 +5,8 @@ arXiv:1806.07366, theorem 1; arXiv:2011.13456, equation 39), so that
 
     log p(x) = log p(x at t_max) + integral of div v from t_min to t_max,
 
-with the data x taken as the state at t_min, and p at t_max the prior. The state and the divergence are integrated together,
-each sample with its own adaptive steps.
+with the data x taken as the state at t_min, and p at t_max the prior. The state and the divergence
+are integrated together, each sample with its own adaptive steps.
 """
 
 import functools

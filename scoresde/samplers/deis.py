@@ -11,8 +11,8 @@ from scoresde.registry import UsageError
 from scoresde.samplers.driver import GridSampler
 from scoresde.samplers.exponential import (
     History,
+    extrapolate,
     half_log_snr,
-    multistep_weights,
     noise_step,
     weights,
 )
@@ -81,7 +81,6 @@ class DEIS(GridSampler):
             lambda_t = half_log_snr(sde, t)
             h = half_log_snr(sde, s) - lambda_t
             history = carry.push(prediction.noise, lambda_t)
-            rows = multistep_weights(history, h, 1, weights)
-            correction = -sde.sigma(s) * history.combine(0, rows)
+            correction = -sde.sigma(s) * extrapolate(history, h, 1, weights)
         x = noise_step(sde, prediction, prediction.noise, t, s) + correction
         return x, x, history

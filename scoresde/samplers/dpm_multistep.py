@@ -13,8 +13,9 @@ from scoresde.samplers.driver import GridSampler
 from scoresde.samplers.exponential import (
     History,
     data_step,
+    extrapolate,
     half_log_snr,
-    multistep_weights,
+    midpoint,
     trapezoid,
 )
 
@@ -30,8 +31,8 @@ class _DataMultistep(GridSampler):
         sde, x0 = denoiser.sde, denoiser(x, t).x0
         lambda_t = half_log_snr(sde, t)
         history = carry.push(x0, lambda_t)
-        rows = multistep_weights(history, half_log_snr(sde, s) - lambda_t, -1, trapezoid)
-        x = data_step(sde, x, x0, t, s) + sde.alpha(s) * history.combine(0, rows)
+        correction = extrapolate(history, half_log_snr(sde, s) - lambda_t, -1, trapezoid)
+        x = data_step(sde, x, x0, t, s) + sde.alpha(s) * correction
         return x, x, history
 
 
@@ -68,8 +69,7 @@ class SDEDPMSolverPP2M(GridSampler):
         lambda_t = half_log_snr(sde, t)
         h = half_log_snr(sde, s) - lambda_t
         history = carry.push(x0, lambda_t)
-        before = (history.nodes[1] - lambda_t) / h
-        extrapolated = x0 + history.combine(0, [[], [0 * h], [0 * h, 0.5 / before]])
+        extrapolated = x0 + extrapolate(history, h, -1, midpoint)
         variance = -jnp.expm1(-2 * h)
         mean = (
             sde.sigma(s) / sde.sigma(t) * jnp.exp(-h) * x + sde.alpha(s) * variance * extrapolated

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from scoresde.samplers.driver import GridSampler
 from scoresde.samplers.exponential import (
     data_step,
+    emerges,
     half_log_snr,
     noise_step,
     phi,
@@ -59,8 +60,8 @@ class DPMSolver3(_SingleStep):
         sde, r1, r2 = denoiser.sde, 1 / 3, 2 / 3
         t1, t2 = time_between(sde, t, s, r1), time_between(sde, t, s, r2)
         h = half_log_snr(sde, s) - half_log_snr(sde, t)
-        # (exp(z) - 1) / z - 1 is z phi_2(z). At alpha = 0 the step is DDIM.
-        h = jnp.where(sde.alpha(t) > 0, h, 0.0)
+        h = jnp.where(emerges(sde, t, s), 0.0, h)  # a step out of nothing is DDIM's
+        # (exp(z) - 1) / z - 1 is z phi_2(z).
         correction1 = sde.sigma(t1) * r2 / r1 * (r2 * h) * phi(2, r2 * h)[1]
         correction2 = sde.sigma(s) / r2 * h * phi(2, h)[1]
 

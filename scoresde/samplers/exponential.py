@@ -14,7 +14,7 @@ at several nodes, its integral against the exponential is a sum of
     phi_k(z) = int_0^1 exp((1 - theta) z) theta^(k-1) / (k-1)! d theta.
 
 Nothing here asks which process it is. Where alpha_t = 0 (rectified flow at t = 1), the data form is
-finite as it stands, and the noise form keeps its finite part, which is DDIM.
+finite as it stands, and of the noise form the finite part is kept, which is DDIM.
 """
 
 import math
@@ -42,6 +42,14 @@ def time_between(sde: SDE, t: Array, s: Array, fraction: float) -> Array:
     return sde.time_of_log_snr(2 * (lambda_t + fraction * (lambda_s - lambda_t)))
 
 
+def emerges(sde: SDE, t: Array, s: Array) -> Array:
+    """Whether the data appear out of next to nothing: alpha grows a hundredfold, or from 0.
+
+    A noise form would multiply every change of the noise within the step by as much.
+    """
+    return sde.alpha(s) > 100 * sde.alpha(t)
+
+
 def data_step(sde: SDE, x: Array, x0: Array, t: Array, s: Array) -> Array:
     """The step from x at t to s with the data prediction held at `x0`."""
     h = half_log_snr(sde, s) - half_log_snr(sde, t)
@@ -55,7 +63,7 @@ def noise_step(sde: SDE, prediction: Prediction, noise: Array, t: Array, s: Arra
     11) and, for x / alpha as a function of sigma / alpha, Euler's step.
     """
     h = half_log_snr(sde, s) - half_log_snr(sde, t)
-    change = jnp.where(sde.alpha(t) > 0, -sde.sigma(s) * jnp.expm1(h), 0.0)
+    change = jnp.where(emerges(sde, t, s), 0.0, -sde.sigma(s) * jnp.expm1(h))
     ddim = sde.alpha(s) * prediction.x0 + sde.sigma(s) * prediction.noise
     return ddim + change * (noise - prediction.noise)
 
@@ -129,6 +137,10 @@ class History(NamedTuple):
         nodes = -1e3 * jnp.arange(1.0, size + 1)
         return cls(jnp.zeros((size, *x.shape), x.dtype), nodes, jnp.int32(0))
 
+    def newest(self, count: int) -> "History":
+        """The `count` newest values."""
+        return History(self.values[:count], self.nodes[:count], jnp.minimum(self.length, count))
+
     def push(self, value: Array, node: Array) -> "History":
         """With one more value; the oldest is forgotten."""
         return History(
@@ -149,18 +161,29 @@ class History(NamedTuple):
         return jnp.tensordot(chosen, self.values - self.values[base], 1)
 
 
-def multistep_weights(history: History, h: Array, sign: int, second: Callable) -> list[list[Array]]:
-    """Weights for `History.combine` of a step h from the newest value, one row for each length.
+def midpoint(nodes: Sequence[Array], h: Array, sign: int) -> list[Array]:
+    """The weights that extrapolate to the middle of the step, from one node."""
+    return [0.5 / node for node in nodes]
+
+
+def extrapolate(history: History, h: Array, sign: int, second: Callable) -> Array:
+    """What the values before the newest add to a step of size h from there, [batch, ...].
+
+    A step four times as long as the one before would extrapolate its difference too far (as the
+    last step to a small t_min does on a grid uniform in t): it only uses the newest value.
 
     Args:
         history: with the newest value at lambda_t.
         h: the step in lambda.
         sign: as in `weights`.
-        second: the rule for two values, `weights` or `trapezoid`.
+        second: the rule for two values: `weights`, `trapezoid` or `midpoint`.
     """
     zero = jnp.zeros(())
     theta = list((history.nodes[1:] - history.nodes[0]) / h)
     rows = [[], [zero]]
     for n in range(1, len(theta) + 1):
         rows.append([zero, *(second if n == 1 else weights)(theta[:n], h, sign)])
-    return rows
+    if theta:
+        usable = jnp.where(theta[0] > -0.25, 1, history.length)
+        history = history._replace(length=usable)
+    return history.combine(0, rows)

@@ -10,8 +10,8 @@ from scoresde.samplers.driver import GridSampler
 from scoresde.samplers.exponential import (
     History,
     data_step,
+    extrapolate,
     half_log_snr,
-    multistep_weights,
     trapezoid,
     weights,
 )
@@ -60,7 +60,7 @@ class UniPC(GridSampler):
         lambda_t = half_log_snr(sde, t)
         history = history.push(x0, lambda_t)
         x = self._correct(before, time_before, x, t, sde, history)
-        rows = multistep_weights(history, half_log_snr(sde, s) - lambda_t, -1, trapezoid)
-        rows[-1] = rows[-2]  # the oldest value is the corrector's
-        ahead = data_step(sde, x, x0, t, s) + sde.alpha(s) * history.combine(0, rows)
+        h = half_log_snr(sde, s) - lambda_t
+        correction = extrapolate(history.newest(self.order), h, -1, trapezoid)
+        ahead = data_step(sde, x, x0, t, s) + sde.alpha(s) * correction
         return ahead, ahead, (x, t, history)

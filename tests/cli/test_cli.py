@@ -21,7 +21,8 @@ STEPS = 24
 SMALL = [
     "--config.network.nf=8",
     "--config.network.ch_mult=(1,)",
-    "--config.network.attn_resolutions=(8,)",
+    "--config.network.attn_resolutions=()",
+    "--config.optimizer.warmup=4",
     "--config.training.batch_size=16",
     f"--config.training.num_steps={STEPS}",
     "--config.training.log_every=1",
@@ -30,8 +31,8 @@ SMALL = [
     "--config.training.checkpoint_every=8",
     "--config.sampler.steps=12",
     "--config.likelihood.batch_size=8",
-    "--config.likelihood.rtol=1e-3",
-    "--config.likelihood.atol=1e-3",
+    "--config.likelihood.rtol=1e-4",
+    "--config.likelihood.atol=1e-4",
     "--config.likelihood.probes=2",
 ]
 CONFIG = ["--config", str(ROOT / "configs/vp/digits.py")]
@@ -143,7 +144,7 @@ def test_killed_and_resumed_equals_uninterrupted(workdir, tmp_path):
 
 def test_eight_devices_equal_one(evaluated, tmp_path):
     workdir = tmp_path / "run"
-    run(train(workdir), devices=8)
+    run(train(workdir, "--config.training.sample_every=1000"), devices=8)
     ours, whole = (training.read_metrics(where) for where in (workdir, evaluated))
     for a, b in zip(ours, whole, strict=True):
         assert a.keys() == b.keys()
@@ -162,7 +163,7 @@ def test_eight_devices_equal_one(evaluated, tmp_path):
         np.load(evaluated / "likelihood" / "eight" / "per_image.npz") as a,
         np.load(evaluated / "likelihood" / "a" / "per_image.npz") as b,
     ):
-        np.testing.assert_allclose(a["nats"], b["nats"], rtol=1e-3, atol=0.05)
+        np.testing.assert_allclose(a["nats"], b["nats"], atol=0.1)  # the solver's own tolerance
 
 
 def refused(arguments, capsys):
@@ -249,7 +250,11 @@ def test_truncated_and_missing_checkpoints(workdir, tmp_path, capsys):
     copy = tmp_path / "run"
     shutil.copytree(workdir, copy)
     largest = max(
-        (path for path in (copy / "checkpoints" / str(STEPS)).rglob("*") if path.is_file()),
+        (
+            path
+            for path in (copy / "checkpoints" / str(STEPS) / "ema_params").rglob("*")
+            if path.is_file()
+        ),
         key=lambda path: path.stat().st_size,
     )
     largest.write_bytes(largest.read_bytes()[:100])

@@ -73,9 +73,7 @@ def test_the_prior_and_the_direction_of_time(key):
         std = 50.0 if isinstance(sde, sdes.VE) else 1.0
         normal = -0.5 * (scale * x / std) ** 2 - np.log(std * np.sqrt(2 * np.pi))
         np.testing.assert_allclose(result.latent, scale * x, rtol=1e-3, atol=1e-5)
-        np.testing.assert_allclose(
-            result.nats, normal.sum(axis=1) + 5 * np.log(scale), rtol=1e-4
-        )
+        np.testing.assert_allclose(result.nats, normal.sum(axis=1) + 5 * np.log(scale), rtol=1e-4)
 
 
 def test_a_sample_does_not_depend_on_its_batch(wide_gaussian, key):
@@ -115,7 +113,9 @@ def test_nfe_is_the_number_of_evaluations(key):
 
 
 def test_an_unfinished_solve_is_reported(mixture, key):
-    result = likelihood.log_prob(key, mixture.denoiser(sdes.VP()), mixture.sample(key, 2), max_steps=4)
+    result = likelihood.log_prob(
+        key, mixture.denoiser(sdes.VP()), mixture.sample(key, 2), max_steps=4
+    )
     assert not result.finished.any()
 
 

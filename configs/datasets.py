@@ -1,0 +1,110 @@
+"""Data sets other than CIFAR-10, and what training on them changes.
+
+Large sets are decoded once into the folder given by --config.data.source.cache=DIR.
+"""
+
+from configs.default import Section, placeholder
+
+
+def _tfds(config: Section, size: int, **options) -> None:
+    config.data.source = Section(
+        {"name": "tfds", **options, "data_dir": placeholder(str), "cache": placeholder(str)}
+    )
+    config.data.image_shape = (size, size, 3)
+
+
+def _large(config: Section, batch_size: int = 64) -> None:
+    if "dropout" in config.network:
+        config.network.dropout = 0.0
+    config.training.update(
+        {"batch_size": batch_size, "num_steps": 2_400_001, "checkpoint_every": 5000}
+    )
+    config.likelihood.batch_size = max(1, batch_size // 8)
+
+
+def celeba(config: Section) -> Section:
+    """CelebA, 64x64: the central 140x140 pixels."""
+    _tfds(config, 64, dataset="celeb_a", test="validation", crop=140, image_size=64)
+    return config
+
+
+def lsun(config: Section, category: str, size: int = 256) -> Section:
+    """One category of LSUN: the central square of each image."""
+    _tfds(config, size, dataset=f"lsun/{category}", test="validation", image_size=size)
+    _large(config)
+    return config
+
+
+def imagenet32(config: Section) -> Section:
+    """Downsampled ImageNet, 32x32, as van den Oord et al. 2016 made it; not mirrored."""
+    _tfds(config, 32, dataset="downsampled_imagenet/32x32", test="validation")
+    config.data.flip = False
+    config.network.dropout = 0.0
+    return config
+
+
+def _tfrecords(config: Section, name: str, size: int) -> Section:
+    config.data.source = Section(
+        {
+            "name": "tfrecords",
+            "path": f"data/{name}-r{size.bit_length() - 1:02d}.tfrecords",
+            "cache": placeholder(str),
+        }
+    )
+    config.data.image_shape = (size, size, 3)
+    _large(config, batch_size=64 if size <= 256 else 8)
+    config.training.eval_every = 0  # there are no test images
+    if size > 256:
+        config.training.steps_per_dispatch = 1
+        config.training.ema_rate = 0.9999
+        config.training.sample_every = 0  # hours, for a grid of 64
+    return config
+
+
+def celebahq(config: Section, size: int) -> Section:
+    """CelebA-HQ, from the TFRecord file of one resolution that progressive GANs are trained on."""
+    return _tfrecords(config, "celebahq", size)
+
+
+def ffhq(config: Section, size: int) -> Section:
+    """FFHQ, from the TFRecord file of one resolution that StyleGAN is trained on."""
+    return _tfrecords(config, "ffhq", size)
+
+
+def digits(config: Section) -> Section:
+    """The embedded 8x8 digits with a network for them: minutes on two cores."""
+    config.data.source = Section({"name": "digits"})
+    config.data.update(
+        {
+            "image_shape": (8, 8, 1),
+            "dequantize": True,  # 17 levels: the likelihood needs the noise between them
+            "flip": False,
+        }
+    )
+    config.network.update(
+        {
+            "nf": 32,
+            "ch_mult": (1, 2),
+            "num_res_blocks": 1,
+            "attn_resolutions": (4,),
+            "dropout": 0.0,
+        }
+    )
+    config.loss.times = Section({"name": "stratified"})
+    config.optimizer.update({"learning_rate": 2e-3, "warmup": 100, "schedule": "cosine"})
+    config.training.update(
+        {
+            "batch_size": 64,
+            "num_steps": 3000,
+            "steps_per_dispatch": 1,
+            "ema_rate": 0.995,
+            "log_every": 20,
+            "eval_every": 200,
+            "sample_every": 2000,
+            "checkpoint_every": 1000,
+            "keep_every": None,
+        }
+    )
+    config.sampler.denoise = "tweedie"
+    config.likelihood.update({"probes": 8, "batch_size": 297})
+    return config

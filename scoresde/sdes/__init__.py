@@ -1,0 +1,48 @@
+"""Forward processes: everything else in the package is derived from alpha(t) and sigma(t).
+
+Every process here is Gaussian given the data,
+
+    x_t = alpha(t) x_0 + sigma(t) noise,          noise ~ N(0, I),
+
+which is the solution of the linear SDE  dx = f(t) x dt + g(t) dw  with
+
+    f = d log alpha / dt,        g^2 = d sigma^2 / dt - 2 f sigma^2
+
+(Song et al. 2021, arXiv:2011.13456, section 3.4; the inverse direction is Karras et al. 2022,
+arXiv:2206.00364, appendix B). With the log-signal-to-noise ratio  log_snr = log(alpha^2 / sigma^2)
+this also reads  g^2 / sigma^2 = -d log_snr / dt.  Samplers, losses and likelihoods use only these
+functions, so a new SDE is one class with an `alpha` and a `sigma`; a closed form is given here
+wherever the derived one would lose digits in float32.
+
+Times are arrays of any shape, taken elementwise; `t_min` and `t_max` bound where a process is used.
+"""
+
+from scoresde.sdes.base import SDE, expand
+from scoresde.sdes.cosine import Cosine
+from scoresde.sdes.discrete import DiscreteVP
+from scoresde.sdes.linear_beta import VP, SubVP
+from scoresde.sdes.noise_only import EDM, VE
+from scoresde.sdes.rectified_flow import RectifiedFlow
+
+SDES = {
+    "vp": VP,
+    "subvp": SubVP,
+    "ve": VE,
+    "edm": EDM,
+    "cosine": Cosine,
+    "rectified_flow": RectifiedFlow,
+    "discrete_vp": DiscreteVP,
+}
+
+__all__ = [
+    "EDM",
+    "SDE",
+    "SDES",
+    "VE",
+    "VP",
+    "Cosine",
+    "DiscreteVP",
+    "RectifiedFlow",
+    "SubVP",
+    "expand",
+]
