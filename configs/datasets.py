@@ -13,7 +13,7 @@ def _tfds(config: Section, size: int, **options) -> None:
     config.data.image_shape = (size, size, 3)
 
 
-def _large(config: Section, batch_size: int = 64) -> None:
+def _large(config: Section, batch_size: int) -> None:
     if "dropout" in config.network:
         config.network.dropout = 0.0
     config.training.update(
@@ -31,7 +31,7 @@ def celeba(config: Section) -> Section:
 def lsun(config: Section, category: str, size: int = 256) -> Section:
     """One category of LSUN: the central square of each image."""
     _tfds(config, size, dataset=f"lsun/{category}", test="validation", image_size=size)
-    _large(config)
+    _large(config, batch_size=64 if size >= 256 else 128)
     return config
 
 

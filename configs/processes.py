@@ -127,9 +127,7 @@ def maximum_likelihood(sde: str, network: Section) -> Section:
     smallest = 1e-5 if sde == "vp" else 1e-2
     config.loss.times = Section({"name": "uniform", "t_min": smallest})
     config.likelihood.t_min = smallest
-    config.sampler = Section(
-        {"name": "probability_flow", "t_min": 1e-3 if sde == "vp" else 1e-2}
-    )
+    config.sampler = Section({"name": "probability_flow", "t_min": 1e-3 if sde == "vp" else 1e-2})
     config.training.log_every = 100
     return config
 

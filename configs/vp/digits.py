@@ -1,8 +1,8 @@
 """A small DDPM++ (vp) on the embedded handwritten digits: minutes on two cores."""
 
-from configs import default
+from configs import datasets, networks, processes
 
 
 def get_config():
     """The experiment."""
-    return default.digits(default.variance_preserving("vp"))
+    return datasets.digits(processes.variance_preserving("vp", networks.ddpmpp()))

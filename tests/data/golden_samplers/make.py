@@ -97,7 +97,7 @@ def multistep(scheduler, steps, rho=None, every=1, **options):
 
 
 def scaled(scheduler, steps, every=1):
-    """A scheduler on the scaled states x / alpha = x_0 + rho noise; returned as alpha times them."""
+    """A scheduler on scaled states x / alpha = x_0 + rho noise; returned as alpha times them."""
     scheduler.set_timesteps(steps)
     levels = scheduler.sigmas.numpy().astype(np.float64)
     x = torch.from_numpy(start(1.0, levels[0]))

@@ -1,0 +1,8 @@
+"""DDPM++ (sub-VP) on CIFAR-10, for its likelihood (arXiv:2101.09258)."""
+
+from configs import networks, processes
+
+
+def get_config():
+    """The experiment."""
+    return processes.maximum_likelihood("subvp", networks.ddpmpp())

@@ -1,0 +1,10 @@
+"""DDPM++ deep (sub-VP) on ImageNet, 32x32, for its likelihood (arXiv:2101.09258)."""
+
+from configs import datasets, networks, processes
+
+
+def get_config():
+    """The experiment."""
+    config = processes.maximum_likelihood("subvp", networks.ddpmpp(num_res_blocks=8))
+    config.training.num_steps = 950_001
+    return datasets.imagenet32(config)

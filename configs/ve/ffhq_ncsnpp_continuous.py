@@ -1,0 +1,12 @@
+"""NCSN++ cont. (VE) on FFHQ, 1024x1024 (arXiv:2011.13456)."""
+
+from configs import datasets, networks, processes
+
+
+def get_config():
+    """The experiment."""
+    config = processes.variance_exploding(
+        networks.ncsnpp_1024(), sigma_max=1348.0, num_scales=2000, snr=0.15
+    )
+    config.loss.reduction = "mean"
+    return datasets.ffhq(config, 1024)

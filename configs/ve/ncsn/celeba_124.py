@@ -1,0 +1,12 @@
+"""NCSN on CelebA, 64x64 with techniques 1, 2 and 4 of NCSNv2 (arXiv:2006.09011)."""
+
+from configs import datasets, networks, processes
+
+
+def get_config():
+    """The experiment."""
+    config = processes.annealed_langevin(
+        networks.ncsn(), sigma_max=90.0, num_scales=500, snr=0.128, corrector_steps=5
+    )
+    config.training.ema_rate = 0.0
+    return datasets.celeba(config)

@@ -1,0 +1,8 @@
+"""NCSN++ (VP) on CIFAR-10, discrete times (arXiv:2011.13456)."""
+
+from configs import networks, processes
+
+
+def get_config():
+    """The experiment."""
+    return processes.discrete_variance_preserving(networks.ncsnpp(), sampler="reverse_diffusion")

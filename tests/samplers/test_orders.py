@@ -1,0 +1,158 @@
+"""Convergence of the deterministic solvers: measured orders, and agreement with diffusers."""
+
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from scoresde import analytic, ode, samplers
+from scoresde.registry import UsageError
+
+GOLDEN = pathlib.Path(__file__).parent.parent / "data" / "golden_samplers" / "samplers.npz"
+
+# Sampler, options, order, and the variable in which the grid is smooth.
+SOLVERS = [
+    ("euler_maruyama", {"probability_flow": True}, 1, "t"),
+    ("reverse_diffusion", {"probability_flow": True}, 1, "t"),
+    ("euler", {}, 1, "t"),
+    ("heun", {}, 2, "t"),
+    ("rk4", {}, 4, "t"),
+    ("edm", {}, 2, "log_snr"),
+    ("ddim", {}, 1, "log_snr"),
+    ("dpm_solver_1", {}, 1, "log_snr"),
+    ("dpm_solver_2", {}, 2, "log_snr"),
+    ("dpm_solver_3", {}, 3, "log_snr"),
+    ("dpm_solver_pp_2s", {}, 2, "log_snr"),
+    ("dpm_solver_pp_2m", {}, 2, "log_snr"),
+    ("dpm_solver_pp_3m", {}, 3, "log_snr"),
+    ("unipc", {"order": 1}, 2, "log_snr"),
+    ("unipc", {"order": 2}, 3, "log_snr"),
+    ("unipc", {"order": 3}, 4, "log_snr"),
+    ("deis", {"order": 1}, 1, "log_snr"),
+    ("deis", {"order": 2}, 2, "log_snr"),
+    ("deis", {"order": 3}, 3, "log_snr"),
+    ("deis", {"order": 4}, 4, "log_snr"),
+    ("deis", {"order": 2, "variable": "log_rho"}, 2, "log_snr"),
+    ("deis", {"order": 3, "variable": "log_rho"}, 3, "log_snr"),
+    ("deis", {"order": 4, "variable": "log_rho"}, 4, "log_snr"),
+    ("pndm", {"kind": "s"}, 2, "log_snr"),
+    ("pndm", {"kind": "f"}, 2, "log_snr"),
+]
+
+# The case in the file: the process it is of, our sampler and its options.
+CASES = {
+    "ddim": ("discrete_vp", "ddim", {}),
+    "pndm_f": ("discrete_vp", "pndm", {}),
+    "edm_heun": ("discrete_vp", "edm", {}),
+    "dpm_solver_2": ("discrete_vp", "dpm_solver_2", {}),
+    "dpm_solver_pp_2s": ("discrete_vp", "dpm_solver_pp_2s", {}),
+    "dpm_solver_pp_2m": ("discrete_vp", "dpm_solver_pp_2m", {}),
+    "sde_dpm_solver_pp_2m": ("discrete_vp", "sde_dpm_solver_pp_2m", {}),
+    "unip_3": ("discrete_vp", "dpm_solver_pp_3m", {}),
+    "unipc_2": ("discrete_vp", "unipc", {"order": 2}),
+    "unipc_3": ("discrete_vp", "unipc", {"order": 3}),
+    "deis_2": ("discrete_vp", "deis", {"order": 2, "variable": "log_rho"}),
+    "deis_3": ("discrete_vp", "deis", {"order": 3, "variable": "log_rho"}),
+    "edm_euler": ("edm", "ddim", {}),
+    "edm_dpm_solver_pp_2m": ("edm", "dpm_solver_pp_2m", {}),
+    "flow_euler": ("rectified_flow", "euler", {}),
+    "flow_heun": ("rectified_flow", "heun", {}),
+}
+
+CONTINUOUS = ("vp", "subvp", "ve", "edm", "cosine", "rectified_flow")
+NOISY, CLEAN = -4.0, 3.0  # log-SNR of the first and the last time
+
+
+def label(value):
+    return "-".join(str(v) for v in value.values()) if isinstance(value, dict) else None
+
+
+@pytest.fixture(autouse=True)
+def double_precision():
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(scope="module")
+def data():
+    """The mixture of conftest.py, in double precision."""
+    with jax.enable_x64(True):
+        return analytic.GaussianMixture(
+            [0.5, 0.3, 0.2],
+            [[1.0, 0.0], [-1.0, 0.5], [0.0, -1.0]],
+            [np.eye(2) * 0.05, np.diag([0.1, 0.04]), [[0.05, 0.03], [0.03, 0.05]]],
+        )
+
+
+@pytest.fixture(scope="module")
+def problems(data, any_process):
+    """For each process: denoiser, where to start, and where the exact flow ends."""
+
+    @jax.jit
+    def end(denoiser, x, times):
+        def velocity(t, x, _):
+            return denoiser.velocity(x[None], t[None])[0]
+
+        return ode.solve(velocity, x, *times, rtol=1e-11, atol=1e-12, method="dopri8")
+
+    problems = {}
+    with jax.enable_x64(True):
+        key = jax.random.key(1)
+        for name in CONTINUOUS:
+            sde = any_process(name)
+            noise = jax.random.normal(key, (8, 2), jnp.float64)
+            times = sde.time_of_log_snr(jnp.array([NOISY, CLEAN]))
+            x = sde.perturb(data.sample(key, 8), noise, jnp.full(8, times[0]))
+            denoiser = data.denoiser(sde)
+            truth, stats = end(denoiser, x, times)
+            assert stats.finished.all()
+            problems[name] = denoiser, x, truth
+    return problems
+
+
+def make_grid(sde, steps, variable):
+    u = np.linspace(0, 1, steps + 1)
+    if variable == "t":
+        first, last = sde.time_of_log_snr(jnp.array([NOISY, CLEAN]))
+        return first + (last - first) * u
+    # The first steps of a multistep method, which have a lower order, are short.
+    u = u**2 * (1.5 - 0.5 * u)
+    return sde.time_of_log_snr(jnp.asarray(NOISY + (CLEAN - NOISY) * u))
+
+
+@pytest.mark.parametrize("name, options, order, variable", SOLVERS, ids=label)
+def test_order_of_convergence(name, options, order, variable, problems, walk):
+    sampler = samplers.get(name, **options)
+    measured = {}
+    for process, (denoiser, x, truth) in problems.items():
+        errors = []
+        for steps in (80, 160):
+            times = make_grid(denoiser.sde, steps, variable)
+            errors.append(jnp.sqrt(jnp.mean((walk(sampler, x, times, denoiser) - truth) ** 2)))
+        assert errors[1] > 1e-11  # above the rounding
+        measured[process] = float(jnp.log2(errors[0] / errors[1]))
+    assert max(abs(value - order) for value in measured.values()) < 0.25, measured
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_agreement_with_diffusers(case, data, any_process, walk):
+    """The same numbers as another library's scheduler, on its own grid."""
+    process, name, options = CASES[case]
+    with np.load(GOLDEN) as file:
+        rho, x, y = (jnp.asarray(file[f"{case}/{part}"]) for part in ("rho", "x", "y"))
+    sde = any_process(process)
+    times = sde.time_of_log_snr(-2 * jnp.log(rho))
+    ours = walk(samplers.get(name, **options), x, times, data.denoiser(sde))
+    np.testing.assert_allclose(ours, y, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "name, options",
+    [("unipc", {"order": 4}), ("deis", {"order": 0}), ("deis", {"variable": "x"}),
+     ("pndm", {"kind": "g"}), ("ddim", {"eta": 2}), ("edm", {"s_churn": -1})],
+)  # fmt: skip
+def test_impossible_options_are_refused(name, options):
+    with pytest.raises(UsageError):
+        samplers.get(name, **options)

@@ -1,0 +1,168 @@
+"""The experiments: each is what was published, and its network is the published size.
+
+tests/data/experiments.csv holds what score_sde and score_flow configured (`largest` is beta_max or
+sigma_max), without their mistakes: `ve/ncsn/celeba` names its process, and `ve/ncsnv2/bedroom` is
+trained at discrete times.
+"""
+
+import csv
+import functools
+import importlib
+import json
+import pathlib
+import sys
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import pytest
+
+from scoresde import build, networks
+
+ROOT = pathlib.Path(__file__).parent.parent
+CONFIGS = sorted(
+    str(path.relative_to(ROOT / "configs").with_suffix(""))
+    for path in (ROOT / "configs").glob("*/**/*.py")
+)
+with open(ROOT / "tests/data/experiments.csv") as file:
+    PUBLISHED = list(csv.DictReader(file))
+EDM_PARAMETERS = {"ddpmpp_uncond": 55_733_891, "ncsnpp_cond": 56_400_643 + 128}
+
+
+@functools.cache
+def load(name):
+    """A config and its experiment."""
+    sys.path.insert(0, str(ROOT))
+    try:
+        config = importlib.import_module("configs." + name.replace("/", ".")).get_config()
+    finally:
+        sys.path.remove(str(ROOT))
+    return config, build.experiment(config)
+
+
+@functools.cache
+def traced(network, image_shape):
+    """The number of parameters, and the output's shape for one image."""
+
+    def run(key, x, noise_condition):
+        output, variables = network.module.init_with_output(key, x, noise_condition)
+        return output, variables["params"]
+
+    x = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
+    condition = jax.ShapeDtypeStruct((1,), jnp.float32)
+    output, params = jax.eval_shape(run, jax.random.key(0), x, condition)
+    return sum(leaf.size for leaf in jax.tree.leaves(params)), output.shape
+
+
+def size(experiment):
+    """`traced`, once for all networks that differ in what has no shape."""
+    module = experiment.network.module
+    same = {"dropout": 0.0, "sigma_max": 50.0, "scale_by_sigma": False, "centered": True}
+    same = {name: value for name, value in same.items() if hasattr(module, name)}
+    return traced(networks.Network(module.clone(**same)), experiment.image_shape)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_network_takes_the_images_and_the_process_reads_it(name):
+    config, experiment = load(name)
+    assert size(experiment)[1] == (1, *experiment.image_shape)
+    sde, prediction = experiment.sde, experiment.prediction
+    t = jnp.linspace(sde.t_min, sde.t_max, 3)
+    x = np.ones((3, 2, 2, 1), np.float32)
+    inputs, condition = prediction.inputs(sde, x, t)
+    assert inputs.shape == x.shape and np.isfinite(condition).all()
+    for part in prediction.read(sde, x, t, x):
+        assert part.shape == x.shape and np.isfinite(part).all()
+    again = ml_collections.ConfigDict(json.loads(config.to_json()))
+    assert build.experiment(again).network == experiment.network
+
+
+def test_every_published_experiment_is_there():
+    ours = {name for name in CONFIGS if not name.endswith(("digits", "emoji32"))}
+    assert ours == {row["config"] for row in PUBLISHED} | {
+        f"edm/cifar10_{network}_{labels}"
+        for network in ("ddpmpp", "ncsnpp")
+        for labels in ("cond", "uncond")
+    }
+
+
+@pytest.mark.parametrize("row", PUBLISHED, ids=lambda row: row["config"])
+def test_the_experiment_is_the_published_one(row):
+    published = {key: _number(value) for key, value in row.items()}
+    config, experiment = load(row["config"])
+    levels, continuous = published["num_scales"], published["continuous"]
+    assert size(experiment)[0] == published["parameters"]
+    assert experiment.image_shape == (published["size"], published["size"], 3)
+    assert experiment.data_range == ((-1, 1) if published["centered"] else (0, 1))
+    assert config.network.centered == published["centered"]
+    if "dropout" in config.network:
+        assert config.network.dropout == published["dropout"]
+
+    name = "discrete_vp" if published["sde"] == "vp" and not continuous else published["sde"]
+    assert config.sde.name == name
+    range_max = config.sde.sigma_max if name == "ve" else config.sde.beta_max
+    assert range_max == published["largest"]
+    assert (config.sde.sigma_min == 0.01) if name == "ve" else (config.sde.beta_min == 0.1)
+
+    for key in ("batch_size", "num_steps", "ema_rate"):
+        assert config.training[key] == published[key]
+    for key in ("learning_rate", "warmup"):
+        assert config.optimizer[key] == published[key]
+    assert (config.optimizer.gradient_clip or -1) == published["gradient_clip"]
+    assert config.loss.reduction == published["reduction"]
+
+    sampler = config.sampler
+    if published["predictor"] == "ode":
+        assert sampler.name == "probability_flow"
+    else:
+        assert sampler.steps == levels - 1
+        denoise = "none" if published["predictor"] == "none" else "last_mean"
+        assert sampler.denoise == denoise
+        if published["corrector"] == "none":
+            assert sampler.name == published["predictor"]
+        else:
+            for key in ("predictor", "corrector", "snr", "corrector_steps"):
+                assert sampler[key] == published[key]
+    if published["predictor"] == "ancestral_sampling":
+        assert sampler.variance == "forward"
+    if published["corrector"] == "langevin":
+        assert sampler.norm == "batch"
+
+    if continuous:
+        assert experiment.sampling_t_min == published["sample_t_min"]
+        low = config.loss.times.get("t_min", experiment.sde.t_min)
+        assert low == config.likelihood.t_min == published["train_t_min"]
+    else:
+        _visits_the_levels(config, experiment, levels)
+
+
+def _visits_the_levels(config, experiment, levels):
+    """Training and sampling both know the levels, and no other times."""
+    assert config.loss.times.num_scales == config.prediction.time_input.num_scales == levels
+    times = experiment.sampler.times(experiment.sde, **experiment.sampling)
+    _, index = experiment.prediction.inputs(experiment.sde, times, times)
+    order = np.arange(levels) if config.sde.name == "ve" else np.arange(levels)[::-1]
+    np.testing.assert_allclose(index, order, atol=1e-3)
+    sigma = experiment.sde.sigma(times)
+    if config.sde.name == "ve":
+        np.testing.assert_allclose(
+            sigma[::-1], np.geomspace(0.01, config.sde.sigma_max, levels), 1e-5
+        )
+        table = {key: config.network[key] for key in ("sigma_min", "sigma_max", "num_scales")}
+        assert table == {"sigma_min": 0.01, "sigma_max": config.sde.sigma_max, "num_scales": levels}
+    else:
+        alpha_squared = np.cumprod(1 - np.linspace(0.1, 20.0, levels) / levels)
+        np.testing.assert_allclose(sigma[::-1] ** 2, 1 - alpha_squared, rtol=1e-4)
+
+
+def _number(text):
+    try:
+        return float(text) if {".", "e"} & set(text) else int(text)
+    except ValueError:
+        return text
+
+
+@pytest.mark.parametrize("name, count", EDM_PARAMETERS.items())
+def test_sizes_of_edms_networks(name, count):
+    assert size(load(f"edm/cifar10_{name}")[1])[0] == count
