@@ -95,7 +95,7 @@ def digits(config: Section) -> Section:
     config.training.update(
         {
             "batch_size": 64,
-            "num_steps": 3000,
+            "num_steps": 2000,
             "steps_per_dispatch": 1,
             "ema_rate": 0.995,
             "log_every": 20,
@@ -106,5 +106,5 @@ def digits(config: Section) -> Section:
         }
     )
     config.sampler.denoise = "tweedie"
-    config.likelihood.update({"probes": 8, "batch_size": 297})
+    config.likelihood.update({"probes": 2, "batch_size": 297})
     return config

@@ -1,4 +1,4 @@
-"""The command line: `scoresde train | sample | likelihood`."""
+"""The command line: `scoresde train | sample | likelihood | samplers`."""
 
 import argparse
 import importlib
@@ -10,7 +10,7 @@ from scoresde.registry import UsageError
 
 # Each is a module of this package with `add_arguments(parser)`, `run(arguments, overrides)` and a
 # docstring whose first line says what it does.
-COMMANDS = ("train", "sample", "likelihood")
+COMMANDS = ("train", "sample", "likelihood", "samplers")
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):

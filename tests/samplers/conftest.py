@@ -32,6 +32,8 @@ class AnyProcess(sdes.SDE):
         return cls(which=which, t_min=jnp.asarray(sde.t_min, float), t_max=sde.t_max)
 
     def _switch(self, method, *arguments):
+        if not isinstance(self.which, jax.core.Tracer):
+            return method(list(PROCESSES.values())[int(self.which)], *arguments)
         arguments = [jnp.asarray(value, jnp.result_type(float)) for value in arguments]
         branches = [functools.partial(method, sde) for sde in PROCESSES.values()]
         return jax.lax.switch(self.which, branches, *arguments)

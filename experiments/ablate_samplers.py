@@ -1,0 +1,281 @@
+"""Compare samplers: a config of cells in, the table and the figure of a paper out.
+
+Example:
+  python experiments/ablate_samplers.py --config experiments/configs/mixture.py --workdir runs/ablate
+  python experiments/ablate_samplers.py --config experiments/configs/digits.py --workdir runs/digits_ablate
+
+A cell is a sampler with its options and number of steps. Every cell draws from the same seeds and is
+measured against the same reference samples. Writes to the work directory:
+
+  cells/*.json    a finished cell each; a sweep that is interrupted or extended keeps them
+  results.csv     a row per cell
+  results.md      a table per metric, the best of each column in bold
+  results.png     quality against network evaluations, with the noise floor
+  images/*.png    a grid per cell, if the samples are images
+"""
+
+import argparse
+import csv
+import hashlib
+import itertools
+import json
+import pathlib
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from scoresde import analytic, build, data, files, metrics, samplers, sdes, training
+from scoresde.cli.arguments import Parser, config_from_file, config_from_workdir
+from scoresde.registry import UsageError, lookup, make
+
+METRICS = {
+    "sliced_wasserstein": lambda x, y: metrics.sliced_wasserstein(jax.random.key(0), x, y),
+    "energy_distance": metrics.energy_distance,
+}
+
+
+class Problem(NamedTuple):
+    """What is sampled, and from what truth.
+
+    Attributes:
+        denoiser: analytic, or a trained network.
+        shape: of one sample.
+        reference: samples of the data distribution, [n, *shape].
+        other: as many more, independent of them: their distance is the noise floor.
+        to_levels: None, or the function from samples to uint8 images.
+        levels: grey levels of the images.
+    """
+
+    denoiser: Any
+    shape: tuple[int, ...]
+    reference: jax.Array
+    other: jax.Array
+    to_levels: Callable | None = None
+    levels: int = 256
+
+
+def mixture_problem(options: dict[str, Any], num: int, seed: int) -> Problem:
+    """A Gaussian mixture with its exact denoiser."""
+    sde = make("SDE", sdes.SDES, **options.pop("sde"))
+    mixture = make("mixture", {"mixture": analytic.GaussianMixture}, "mixture", **options)
+    keys = jax.random.split(jax.random.key(seed), 2)
+    reference, other = (mixture.sample(key, num) for key in keys)
+    return Problem(mixture.denoiser(sde), mixture.event_shape, reference, other)
+
+
+def trained_problem(options: dict[str, Any], num: int, seed: int) -> Problem:
+    """The model of a work directory, measured against its training images."""
+    workdir = pathlib.Path(options["workdir"])
+    experiment = build.experiment(config_from_workdir(workdir, []))
+    checkpoints = training.Checkpoints(workdir / "checkpoints")
+    params = checkpoints.restore_params(options.get("step"))
+    images = experiment.source.splits["train"].images
+    if 2 * num > len(images):
+        raise UsageError(
+            f"Two sets of num_samples={num} need {2 * num} images; there are {len(images)}."
+        )
+    rows = np.random.default_rng(seed).permutation(len(images))[: 2 * num]
+    dequantize = experiment.settings["data"]["dequantize"]
+    x = experiment.to_network_range(jax.random.key(seed), images[rows], dequantize)
+    return Problem(
+        experiment.denoiser(params, t_min=experiment.sampling_t_min),
+        experiment.image_shape,
+        x[:num],
+        x[num:],
+        experiment.to_levels,
+        experiment.source.levels,
+    )
+
+
+def expand_sweep(sweep: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Every combination of the values given as tuples or lists."""
+    cells = []
+    for entry in sweep:
+        choices = {
+            key: value if isinstance(value, tuple | list) else (value,)
+            for key, value in entry.items()
+        }
+        cells += [dict(zip(choices, values)) for values in itertools.product(*choices.values())]
+    return cells
+
+
+def cell_file(workdir: pathlib.Path, cell: dict[str, Any]) -> pathlib.Path:
+    """Where a finished cell is kept; another cell never has the same place."""
+    words = "-".join(f"{value}" for value in cell.values())
+    digest = hashlib.sha256(json.dumps(cell, sort_keys=True).encode()).hexdigest()[:8]
+    return workdir / "cells" / f"{words}-{digest}.json".replace("/", "_")
+
+
+def run_cell(cell: dict[str, Any], problem: Problem, settings: dict[str, Any]) -> dict[str, Any]:
+    """Samples and measures one cell. Returns its row and the samples."""
+    options = dict(cell)
+    steps, grid = options.pop("steps", None), options.pop("grid", None)
+    sampler = samplers.get(**options)
+    num, batch_size = settings["num_samples"], settings["batch_size"]
+    key, parts, nfe = jax.random.key(settings["seed"] + 1), [], []
+    start = time.perf_counter()
+    for first in range(0, num, batch_size):
+        count = min(batch_size, num - first)
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, first + np.arange(count))
+        drawn = samplers.sample(
+            keys, sampler, problem.denoiser, (count, *problem.shape), steps=steps, grid=grid
+        )
+        parts.append(np.asarray(drawn.x))
+        nfe.append(np.asarray(drawn.nfe))
+    seconds = time.perf_counter() - start
+    x = np.concatenate(parts)
+    row = {"cell": cell, "nfe": float(np.concatenate(nfe).mean()), "seconds": round(seconds, 2)}
+    for name in settings["metrics"]:
+        row[name] = float(lookup("metric", METRICS, name)(x, problem.reference))
+    if not all(np.isfinite(row[name]) for name in settings["metrics"]):
+        raise FloatingPointError("the samples are not finite")
+    return row, x
+
+
+def describe(cell: dict[str, Any]) -> str:
+    """The sampler and its options, without the number of steps."""
+    options = [f"{k}={v}" for k, v in cell.items() if k not in ("name", "steps")]
+    return cell["name"] + (f" ({', '.join(options)})" if options else "")
+
+
+def write_table(path: pathlib.Path, rows: list[dict], names: list[str], floors: dict) -> None:
+    """Markdown: a row per sampler and a column per number of evaluations, best in bold."""
+    text = []
+    for name in names:
+        nfes = sorted({round(row["nfe"]) for row in rows})
+        table: dict[str, dict[int, float]] = {}
+        for row in rows:
+            table.setdefault(describe(row["cell"]), {})[round(row["nfe"])] = row[name]
+        best = {nfe: min(t[nfe] for t in table.values() if nfe in t) for nfe in nfes}
+        text += [f"### {name} (noise floor {floors[name]:.4g})", ""]
+        text += [f"| sampler \\ NFE | {' | '.join(map(str, nfes))} |"]
+        text += ["|---" * (len(nfes) + 1) + "|"]
+        for label, values in table.items():
+            shown = [
+                "" if nfe not in values
+                else f"**{values[nfe]:.4g}**" if values[nfe] == best[nfe]
+                else f"{values[nfe]:.4g}"
+                for nfe in nfes
+            ]  # fmt: skip
+            text.append(f"| {label} | {' | '.join(shown)} |")
+        text.append("")
+    files.write_text(path, "\n".join(text))
+
+
+def write_figure(path: pathlib.Path, rows: list[dict], names: list[str], floors: dict) -> None:
+    """Quality against evaluations on logarithmic axes, a panel per metric."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6 * len(names), 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = np.atleast_1d(figure.subplots(1, len(names)))
+    for axes, name in zip(panels, names):
+        curves: dict[str, list[tuple[float, float]]] = {}
+        for row in rows:
+            curves.setdefault(describe(row["cell"]), []).append((row["nfe"], row[name]))
+        for label, points in curves.items():
+            nfe, value = np.array(sorted(points)).T
+            axes.plot(nfe, np.maximum(value, 1e-6), marker="o", markersize=3, label=label)
+        if floors[name] > 0:
+            axes.axhline(floors[name], color="grey", linestyle="--", label="noise floor")
+        axes.set(xscale="log", yscale="log", xlabel="network evaluations (NFE)", ylabel=name)
+        axes.grid(alpha=0.3, which="both")
+    panels[-1].legend(fontsize=7)
+    with files.replacing(path) as file:
+        figure.savefig(file, dpi=150, format="png")
+
+
+def write_results(workdir: pathlib.Path, rows: list[dict], names: list[str], floors: dict) -> None:
+    """The CSV, the table and the figure of the finished cells."""
+    options = sorted({key for row in rows for key in row["cell"]} - {"name", "steps"})
+    with files.replacing(workdir / "results.csv", "w") as file:
+        writer = csv.writer(file)
+        writer.writerow(["name", "steps", *options, "nfe", "seconds", *names])
+        for row in rows:
+            cell = row["cell"]
+            values = [cell.get(key, "") for key in ("name", "steps", *options)]
+            writer.writerow([*values, row["nfe"], row["seconds"], *(row[n] for n in names)])
+    write_table(workdir / "results.md", rows, names, floors)
+    write_figure(workdir / "results.png", rows, names, floors)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the sweep; returns 0 if every cell succeeded, 1 if some failed, 2 for a mistake."""
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", required=True, metavar="FILE")
+    parser.add_argument("--workdir", required=True, type=pathlib.Path, metavar="DIR")
+    try:
+        arguments, rest = parser.parse_known_args(argv)
+        config = config_from_file(arguments.config, rest).to_dict()
+        return sweep(config, arguments.workdir)
+    except UsageError as error:
+        print(f"ablate_samplers: {error}", file=sys.stderr)
+        return 2
+
+
+def sweep(settings: dict[str, Any], workdir: pathlib.Path) -> int:
+    """Runs every cell of the config that has not been run, then writes the results."""
+    kinds = {"mixture": mixture_problem, "trained": trained_problem}
+    options = dict(settings["problem"])
+    make_problem = lookup("problem", kinds, options.pop("name"))
+    cells = expand_sweep(settings["sweep"])
+    for cell in cells:  # a misspelt cell should not wait for its turn
+        samplers.get(**{k: v for k, v in cell.items() if k not in ("steps", "grid")})
+    names = list(settings["metrics"])
+
+    # Cells measured otherwise (other samples, other reference) are not comparable.
+    measured = {k: settings[k] for k in ("problem", "num_samples", "seed", "metrics")}
+    record = json.loads(json.dumps(measured, default=list))
+    if (workdir / "measured.json").exists():
+        if json.loads((workdir / "measured.json").read_text()) != record:
+            raise UsageError(
+                f"{workdir} holds a sweep with another problem, num_samples, seed or metrics. "
+                "Give another --workdir."
+            )
+    else:
+        files.write_json(workdir / "measured.json", record)
+
+    problem = make_problem(options, settings["num_samples"], settings["seed"])
+    floors = {
+        name: abs(float(lookup("metric", METRICS, name)(problem.other, problem.reference)))
+        for name in names
+    }
+    rows, failed = [], []
+    for number, cell in enumerate(cells, start=1):
+        file = cell_file(workdir, cell)
+        if file.exists():
+            rows.append(json.loads(file.read_text()))
+            continue
+        label = f"[{number}/{len(cells)}] {describe(cell)}, steps {cell.get('steps', 'adaptive')}"
+        try:
+            row, x = run_cell(cell, problem, settings)
+        except Exception as error:  # one bad cell must not end a sweep of hours
+            failed.append((label, error))
+            if not isinstance(error, UsageError | FloatingPointError):
+                traceback.print_exc()
+            print(f"{label}: failed: {error}", flush=True)
+            continue
+        if problem.to_levels is not None:
+            images = np.asarray(problem.to_levels(x[:64]))
+            path = workdir / "images" / f"{file.stem}.png"
+            data.save_grid(path, images, levels=problem.levels)
+        files.write_json(file, row)
+        rows.append(row)
+        values = ", ".join(f"{name} {row[name]:.4g}" for name in names)
+        print(f"{label}: NFE {row['nfe']:.0f}, {values}, {row['seconds']:.1f} s", flush=True)
+    if rows:
+        write_results(workdir, rows, names, floors)
+    print(f"{len(rows)} of {len(cells)} cells in {workdir / 'results.md'}")
+    for label, error in failed:
+        print(f"failed: {label}: {error}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,25 @@
+"""Samplers on the demo's model of the digits (`make demo` first)."""
+
+import ml_collections
+
+
+def get_config():
+    """The sweep."""
+    steps = (5, 10, 20, 50, 200)
+    return ml_collections.ConfigDict(
+        {
+            "problem": {"name": "trained", "workdir": "runs/demo"},
+            "num_samples": 512,
+            "batch_size": 512,
+            "seed": 0,
+            "metrics": ("sliced_wasserstein", "energy_distance"),
+            "sweep": (
+                {"name": "euler_maruyama", "steps": steps},
+                {"name": "ancestral_sampling", "steps": steps},
+                {"name": "pc", "snr": 0.16, "steps": steps},
+                {"name": "ddim", "steps": steps, "grid": "log_snr"},
+                {"name": "dpm_solver_pp_2m", "steps": steps, "grid": "log_snr"},
+                {"name": "probability_flow", "rtol": 1e-3, "atol": 1e-3},
+            ),
+        }
+    )
