@@ -228,6 +228,8 @@ def sweep(settings: dict[str, Any], workdir: pathlib.Path) -> int:
     for cell in cells:  # a misspelt cell should not wait for its turn
         samplers.get(**{k: v for k, v in cell.items() if k not in ("steps", "grid")})
     names = list(settings["metrics"])
+    for name in names:
+        lookup("metric", METRICS, name)
 
     # Cells measured otherwise (other samples, other reference) are not comparable.
     measured = {k: settings[k] for k in ("problem", "num_samples", "seed", "metrics")}

@@ -21,8 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_workdir(parser)
 
 
-def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
-    """Trains; see the module's docstring."""
+def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
+    """Trains; see the module's docstring. Returns 130 if the run was told to stop early."""
     import jax
 
     from scoresde import build, data, training
@@ -97,7 +97,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
 
         callbacks.append((settings["sample_every"], grid))
 
-    training.train(
+    state = training.train(
         state,
         train_step,
         loader,
@@ -110,6 +110,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
         keep_every=settings["keep_every"],
         callbacks=callbacks,
     )
+    return 0 if int(state.step) >= settings["num_steps"] else 130
 
 
 def _own_rows(batch):

@@ -1,0 +1,87 @@
+"""The ablation on a small mixture: results, kept cells, a failing cell, a changed problem."""
+
+import csv
+import importlib.util
+import json
+import pathlib
+
+import pytest
+from PIL import Image
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+SPEC = importlib.util.spec_from_file_location("ablate", ROOT / "experiments/ablate_samplers.py")
+ablate = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(ablate)
+
+
+def settings(**changes):
+    return {
+        "problem": {
+            "name": "mixture",
+            "weights": (1.0,),
+            "means": ((0.5, 0.0),),
+            "covariances": (((0.2, 0.0), (0.0, 0.1)),),
+            "sde": {"name": "vp"},
+        },
+        "num_samples": 256,
+        "batch_size": 200,
+        "seed": 0,
+        "metrics": ("sliced_wasserstein", "energy_distance"),
+        "sweep": [
+            {"name": "euler_maruyama", "steps": (5, 50)},
+            {"name": "ddim", "steps": 5, "eta": (0.0, 1.0)},
+        ],
+        **changes,
+    }
+
+
+def test_a_sweep_leaves_its_table_and_figure_and_keeps_its_cells(tmp_path, capsys):
+    assert ablate.sweep(settings(), tmp_path) == 0
+    with (tmp_path / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == ["euler_maruyama"] * 2 + ["ddim"] * 2
+    assert [float(row["nfe"]) for row in rows] == [6, 51, 6, 6]
+    # More steps are better, and the table marks the best of each column.
+    assert float(rows[1]["sliced_wasserstein"]) < float(rows[0]["sliced_wasserstein"])
+    table = (tmp_path / "results.md").read_text()
+    assert "| sampler \\ NFE | 6 | 51 |" in table and table.count("**") >= 8
+    assert Image.open(tmp_path / "results.png").size[0] > 500
+
+    kept = {path: path.read_bytes() for path in (tmp_path / "cells").iterdir()}
+    capsys.readouterr()
+    longer = settings()["sweep"] + [{"name": "heun", "steps": 5}]
+    assert ablate.sweep(settings(sweep=longer), tmp_path) == 0
+    output = capsys.readouterr().out
+    assert "heun" in output and "ddim" not in output  # only the new cell was run
+    assert all(path.read_bytes() == content for path, content in kept.items())
+    assert len(list((tmp_path / "cells").iterdir())) == 5
+
+
+def test_a_failing_cell_is_reported_and_does_not_end_the_sweep(tmp_path, capsys):
+    sweep = [{"name": "euler", "steps": 0}, {"name": "euler", "steps": 3}]
+    assert ablate.sweep(settings(sweep=sweep), tmp_path) == 1
+    assert "positive number of steps" in capsys.readouterr().out
+    (cell,) = (tmp_path / "cells").iterdir()
+    assert json.loads(cell.read_text())["cell"]["steps"] == 3
+
+
+def test_cells_of_another_problem_are_not_mixed_in(tmp_path):
+    sweep = [{"name": "euler", "steps": 3}]
+    ablate.sweep(settings(sweep=sweep), tmp_path)
+    with pytest.raises(ablate.UsageError, match="another problem"):
+        ablate.sweep(settings(sweep=sweep, seed=1), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"sweep": [{"name": "eulre", "steps": 3}]}, "Unknown sampler"),
+        ({"sweep": [{"name": "euler", "stesp": 3}]}, "no option 'stesp'"),
+        ({"metrics": ("fid",)}, "Unknown metric"),
+        ({"problem": {"name": "images"}}, "Unknown problem"),
+    ],
+)
+def test_mistakes_are_found_before_any_cell_runs(changes, message, tmp_path):
+    with pytest.raises(ablate.UsageError, match=message):
+        ablate.sweep(settings(**changes), tmp_path)
+    assert not (tmp_path / "cells").exists()
