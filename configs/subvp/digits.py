@@ -5,4 +5,8 @@ from configs import datasets, networks, processes
 
 def get_config():
     """The experiment."""
-    return datasets.digits(processes.variance_preserving("subvp", networks.ddpmpp()))
+    config = datasets.digits(processes.variance_preserving("subvp", networks.ddpmpp()))
+    config.sampler = processes.Section(
+        {"name": "dpm_solver_pp_2m", "steps": 40, "grid": "log_snr", "t_min": 1e-3}
+    )
+    return config
