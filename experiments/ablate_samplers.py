@@ -1,11 +1,11 @@
 """Compare samplers: a config of cells in, the table and the figure of a paper out.
 
 Example:
-  python experiments/ablate_samplers.py --config experiments/configs/mixture.py --workdir runs/ablate
-  python experiments/ablate_samplers.py --config experiments/configs/digits.py --workdir runs/digits_ablate
+  python experiments/ablate_samplers.py --config experiments/configs/mixture.py --workdir runs/a
+  python experiments/ablate_samplers.py --config experiments/configs/digits.py --workdir runs/b
 
-A cell is a sampler with its options and number of steps. Every cell draws from the same seeds and is
-measured against the same reference samples. Writes to the work directory:
+A cell is a sampler with its options and number of steps. Every cell draws from the same seeds and
+is measured against the same reference samples. Writes to the work directory:
 
   cells/*.json    a finished cell each; a sweep that is interrupted or extended keeps them
   results.csv     a row per cell

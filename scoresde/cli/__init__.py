@@ -1,7 +1,8 @@
-"""The command line: `scoresde train | sample | likelihood | samplers`."""
+"""The command line: `scoresde train | sample | likelihood | samplers | import | describe`."""
 
 import argparse
 import importlib
+import keyword
 import os
 import sys
 
@@ -10,7 +11,12 @@ from scoresde.registry import UsageError
 
 # Each is a module of this package with `add_arguments(parser)`, `run(arguments, overrides)` and a
 # docstring whose first line says what it does.
-COMMANDS = ("train", "sample", "likelihood", "samplers")
+COMMANDS = ("train", "sample", "likelihood", "samplers", "import")
+
+
+def _module(command: str):
+    """The command's module; Python's own words take an underscore."""
+    return importlib.import_module(f"scoresde.cli.{command}{'_' * keyword.iskeyword(command)}")
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
@@ -25,7 +31,7 @@ def _parser() -> Parser:
     )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in COMMANDS:
-        module = importlib.import_module(f"scoresde.cli.{name}")
+        module = _module(name)
         text = module.__doc__.strip()
         subparser = subparsers.add_parser(
             name,
@@ -39,7 +45,7 @@ def _parser() -> Parser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one command; returns the exit status.
+    """Runs one command; returns the exit status: that of the command, 0 if it has none.
 
     A user's mistake is one line on standard error and status 2; anything else is a bug and keeps
     its traceback.
@@ -57,9 +63,8 @@ def main(argv: list[str] | None = None) -> int:
             raise UsageError(
                 f"Unknown argument {unknown[0]!r}. See: scoresde {arguments.command} --help"
             )
-        module = importlib.import_module(f"scoresde.cli.{arguments.command}")
-        module.run(arguments, overrides)
+        module = _module(arguments.command)
+        return module.run(arguments, overrides) or 0
     except UsageError as error:
         print(f"scoresde: {error}", file=sys.stderr)
         return 2
-    return 0

@@ -10,6 +10,7 @@ are integrated together, each sample with its own adaptive steps.
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -42,34 +43,44 @@ class LogProb(NamedTuple):
     finished: Array
 
 
-@functools.partial(jax.jit, static_argnames=("probes", "trace", "t_min", "method", "max_steps"))
-def _log_prob(keys, denoiser, x, rtol, atol, *, probes, trace, t_min, method, max_steps):
-    sde, exact = denoiser.sde, trace == "exact"
+def integrate(
+    denoiser: BaseDenoiser,
+    x: Array,
+    noise: Any,
+    vectors_of: Callable[[Any], Array],
+    *,
+    exact: bool,
+    t_min: float,
+    **options: Any,
+) -> LogProb:
+    """`log_prob` with probe vectors of the caller's.
+
+    Args:
+        denoiser: the denoiser.
+        x: data, [batch, ...].
+        noise: a pytree of [batch, ...] arrays: what each sample's probe vectors are made from.
+        vectors_of: from one sample's part of `noise` to its vectors, [probes, ...]. It is called
+            anew at each evaluation, which saves the memory of vectors drawn from a key.
+        exact: whether they are the unit vectors, whose estimates add up to the trace.
+        t_min: where to start.
+        **options: of `scoresde.ode.solve`.
+    """
     labels = None
     if isinstance(denoiser, Labelled):
         denoiser, labels = denoiser.denoiser, denoiser.labels[:, None]
 
     def augmented(t, state, args):
-        probe_key, label = args
-        # Drawn anew at each evaluation from the same key: the same probes, without the memory.
-        vectors = draw_probes(probe_key, x.shape[1:], probes, trace, x.dtype)
+        sample_noise, label = args
 
         def velocity(x):
             return denoiser.velocity(x[None], t[None], label)[0]
 
-        return value_and_traces(velocity, state[0], vectors, exact)
+        return value_and_traces(velocity, state[0], vectors_of(sample_noise), exact)
 
-    start = x, jnp.zeros((len(x), 1 if exact else probes), x.dtype)
+    probes = 1 if exact else jax.eval_shape(jax.vmap(vectors_of), noise).shape[1]
+    start = x, jnp.zeros((len(x), probes), x.dtype)
     (latent, divergence), stats = ode.solve(
-        augmented,
-        start,
-        t_min,
-        sde.t_max,
-        args=(keys, labels),
-        rtol=rtol,
-        atol=atol,
-        method=method,
-        max_steps=max_steps,
+        augmented, start, t_min, denoiser.sde.t_max, args=(noise, labels), **options
     )
     nats = denoiser.terminal_log_prob(latent) + jnp.mean(divergence, axis=1)
     if exact:
@@ -78,6 +89,14 @@ def _log_prob(keys, denoiser, x, rtol, atol, *, probes, trace, t_min, method, ma
         square = jnp.sum((divergence - jnp.mean(divergence, axis=1, keepdims=True)) ** 2, axis=1)
         stderr = jnp.sqrt(square / (probes - 1) / probes)
     return LogProb(nats, stderr, latent, stats.nfe, stats.finished)
+
+
+@functools.partial(jax.jit, static_argnames=("probes", "trace", "t_min", "method", "max_steps"))
+def _log_prob(keys, denoiser, x, *, probes, trace, **options):
+    def vectors_of(key):
+        return draw_probes(key, x.shape[1:], probes, trace, x.dtype)
+
+    return integrate(denoiser, x, keys, vectors_of, exact=trace == "exact", **options)
 
 
 def log_prob(
@@ -130,15 +149,15 @@ def log_prob(
         raise UsageError(f"log_prob takes x of shape [batch, ...], got {x.shape}.")
     if labels is not None:
         denoiser = Labelled(denoiser, jnp.asarray(labels))
-    options: dict[str, Any] = {"method": method, "max_steps": max_steps}
     return _log_prob(
         sample_keys(key, len(x)),
         denoiser,
         x,
-        rtol,
-        atol,
         probes=probes,
         trace=trace,
+        rtol=rtol,
+        atol=atol,
         t_min=t_min,
-        **options,
+        method=method,
+        max_steps=max_steps,
     )

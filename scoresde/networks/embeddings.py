@@ -68,9 +68,10 @@ def sigma_at(index: jax.Array, sigma_min: float, sigma_max: float, num_scales: i
 class ClassEmbedding(nn.Module):
     """A learned vector a class, and one for "no class".
 
-    Classes are 0..num_classes-1; the label num_classes, and labels=None, mean no class. In training
-    each label is independently replaced by "no class" with probability `dropout`, which teaches
-    the conditional and the unconditional network at once (Ho and Salimans 2022).
+    Classes are 0..num_classes-1; the label num_classes, and labels=None, mean no class. Labels may
+    be one-hot too, a row of zeros for no class. In training each label is independently replaced by
+    "no class" with probability `dropout`, which teaches the conditional and the unconditional
+    network at once (Ho and Salimans 2022).
 
     The vector is a linear map of the one-hot label; that of "no class" is the map's bias, or zero
     for a map without one.
@@ -93,14 +94,17 @@ class ClassEmbedding(nn.Module):
 
     @nn.compact
     def __call__(self, labels: jax.Array | None, batch: int, *, train: bool) -> jax.Array:
-        """Embeds labels [batch], or None, as [batch, features]."""
-        no_class = jnp.full((batch,), self.num_classes)
-        labels = no_class if labels is None else labels
+        """Embeds labels [batch] or [batch, num_classes], or None, as [batch, features]."""
+        if labels is None:
+            one_hot = jnp.zeros((batch, self.num_classes))
+        elif jnp.ndim(labels) == 2:
+            one_hot = jnp.asarray(labels, jnp.float32)
+        else:
+            one_hot = jax.nn.one_hot(labels, self.num_classes)
         if train and self.dropout > 0:
-            dropped = jax.random.bernoulli(self.make_rng("dropout"), self.dropout, (batch,))
-            labels = jnp.where(dropped, no_class, labels)
-        one_hot = self.one_hot_scale * jax.nn.one_hot(labels, self.num_classes)
-        return layers.Dense(self.features, self.use_bias, self.law)(one_hot)
+            dropped = jax.random.bernoulli(self.make_rng("dropout"), self.dropout, (batch, 1))
+            one_hot = jnp.where(dropped, 0.0, one_hot)
+        return layers.Dense(self.features, self.use_bias, self.law)(self.one_hot_scale * one_hot)
 
 
 class AugmentEmbedding(nn.Module):

@@ -98,7 +98,7 @@ class Network:
             x: [batch, height, width, channels].
             noise_condition: [batch] or a scalar; what the network calls the noise level (sigma,
                 999 t, an index, ...).
-            labels: [batch] integer classes, or None.
+            labels: [batch] integer classes, [batch, classes] one-hot, or None.
             train: whether dropout and label dropout are active.
             rng: random key for them.
             **conditions: further keyword arguments that the module takes.

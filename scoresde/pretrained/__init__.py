@@ -1,7 +1,15 @@
 """Readers of other projects' checkpoints, which run nothing that a file contains."""
 
 from scoresde.pretrained.edm import load_edm
+from scoresde.pretrained.formats import FORMATS, load_params
 from scoresde.pretrained.model import Pretrained
 from scoresde.pretrained.score_sde import load_score_sde, load_score_sde_pytorch
 
-__all__ = ["Pretrained", "load_edm", "load_score_sde", "load_score_sde_pytorch"]
+__all__ = [
+    "FORMATS",
+    "Pretrained",
+    "load_edm",
+    "load_params",
+    "load_score_sde",
+    "load_score_sde_pytorch",
+]

@@ -4,22 +4,20 @@ EDM names modules by their place (`enc.16x16_block0`); here they are numbered by
 have in common is the order in which modules run, and EDM's names tell it.
 """
 
-import dataclasses
-import math
 import pathlib
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
-from scoresde import networks, predictions
+from scoresde import networks
 from scoresde.pretrained import array_file
+from scoresde.pretrained.edm_precondition import prediction_of
 from scoresde.pretrained.model import Pretrained
-from scoresde.pretrained.weights import Path, entry, fit
+from scoresde.pretrained.weights import Checkpoint, Path, entry, fit
 from scoresde.registry import UsageError
-from scoresde.sdes import SDE
+from scoresde.sdes import EDM
 
 MODEL_TYPES = {"SongUNet": "song_unet", "DhariwalUNet": "adm"}
 """EDM's architectures by the names of `networks`."""
@@ -84,48 +82,6 @@ def image_shape_of(network_kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
     return (size, size, entry(network_kwargs, "img_channels"))
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class LogHalfSigma:
-    """log(sigma / (2 alpha)), the noise condition of EDM's variance-exploding preconditioning."""
-
-    def __call__(self, sde: SDE, t: jax.Array) -> jax.Array:
-        return -0.5 * sde.log_snr(t) - math.log(2)
-
-
-class NegativeNoise(predictions.Noise):
-    """The network predicts -noise for x / alpha: EDM's variance-exploding preconditioning.
-
-    D(x) = x + sigma F(x; ln(sigma / 2)), Karras et al. 2022, table 1.
-    """
-
-    def input_scale(self, sde, t):
-        return 1 / sde.alpha(t)
-
-    def coefficients(self, sde, t):
-        coefficients = super().coefficients(sde, t)
-        return coefficients._replace(
-            x0_output=-coefficients.x0_output, noise_output=-coefficients.noise_output
-        )
-
-    def target(self, sde, x0, noise, t):
-        return -noise
-
-
-def prediction_of(network_kwargs: Mapping[str, Any]) -> predictions.PredictionKind | None:
-    """How the network inside of EDM's preconditioning is fed and read; None for iDDPM's.
-
-    Args:
-        network_kwargs: `precond`, "EDMPrecond" if it is not given, and `sigma_data`.
-    """
-    precond = network_kwargs.get("precond", "EDMPrecond")
-    if precond == "EDMPrecond":
-        return predictions.EDM(sigma_data=network_kwargs.get("sigma_data", 0.5))
-    return {
-        "VPPrecond": predictions.Noise(time_input=predictions.ScaledTime()),
-        "VEPrecond": NegativeNoise(time_input=LogHalfSigma()),
-    }.get(precond)
-
-
 def load_edm(
     path_or_state_dict: str | pathlib.Path | Mapping[str, Any], network_kwargs: Mapping[str, Any]
 ) -> Pretrained:
@@ -141,45 +97,64 @@ def load_edm(
     Raises:
         UsageError: an unreadable file, or weights that do not fit the arguments.
     """
-    content = path_or_state_dict
-    if not isinstance(content, Mapping):
-        content = array_file.read(content)
+    network, image_shape = network_of(network_kwargs), image_shape_of(network_kwargs)
     return Pretrained(
-        network=network_of(network_kwargs),
-        params=params_from_edm(content, network_kwargs),
-        image_shape=image_shape_of(network_kwargs),
+        network=network,
+        params=params_from_edm(read(path_or_state_dict).weights, network, image_shape),
+        image_shape=image_shape,
         prediction=prediction_of(network_kwargs),
+        sde=EDM(),
     )
 
 
+def read(
+    path_or_state_dict: str | pathlib.Path | Mapping[str, Any], raw: bool = False
+) -> Checkpoint:
+    """The arrays of `load_edm`'s file.
+
+    Raises:
+        UsageError: an unreadable file, or `raw`: EDM keeps its moving averages alone.
+    """
+    if raw:
+        raise UsageError("EDM's files hold only the moving average of the weights; no --raw.")
+    content = path_or_state_dict
+    if not isinstance(content, Mapping):
+        content = array_file.read(content)
+    return Checkpoint(content, 0)
+
+
 def params_from_edm(
-    state_dict: Mapping[str, Any], network_kwargs: Mapping[str, Any]
+    state_dict: Mapping[str, Any], network: networks.Network, image_shape: tuple[int, int, int]
 ) -> dict[str, Any]:
     """Parameters from a state dict of EDM's.
 
     Args:
         state_dict: arrays by EDM's names, with the preconditioning's `model.` before or without.
-        network_kwargs: see `network_of`.
+        network: the network that they are for.
+        image_shape: (height, width, channels).
 
     Raises:
-        UsageError: the state dict does not fit the arguments.
+        UsageError: the state dict does not fit the network.
     """
-    network, image_shape = network_of(network_kwargs), image_shape_of(network_kwargs)
     modules: dict[str, dict[str, np.ndarray]] = {}
     for name, value in state_dict.items():
         name = name.removeprefix("model.")
-        if name.endswith("resample_filter"):  # fixed by the options
+        if name == "u" or name.endswith("resample_filter"):  # fixed by the options
             continue
         # Embeddings and the last layers have one name, the others are enc.* or dec.*.
         module, _, leaf = name.partition(".")
         if module in ORDER:
             part, _, leaf = leaf.partition(".")
             module = f"{module}.{part}"
-        modules.setdefault(module, {})[leaf] = np.asarray(value, np.float32)
+        value = np.asarray(value, np.float32)
+        if module == "out_conv" and len(value) == 2 * image_shape[-1]:
+            value = value[: image_shape[-1]]  # iDDPM's second half, variances, EDM leaves unused
+        modules.setdefault(module, {})[leaf] = value
 
-    is_adm = network_kwargs.get("model_type", "DhariwalUNet") == "DhariwalUNet"
+    expected = network.parameter_shapes(image_shape)
+    is_adm = "ResnetBlockADM_0" in expected
     embedded = {path[0] for path in EMBEDDINGS.values()}
-    names = (name for name in network.parameter_shapes(image_shape) if name not in embedded)
+    names = (name for name in expected if name not in embedded)
     weights: dict[Path, np.ndarray] = {}
     for module in sorted(modules, key=_position):
         arrays = modules[module]

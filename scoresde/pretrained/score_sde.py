@@ -8,7 +8,7 @@ order in which they run.
 import inspect
 import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from scoresde import networks, predictions
 from scoresde.pretrained import array_file, flax_file
 from scoresde.pretrained.model import Pretrained
-from scoresde.pretrained.weights import Path, entry, fit, flatten
+from scoresde.pretrained.weights import Checkpoint, Path, entry, fit, flatten
 from scoresde.registry import UsageError, lookup
 
 RENAMED = {"ResnetBlockDDPM": "ResnetBlockDDPMpp", "AttnBlock": "AttnBlockpp"}
@@ -89,15 +89,7 @@ def load_score_sde(
     Raises:
         UsageError: a file that is no such state, or one that does not fit the configuration.
     """
-    state = flax_file.read(path)
-    tree = state.get("optimizer", {}).get("target") if raw else state.get("params_ema")
-    if not isinstance(tree, Mapping):
-        raise UsageError(
-            f"{path} holds no {'optimizer/target' if raw else 'params_ema'}, so it is no training "
-            f"state of score_sde; it holds {', '.join(state) or 'nothing'}."
-        )
-    params = params_from_jax(tree.get("params", tree), reference_config)
-    return _pretrained(params, reference_config)
+    return _pretrained(read_jax(path, raw).weights, params_from_jax, reference_config)
 
 
 def load_score_sde_pytorch(
@@ -117,14 +109,51 @@ def load_score_sde_pytorch(
     Raises:
         UsageError: a file that is no such checkpoint, or one that does not fit the configuration.
     """
+    weights = read_pytorch(path_or_state_dict, raw).weights
+    return _pretrained(weights, params_from_pytorch, reference_config)
+
+
+def _pretrained(weights: Any, convert: Callable, reference_config: Mapping[str, Any]) -> Pretrained:
+    network, image_shape = network_of(reference_config), image_shape_of(reference_config)
+    return Pretrained(
+        network=network,
+        params=convert(weights, network, image_shape),
+        image_shape=image_shape,
+        prediction=prediction_of(reference_config),
+    )
+
+
+def read_jax(path: str | pathlib.Path, raw: bool = False) -> Checkpoint:
+    """The parameter tree in a checkpoint of score_sde's; see `load_score_sde`.
+
+    Raises:
+        UsageError: a file that is no training state.
+    """
+    state = flax_file.read(path)
+    tree = state.get("optimizer", {}).get("target") if raw else state.get("params_ema")
+    if not isinstance(tree, Mapping):
+        raise UsageError(
+            f"{path} holds no {'optimizer/target' if raw else 'params_ema'}, so it is no training "
+            f"state of score_sde; it holds {', '.join(state) or 'nothing'}."
+        )
+    return Checkpoint(tree.get("params", tree), int(state.get("step", 0)))
+
+
+def read_pytorch(
+    path_or_state_dict: str | pathlib.Path | Mapping[str, Any], raw: bool = False
+) -> Checkpoint:
+    """The state dict in a checkpoint of score_sde_pytorch's; see `load_score_sde_pytorch`.
+
+    Raises:
+        UsageError: a file that is no such checkpoint.
+    """
     content = path_or_state_dict
     if not isinstance(content, Mapping):
         content = array_file.read(content)
-    state_dict = content.get("model", content)
-    if "model" in content and not raw:
-        state_dict = _averaged(content)
-    params = params_from_pytorch(state_dict, reference_config)
-    return _pretrained(params, reference_config)
+    if "model" not in content:
+        return Checkpoint(content, 0)
+    weights = content["model"] if raw else _averaged(content)
+    return Checkpoint(weights, int(np.asarray(content.get("step", 0))))
 
 
 def _averaged(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
@@ -152,55 +181,50 @@ def _averaged(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     return {**model, **dict(zip(trained, averages))}
 
 
-def _pretrained(params: Any, reference_config: Mapping[str, Any]) -> Pretrained:
-    return Pretrained(
-        network=network_of(reference_config),
-        params=params,
-        image_shape=image_shape_of(reference_config),
-        prediction=prediction_of(reference_config),
-    )
-
-
-def params_from_jax(tree: Mapping[str, Any], reference_config: Mapping[str, Any]) -> dict[str, Any]:
+def params_from_jax(
+    tree: Mapping[str, Any], network: networks.Network, image_shape: tuple[int, int, int]
+) -> dict[str, Any]:
     """Parameters from a tree of score_sde's.
 
     Args:
         tree: the reference's parameters, as nested mappings of arrays.
-        reference_config: see `network_of`.
+        network: the network that they are for.
+        image_shape: (height, width, channels).
 
     Raises:
-        UsageError: the tree does not fit the configuration.
+        UsageError: the tree does not fit the network.
     """
     weights = {}
     for (module, *inner), value in flatten(tree).items():
         cls, _, number = module.rpartition("_")
         weights[(f"{RENAMED.get(cls, cls)}_{number}", *inner)] = value
-    return fit(weights, network_of(reference_config), image_shape_of(reference_config))
+    return fit(weights, network, image_shape)
 
 
 def params_from_pytorch(
-    state_dict: Mapping[str, Any], reference_config: Mapping[str, Any]
+    state_dict: Mapping[str, Any], network: networks.Network, image_shape: tuple[int, int, int]
 ) -> dict[str, Any]:
     """Parameters from a state dict of score_sde_pytorch's.
 
     Args:
         state_dict: arrays named `all_modules.{i}. ...`, with or without `module.` before.
-        reference_config: see `network_of`.
+        network: the network that they are for.
+        image_shape: (height, width, channels).
 
     Raises:
-        UsageError: the state dict does not fit the configuration.
+        UsageError: the state dict does not fit the network.
     """
-    network, image_shape = network_of(reference_config), image_shape_of(reference_config)
-    conditional = entry(reference_config, "model").get("conditional", True)
+    expected = network.parameter_shapes(image_shape)
+    # Blocks without an embedding carry its layer along, unused.
+    unused = set() if any("Dense_0" in module for module in expected.values()) else {"Dense_0"}
     entries = {}
     for name, value in state_dict.items():
         prefix, *inner = name.removeprefix("module.").split(".")
-        # Blocks without an embedding carry its layer along, unused.
-        if prefix == "all_modules" and (conditional or inner[1] != "Dense_0"):
+        if prefix == "all_modules" and inner[1] not in unused:
             entries[(int(inner[0]), *inner[1:])] = np.asarray(value)
     # Modules without weights have a number there, but no name here.
     numbers = sorted({path[0] for path in entries})
-    names = dict(zip(numbers, network.parameter_shapes(image_shape)))
+    names = dict(zip(numbers, expected))
     weights = dict(
         _from_pytorch((names.get(number, f"all_modules.{number}"), *inner), value)
         for (number, *inner), value in entries.items()

@@ -1,7 +1,7 @@
 """Fitting foreign weights into a network's parameter tree."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,18 @@ from scoresde.registry import UsageError
 
 Path = tuple[str, ...]
 """A parameter's place in the tree: ("Conv_0", "kernel")."""
+
+
+class Checkpoint(NamedTuple):
+    """What a foreign file says about a network.
+
+    Attributes:
+        weights: arrays by their names there.
+        step: the number of training steps that made them, 0 where the file does not say.
+    """
+
+    weights: Mapping[str, Any]
+    step: int
 
 
 def flatten(tree: Mapping[str, Any], prefix: Path = ()) -> dict[Path, Any]:

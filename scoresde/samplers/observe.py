@@ -81,7 +81,7 @@ def _move(bar, percent):
 def progress_bar() -> Iterator[Array]:
     """Shows a bar from 0 to 100 % on stderr; yields its number, for an `Observer`."""
     number = next(_numbers)
-    with tqdm(total=100, unit="%", desc="sampling", leave=False) as bar:
+    with tqdm(total=100, unit="%", desc="sampling") as bar:
         _bars[number] = bar
         try:
             yield jnp.int32(number)

@@ -5,6 +5,7 @@ import functools
 import json
 import pathlib
 
+import jax
 import numpy as np
 import pytest
 
@@ -67,3 +68,11 @@ def relative_error():
     return lambda actual, expected: (
         np.linalg.norm(np.asarray(actual) - expected) / np.linalg.norm(expected)
     )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_compilation():
+    """Networks run a few times and compile in a third of the time without optimisations."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)

@@ -1,5 +1,6 @@
 """EDM's networks: the denoisers that their weights define, against the original ones."""
 
+import functools
 import json
 import struct
 
@@ -10,33 +11,87 @@ import pytest
 from scoresde import pretrained, sdes
 from scoresde.registry import UsageError
 
-CASES = {
-    "edm_ddpmpp_edmprecond_cond": sdes.EDM(),
-    "edm_adm_edmprecond_cond": sdes.EDM(),
-    "edm_ncsnpp_veprecond": sdes.EDM(),
-    "edm_ddpmpp_vpprecond": sdes.VP(),
-}
+CASES = [
+    "edm_ddpmpp_edmprecond_cond",
+    "edm_adm_edmprecond_cond",
+    "edm_ncsnpp_veprecond",
+    "edm_ddpmpp_vpprecond",
+]
+
+
+@pytest.fixture(scope="module")
+def loaded(golden):
+    """`loaded(name)` is a model and its golden case; each is read once."""
+
+    @functools.cache
+    def load(name):
+        case = golden(name)
+        return pretrained.load_edm(case.state_dict, case.config), case
+
+    return load
+
+
+def labels_of(case):
+    """Integer classes, one more than there are for none; EDM's own are one-hot."""
+    one_hot = case.contents.get("class_onehot")
+    if one_hot is None:
+        return None
+    return np.where(one_hot.any(axis=1), one_hot.argmax(axis=1), one_hot.shape[1])
+
+
+@jax.jit
+def denoise(denoiser, x, t, labels):
+    return denoiser(x, t, labels).x0
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_denoisers_are_the_originals(golden, relative_error, name):
-    case, sde = golden(name), CASES[name]
-    model = pretrained.load_edm(case.state_dict, case.config)
-    sigma = case.contents["sigma"]
-    t = sde.time_of_log_snr(-2 * np.log(sigma))
-    labels = None
-    if "class_onehot" in case.contents:  # all zeros mean no class
-        one_hot = case.contents["class_onehot"]
-        labels = np.where(one_hot.any(axis=1), one_hot.argmax(axis=1), one_hot.shape[1])
-    alpha = np.asarray(sde.alpha(t))[:, None, None, None]
-    x = case.images("input")
-    x0 = jax.jit(lambda denoiser: denoiser(alpha * x, t, labels).x0)(model.denoiser(sde))
-    expected = case.images("denoised")
+def test_denoisers_are_the_originals(loaded, relative_error, name):
+    model, case = loaded(name)
+    x, sigma = case.images("input"), case.contents["sigma"]
+    x0, expected = denoise(model.denoiser(), x, sigma, labels_of(case)), case.images("denoised")
     for sample, reference in zip(x0, expected, strict=True):
         assert relative_error(sample, reference) < 1e-5
     # At the small sigma the input alone is close: what the network adds to it must match too.
-    added, reference = x0[0] - x[0], expected[0] - x[0]
-    assert relative_error(added, reference) < 1e-4
+    assert relative_error(x0[0] - x[0], expected[0] - x[0]) < 1e-4
+
+
+def test_one_hot_labels_are_labels(loaded, relative_error):
+    model, case = loaded("edm_ddpmpp_edmprecond_cond")
+    x, sigma, one_hot = case.images("input"), case.contents["sigma"], case.contents["class_onehot"]
+    x0 = denoise(model.denoiser(), x, sigma, one_hot)
+    assert relative_error(x0, case.images("denoised")) < 1e-5
+
+
+def test_a_denoiser_on_the_process_it_was_trained_on(loaded, relative_error):
+    """alpha x at the time of sigma / alpha has the same clean image."""
+    model, case = loaded("edm_ddpmpp_vpprecond")
+    sde = sdes.VP()
+    t = sde.time_of_log_snr(-2 * np.log(case.contents["sigma"]))
+    x = np.asarray(sde.alpha(t))[:, None, None, None] * case.images("input")
+    x0 = denoise(model.denoiser(sde), x, t, None)
+    assert relative_error(x0, case.images("denoised")) < 1e-5
+
+
+def test_iddpms_preconditioning_is_its_table(golden, relative_error):
+    """Karras et al. 2022, table 1: the network knows 1000 levels by number, the least noise 0."""
+    case = golden("edm_adm_edmprecond_cond")
+    arrays = case.state_dict | {"u": np.zeros(1001)}
+    for name in ("model.out_conv.weight", "model.out_conv.bias"):  # variances follow
+        arrays[name] = np.concatenate([arrays[name], np.ones_like(arrays[name])])
+    model = pretrained.load_edm(arrays, case.config | {"precond": "iDDPMPrecond"})
+
+    def alpha_bar(j):
+        return np.sin(np.pi / 2 * j / 1000 / 1.008) ** 2
+
+    u = np.zeros(1001)
+    for j in range(1000, 0, -1):
+        u[j - 1] = np.sqrt((u[j] ** 2 + 1) / max(alpha_bar(j - 1) / alpha_bar(j), 1e-3) - 1)
+    x, sigma, labels = case.images("input"), u[[990, 20]], labels_of(case)
+    level = np.array([999 - np.argmin(np.abs(u - s)) for s in sigma], np.float32)
+    scale = sigma[:, None, None, None].astype(np.float32)
+    output = jax.jit(model.apply)(model.params, x / np.sqrt(1 + scale**2), level, labels)
+    x0 = denoise(model.denoiser(), x, np.float32(sigma), labels)
+    assert relative_error(x0, x - scale * output) < 1e-5
 
 
 def write_safetensors(path, arrays):
@@ -93,6 +148,6 @@ def test_arguments_that_do_not_fit_are_refused(golden):
 
 def test_an_unknown_preconditioning_has_a_network_but_no_denoiser(golden):
     case = golden("edm_ddpmpp_edmprecond_cond")
-    model = pretrained.load_edm(case.state_dict, case.config | {"precond": "iDDPMPrecond"})
+    model = pretrained.load_edm(case.state_dict, case.config | {"precond": "FlowPrecond"})
     with pytest.raises(UsageError, match="not known here"):
-        model.denoiser(sdes.VP())
+        model.denoiser()

@@ -24,10 +24,11 @@ JAX = [
 def test_outputs_are_the_originals(golden, relative_error, name):
     case = golden(name)
     network = score_sde.network_of(case.config)
+    shape = score_sde.image_shape_of(case.config)
     if name in JAX:
-        params = score_sde.params_from_jax(case.tree, case.config)
+        params = score_sde.params_from_jax(case.tree, network, shape)
     else:
-        params = score_sde.params_from_pytorch(case.state_dict, case.config)
+        params = score_sde.params_from_pytorch(case.state_dict, network, shape)
     output = jax.jit(network.apply)(params, case.images("input"), case.contents["labels"])
     assert relative_error(output, case.images("output")) < 1e-5
 

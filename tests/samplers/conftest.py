@@ -50,10 +50,8 @@ def _delegate(name):
     return method
 
 
-for _name in (
-    "alpha sigma alpha_dot sigma_dot drift_rate diffusion_squared log_snr time_of_log_snr "
-    "transition"
-).split():
+_ELEMENTWISE = ("alpha", "sigma", "alpha_dot", "sigma_dot", "drift_rate", "diffusion_squared")
+for _name in (*_ELEMENTWISE, "log_snr", "time_of_log_snr", "transition"):
     setattr(AnyProcess, _name, _delegate(_name))
 
 
@@ -80,7 +78,7 @@ def walk():
 
     def walk(sampler, x, times, denoiser):
         steps = len(times) - 1
-        times = jnp.pad(jnp.asarray(times), (0, 255 - steps), mode="edge")
+        times = jnp.pad(jnp.asarray(times), (0, 511 - steps), mode="edge")
         keys = sample_keys(jax.random.key(0), len(x))
         return _walk(sampler, keys, x, times, steps, denoiser)
 

@@ -1,4 +1,4 @@
-"""With the exact denoiser, every sampler draws from the data distribution."""
+"""With the exact denoiser, every stochastic sampler draws from the data distribution."""
 
 import jax
 import jax.numpy as jnp
@@ -6,28 +6,34 @@ import numpy as np
 import pytest
 
 from scoresde import samplers, sdes
+from scoresde.denoiser import Denoiser
 from scoresde.metrics import energy_distance, sliced_wasserstein
+from scoresde.predictions import Noise
 
-SAMPLES = 4096
+SAMPLES = 2048
 
 SAMPLERS = {
     "euler_maruyama": {},
     "reverse_diffusion": {},
     "ancestral_sampling": {},
-    "ancestral_sampling, forward variance": {"name": "ancestral_sampling", "variance": "forward"},
-    "euler_maruyama, probability flow": {"name": "euler_maruyama", "probability_flow": True},
-    "reverse_diffusion, probability flow": {"name": "reverse_diffusion", "probability_flow": True},
     "pc": {},
-    "pc, predictor first": {"name": "pc", "order": "predictor_first"},
-    "pc, batch norms": {"name": "pc", "norm": "batch"},
-    "pc, ald": {"name": "pc", "predictor": "euler_maruyama", "corrector": "ald"},
+    "edm, churn": {"s_churn": 40.0},
+    "sde_dpm_solver_pp_2m": {},
+    "gotta_go_fast": {},
     "probability_flow": {"rtol": 1e-4, "atol": 1e-4},
 }
 
+# Tried on one process only.
+VARIANTS = {
+    "pc, predictor first, batch norms": {"order": "predictor_first", "norm": "batch"},
+    "pc, ald": {"predictor": "euler_maruyama", "corrector": "ald"},
+    "ancestral_sampling, forward variance": {"variance": "forward"},
+    "ddim, eta": {"eta": 0.7},
+}
 
-def make(label):
-    options = dict(SAMPLERS[label])
-    return samplers.get(options.pop("name", label), **options)
+
+def get(label, options):
+    return samplers.get(label.split(",")[0], **options)
 
 
 @pytest.fixture(scope="module")
@@ -41,84 +47,70 @@ def check(x, exact):
     truth, floor, log_prob = exact
     error = np.sqrt(np.diag(np.cov(truth.T)) / SAMPLES)
     np.testing.assert_allclose(x.mean(axis=0), truth.mean(axis=0), atol=7 * error.max())
-    np.testing.assert_allclose(np.cov(x.T), np.cov(truth.T), atol=0.06)
+    np.testing.assert_allclose(np.cov(x.T), np.cov(truth.T), atol=0.08)
     assert sliced_wasserstein(jax.random.key(0), x, truth) < 2.5 * floor
-    assert energy_distance(x, truth) < 1e-3
-    # The mean log density feels the width of every mode; its standard error here is 0.02.
-    assert abs(log_prob(x).mean() - log_prob(truth).mean()) < 0.1
+    assert energy_distance(x, truth) < 2e-3
+    # The mean log density feels the width of every mode; its standard error here is 0.03.
+    assert abs(log_prob(x).mean() - log_prob(truth).mean()) < 0.12
 
 
-@pytest.mark.parametrize("label", list(SAMPLERS))
-def test_every_sampler_reaches_a_mixture(label, mixture, exact):
-    denoiser = mixture.denoiser(sdes.VP())
-    steps = {} if label == "probability_flow" else {"steps": 1000}
-    samples = samplers.sample(jax.random.key(2), make(label), denoiser, (SAMPLES, 2), **steps)
-    check(samples.x, exact)
+def draw(sampler, denoiser, grid=None):
+    adaptive = not isinstance(sampler, samplers.GridSampler)
+    steps = {} if adaptive else {"steps": 1000, "grid": grid}
+    return samplers.sample(jax.random.key(2), sampler, denoiser, (SAMPLES, 2), **steps).x
 
 
-@pytest.mark.parametrize("label", ["euler_maruyama", "reverse_diffusion", "ancestral_sampling"])
-@pytest.mark.parametrize("name", ["subvp", "ve", "edm", "cosine", "rectified_flow", "discrete_vp"])
-def test_every_process_reaches_a_mixture(name, label, mixture, exact):
-    sde = sdes.SDES[name]()
-    grid = "edm" if name == "edm" else "uniform"
-    samples = samplers.sample(
-        jax.random.key(2), make(label), mixture.denoiser(sde), (SAMPLES, 2), steps=1000, grid=grid
-    )
-    check(samples.x, exact)
+@pytest.mark.parametrize("process", ["vp", "subvp", "ve", "edm", "cosine", "rectified_flow"])
+@pytest.mark.parametrize("label", SAMPLERS)
+def test_reaches_a_mixture(label, process, mixture, exact, any_process):
+    sampler = get(label, SAMPLERS[label])
+    grid = "edm" if process == "edm" else "uniform"
+    check(draw(sampler, mixture.denoiser(any_process(process)), grid), exact)
 
 
-@pytest.mark.parametrize("name", ["subvp", "ve", "edm", "cosine", "rectified_flow", "discrete_vp"])
-def test_probability_flow_of_every_process(name, mixture, exact):
-    sampler = make("probability_flow")
-    denoiser = mixture.denoiser(sdes.SDES[name]())
-    check(samplers.sample(jax.random.key(2), sampler, denoiser, (SAMPLES, 2)).x, exact)
+@pytest.mark.parametrize("label", VARIANTS)
+def test_variant_reaches_a_mixture(label, mixture, exact):
+    check(draw(get(label, VARIANTS[label]), mixture.denoiser(sdes.VP())), exact)
 
 
-@pytest.mark.parametrize("name", ["vp", "ve"])
-def test_annealed_langevin_alone_reaches_a_gaussian(name, gaussian):
+@pytest.mark.parametrize("process", ["vp", "ve"])
+def test_annealed_langevin_alone_reaches_a_gaussian(process, gaussian, any_process):
     """Without a predictor, as NCSN samples: mean and covariance, in four dimensions."""
-    sde = sdes.SDES[name]()
-    sampler = samplers.get("pc", predictor="none", corrector="ald", snr=0.3, corrector_steps=25)
-    x = samplers.sample(
-        jax.random.key(0), sampler, gaussian.denoiser(sde), (SAMPLES, 2, 2, 1), steps=200
-    ).x
-    truth = gaussian.sample(jax.random.key(1), SAMPLES)
-    x, truth = x.reshape(SAMPLES, 4), truth.reshape(SAMPLES, 4)
-    np.testing.assert_allclose(x.mean(axis=0), truth.mean(axis=0), atol=0.05)
-    np.testing.assert_allclose(np.cov(x.T), np.cov(truth.T), atol=0.05)
+    # The stationary variance of Langevin steps is too large by a factor 1 / (1 - snr^2) at most.
+    sampler = samplers.get("annealed_langevin", snr=0.15, corrector_steps=25)
+    denoiser = gaussian.denoiser(any_process(process))
+    x = samplers.sample(jax.random.key(0), sampler, denoiser, (SAMPLES, 2, 2, 1), steps=150).x
+    directions, variances = gaussian.directions[0], gaussian.variances[0]
+    x, covariance = x.reshape(SAMPLES, 4), directions @ jnp.diag(variances) @ directions.T
+    error = jnp.sqrt(jnp.max(jnp.diag(covariance)) / SAMPLES)
+    np.testing.assert_allclose(x.mean(axis=0), gaussian.means[0], atol=4 * error)
+    bias = 0.15**2 * jnp.max(covariance)
+    np.testing.assert_allclose(np.cov(x.T), covariance, atol=4 * np.sqrt(2) * error + bias)
 
 
 def test_a_wrong_score_is_noticed(mixture, exact):
     """The check above can fail: with the score 12 % too large it does."""
-    from scoresde.denoiser import Denoiser
-    from scoresde.predictions import Noise
-
     truth = mixture.denoiser(sdes.VP())
 
     def network(params, x, condition, labels):
         return 1.12 * truth(x, condition / 999).noise
 
     denoiser = Denoiser(sdes.VP(), Noise(), network, None)
-    x = samplers.sample(
-        jax.random.key(2), make("reverse_diffusion"), denoiser, (SAMPLES, 2), steps=1000
-    ).x
     with pytest.raises(AssertionError):
-        check(x, exact)
+        check(draw(samplers.get("reverse_diffusion"), denoiser), exact)
 
 
 def test_noise_is_left_in_only_on_request(gaussian):
     """VE at t_min still has sigma_min of noise: Tweedie and the last mean remove it."""
     sde = sdes.VE(sigma_min=0.3)
-    x = {}
+    denoiser, x = gaussian.denoiser(sde), {}
     for denoise in ("none", "tweedie", "last_mean"):
         sampler = samplers.get("reverse_diffusion", denoise=denoise)
-        out = samplers.sample(
-            jax.random.key(0), sampler, gaussian.denoiser(sde), (SAMPLES, 2, 2, 1), steps=300
-        )
-        x[denoise] = out.x.reshape(SAMPLES, 4)
+        x[denoise] = samplers.sample(
+            jax.random.key(0), sampler, denoiser, (SAMPLES, 2, 2, 1), steps=200
+        ).x
+    np.testing.assert_allclose(x["tweedie"], denoiser(x["none"], sde.t_min).x0, atol=1e-5)
+    np.testing.assert_allclose(x["tweedie"], x["last_mean"], atol=1e-3)  # the same rule for VE
     directions, variances = gaussian.directions[0], gaussian.variances[0]
     blurred = directions @ jnp.diag(variances + 0.09) @ directions.T
-    shrunk = directions @ jnp.diag(variances**2 / (variances + 0.09)) @ directions.T
-    np.testing.assert_allclose(np.cov(x["none"].T), blurred, atol=0.05)
-    np.testing.assert_allclose(np.cov(x["tweedie"].T), shrunk, atol=0.05)
-    np.testing.assert_allclose(x["tweedie"], x["last_mean"], atol=1e-3)  # the same rule for VE
+    np.testing.assert_allclose(np.cov(x["none"].reshape(-1, 4).T), blurred, atol=0.08)

@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import integrate
 
-from scoresde import analytic, ode, samplers
+from scoresde import analytic, samplers
 from scoresde.registry import UsageError
 
 GOLDEN = pathlib.Path(__file__).parent.parent / "data" / "golden_samplers" / "samplers.npz"
@@ -90,12 +91,14 @@ def data():
 def problems(data, any_process):
     """For each process: denoiser, where to start, and where the exact flow ends."""
 
-    @jax.jit
-    def end(denoiser, x, times):
-        def velocity(t, x, _):
-            return denoiser.velocity(x[None], t[None])[0]
+    velocity = jax.jit(lambda denoiser, x, t: denoiser.velocity(x, t))
 
-        return ode.solve(velocity, x, *times, rtol=1e-11, atol=1e-12, method="dopri8")
+    def end(denoiser, x, times):
+        def rhs(t, x):
+            return np.ravel(velocity(denoiser, x.reshape(8, 2), t))
+
+        flow = integrate.solve_ivp(rhs, times, np.ravel(x), "DOP853", rtol=1e-12, atol=1e-13)
+        return flow.y[:, -1].reshape(8, 2)
 
     problems = {}
     with jax.enable_x64(True):
@@ -106,9 +109,7 @@ def problems(data, any_process):
             times = sde.time_of_log_snr(jnp.array([NOISY, CLEAN]))
             x = sde.perturb(data.sample(key, 8), noise, jnp.full(8, times[0]))
             denoiser = data.denoiser(sde)
-            truth, stats = end(denoiser, x, times)
-            assert stats.finished.all()
-            problems[name] = denoiser, x, truth
+            problems[name] = denoiser, x, end(denoiser, x, times)
     return problems
 
 
@@ -118,7 +119,7 @@ def make_grid(sde, steps, variable):
         first, last = sde.time_of_log_snr(jnp.array([NOISY, CLEAN]))
         return first + (last - first) * u
     # The first steps of a multistep method, which have a lower order, are short.
-    u = u**3 * (2.5 - 1.5 * u)
+    u = u**2 * (1.5 - 0.5 * u)
     return sde.time_of_log_snr(jnp.asarray(NOISY + (CLEAN - NOISY) * u))
 
 
@@ -128,11 +129,11 @@ def test_order_of_convergence(name, options, order, variable, problems, walk):
     measured = {}
     for process, (denoiser, x, truth) in problems.items():
         errors = []
-        for steps in (80, 160):
+        for steps in (160, 320):
             times = make_grid(denoiser.sde, steps, variable)
-            errors.append(jnp.sqrt(jnp.mean((walk(sampler, x, times, denoiser) - truth) ** 2)))
+            errors.append(np.sqrt(np.mean((walk(sampler, x, times, denoiser) - truth) ** 2)))
         assert errors[1] > 1e-11  # above the rounding
-        measured[process] = float(jnp.log2(errors[0] / errors[1]))
+        measured[process] = float(np.log2(errors[0] / errors[1]))
     assert max(abs(value - order) for value in measured.values()) < 0.25, measured
 
 

@@ -1,0 +1,56 @@
+"""Foreign files by the name of their format, for a network that is already known."""
+
+import pathlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from scoresde.networks import Network
+from scoresde.pretrained import edm, score_sde
+from scoresde.pretrained.weights import Checkpoint
+from scoresde.registry import lookup
+
+
+class Format(NamedTuple):
+    """One project's files.
+
+    Attributes:
+        read: (path, raw) -> Checkpoint.
+        convert: (weights, network, image_shape) -> the network's parameters.
+    """
+
+    read: Callable[..., Checkpoint]
+    convert: Callable[..., dict[str, Any]]
+
+
+FORMATS = {
+    "score_sde": Format(score_sde.read_jax, score_sde.params_from_jax),
+    "score_sde_pytorch": Format(score_sde.read_pytorch, score_sde.params_from_pytorch),
+    "edm": Format(edm.read, edm.params_from_edm),
+}
+"""The formats by name."""
+
+
+def load_params(
+    name: str,
+    path: str | pathlib.Path,
+    network: Network,
+    image_shape: tuple[int, int, int],
+    *,
+    raw: bool = False,
+) -> tuple[dict[str, Any], int]:
+    """A network's parameters from a foreign file, and the step of training they are from.
+
+    Args:
+        name: the file's format, one of `FORMATS`.
+        path: the file.
+        network: the network that the file's weights are for.
+        image_shape: (height, width, channels).
+        raw: whether to take the weights as trained instead of their moving average.
+
+    Raises:
+        UsageError: an unknown format, an unreadable file, or weights that do not fit the network;
+            all that do not are listed.
+    """
+    read, convert = lookup("checkpoint format", FORMATS, name)
+    weights, step = read(path, raw)
+    return convert(weights, network, image_shape), step

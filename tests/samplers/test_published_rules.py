@@ -1,0 +1,171 @@
+"""One step of each published update rule, in the formulas of its own paper."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from scoresde import samplers, sdes
+from scoresde.keys import fold_in, normal, sample_keys, split
+
+N, LEVEL = 1000, 400
+S, T = jnp.float32((LEVEL - 1) / (N - 1)), jnp.float32(LEVEL / (N - 1))
+
+
+@pytest.fixture(scope="module")
+def x(key):
+    return jax.random.normal(key, (4, 2, 2, 1))
+
+
+@pytest.fixture(scope="module")
+def keys(key):
+    return sample_keys(key, 4)
+
+
+@pytest.fixture(scope="module")
+def vp(gaussian):
+    return gaussian.denoiser(sdes.DiscreteVP(num_scales=N))
+
+
+@pytest.fixture(scope="module")
+def ve(gaussian):
+    return gaussian.denoiser(sdes.VE())
+
+
+def step(sampler, *arguments):
+    *arguments, denoiser = arguments
+    return sampler.step(*arguments, denoiser, sampler.init(arguments[1], denoiser, N))
+
+
+def close(actual, expected, rtol=1e-5, atol=1e-5):
+    np.testing.assert_allclose(actual, expected, rtol=rtol, atol=atol)
+
+
+def test_predictors_on_the_table_of_ddpm(x, keys, vp):
+    beta = np.linspace(0.1 / N, 20 / N, N)[LEVEL]
+    score, z = vp.score(x, T), normal(keys, x.shape)
+    moved, mean, _ = step(samplers.ReverseDiffusion(), keys, x, T, S, vp)
+    close(mean, (2 - np.sqrt(1 - beta)) * x + beta * score)
+    close(moved, mean + np.sqrt(beta) * z)
+    moved, mean, _ = step(samplers.AncestralSampling(variance="forward"), keys, x, T, S, vp)
+    close(mean, (x + beta * score) / np.sqrt(1 - beta))
+    close(moved, mean + np.sqrt(beta) * z)
+    flow = samplers.ReverseDiffusion(probability_flow=True)
+    _, mean, _ = step(flow, keys, x, T, S, vp)
+    close(mean, (2 - np.sqrt(1 - beta)) * x + 0.5 * beta * score)
+
+
+def test_ddim_is_ancestral_sampling_at_eta_1(x, keys, vp, ve):
+    """And in between it is equation 12 of the paper."""
+    for denoiser in (vp, ve):
+        ancestral = step(samplers.AncestralSampling(), keys, x, T, S, denoiser)
+        ddim = step(samplers.DDIM(eta=1.0), keys, x, T, S, denoiser)
+        close(ddim[0], ancestral[0], 1e-4)
+        close(ddim[1], ancestral[1], 1e-4)
+    alpha_t, alpha_s = (float(vp.sde.alpha(time)) ** 2 for time in (T, S))  # the paper's alphas
+    std = 0.5 * np.sqrt((1 - alpha_s) / (1 - alpha_t)) * np.sqrt(1 - alpha_t / alpha_s)
+    noise = vp(x, T).noise
+    x0 = (x - np.sqrt(1 - alpha_t) * noise) / np.sqrt(alpha_t)
+    mean = np.sqrt(alpha_s) * x0 + np.sqrt(1 - alpha_s - std**2) * noise
+    moved = step(samplers.DDIM(eta=0.5), keys, x, T, S, vp)
+    close(moved[1], mean, 1e-4)
+    close(moved[0], mean + std * normal(keys, x.shape), 1e-4)
+
+
+def test_predictors_on_the_levels_of_smld(x, keys, ve):
+    sigma = np.exp(np.linspace(np.log(0.01), np.log(50), N))
+    delta = sigma[LEVEL] ** 2 - sigma[LEVEL - 1] ** 2
+    score, z = ve.score(x, T), normal(keys, x.shape)
+    moved, mean, _ = step(samplers.ReverseDiffusion(), keys, x, T, S, ve)
+    close(mean, x + delta * score, atol=0)
+    close(moved - mean, np.sqrt(delta) * z, 1e-3, 1e-6)
+    moved, mean, _ = step(samplers.AncestralSampling(), keys, x, T, S, ve)
+    close(mean, x + delta * score, atol=0)
+    close(moved - mean, np.sqrt(sigma[LEVEL - 1] ** 2 * delta / sigma[LEVEL] ** 2) * z, 1e-3, 1e-6)
+
+
+def test_correctors(x, keys, vp, ve):
+    """Langevin with batch norms, step 2 alpha (r n_z / n_s)^2, and ALD, 2 alpha (r std)^2."""
+    z = normal(fold_in(keys, 0), x.shape)
+    beta = np.linspace(0.1 / N, 20 / N, N)[LEVEL]
+    for denoiser, alpha in ((vp, 1 - beta), (ve, 1.0)):
+        score = denoiser.score(x, T)
+        norms = [np.linalg.norm(np.reshape(v, (4, -1)), axis=1).mean() for v in (z, score)]
+        sizes = {
+            samplers.Langevin(snr=0.16, norm="batch"): 2
+            * alpha
+            * (0.16 * norms[0] / norms[1]) ** 2,
+            samplers.AnnealedLangevin(snr=0.16): 2 * alpha * (0.16 * denoiser.sde.sigma(T)) ** 2,
+        }
+        a, _ = denoiser.sde.transition(S, T)
+        for corrector, size in sizes.items():
+            corrected = corrector.correct(keys, x, T, a, denoiser)
+            close(corrected, x + size * score + np.sqrt(2 * size) * z, 1e-4)
+
+
+def test_annealed_langevin_is_ncsns(x, keys, gaussian):
+    """Algorithm 1 of arXiv:1907.05600 at its published epsilon, for one level and two steps."""
+    sde = sdes.VE(sigma_min=0.01, sigma_max=1.0)
+    denoiser, t = gaussian.denoiser(sde), jnp.float32(0.5)
+    size = 2e-5 * float(sde.sigma(t)) ** 2 / 0.01**2
+    expected = x
+    correct_keys = split(keys)[1]
+    for number in range(2):
+        z = normal(fold_in(correct_keys, number), x.shape)
+        expected += 0.5 * size * denoiser.score(expected, t) + np.sqrt(size) * z
+    sampler = samplers.get("annealed_langevin", snr=np.sqrt(2e-5) / 0.02, corrector_steps=2)
+    close(step(sampler, keys, x, t, jnp.float32(0.4), denoiser)[0], expected, 1e-4)
+
+
+def test_euler_maruyama_is_the_reverse_sde(x, keys, gaussian):
+    sde = sdes.SubVP()
+    denoiser, t, s = gaussian.denoiser(sde), jnp.float32(0.5), jnp.float32(0.49)
+    beta, g_squared = 10.05, float(sde.diffusion(t)) ** 2
+    moved, mean, _ = step(samplers.EulerMaruyama(), keys, x, t, s, denoiser)
+    drift = -0.5 * beta * x - g_squared * denoiser.score(x, t)
+    close(mean, x - 0.01 * drift, 1e-4)
+    close(moved - mean, np.sqrt(g_squared * 0.01) * normal(keys, x.shape), 1e-3)
+
+
+def test_sde_dpm_solver_adds_the_posterior_noise(x, keys, vp):
+    """Its first step is ancestral sampling (the means of more are compared in test_orders.py)."""
+    ours = step(samplers.SDEDPMSolverPP2M(), keys, x, T, S, vp)
+    ancestral = step(samplers.AncestralSampling(), keys, x, T, S, vp)
+    close(ours[0], ancestral[0], 1e-4)
+    close(ours[1], ancestral[1], 1e-4)
+
+
+def test_edm_churn_is_the_papers(x, keys, gaussian):
+    """Algorithm 2 of arXiv:2206.00364, for sigma(t) = t, with N = 20."""
+    denoiser, t, s = gaussian.denoiser(sdes.EDM()), jnp.float32(2.0), jnp.float32(1.5)
+    sampler = samplers.EDMHeun(s_churn=4.0, s_min=1.0, s_max=3.0, s_noise=1.003)
+    gamma = 4.0 / 20
+    t_hat = t * (1 + gamma)
+    x_hat = x + np.sqrt(t_hat**2 - t**2) * 1.003 * normal(keys, x.shape)
+    slope = (x_hat - denoiser(x_hat, t_hat).x0) / t_hat
+    ahead = x_hat + (s - t_hat) * slope
+    slope = 0.5 * (slope + (ahead - denoiser(ahead, s).x0) / s)
+    carry = sampler.init(x, denoiser, 19)
+    close(sampler.step(keys, x, t, s, denoiser, carry)[0], x_hat + (s - t_hat) * slope, 1e-4)
+    # Outside [s_min, s_max] it is the deterministic step.
+    t, s = jnp.float32(0.9), jnp.float32(0.7)
+    plain = step(samplers.EDMHeun(), keys, x, t, s, denoiser)
+    close(sampler.step(keys, x, t, s, denoiser, carry)[0], plain[0])
+
+
+def test_corrector_first_is_corrector_then_predictor(x, keys, gaussian):
+    """And both parts use independent keys."""
+    denoiser = gaussian.denoiser(sdes.VP())
+    t, s = jnp.float32(0.5), jnp.float32(0.4)
+    predictor, corrector = samplers.ReverseDiffusion(), samplers.Langevin()
+    predictor_keys, corrector_keys = split(keys)
+    a, _ = denoiser.sde.transition(s, t)
+    for order in ("corrector_first", "predictor_first"):
+        if order == "corrector_first":
+            first = corrector.correct(corrector_keys, x, t, a, denoiser)
+            expected = step(predictor, predictor_keys, first, t, s, denoiser)[0]
+        else:
+            first = step(predictor, predictor_keys, x, t, s, denoiser)[0]
+            expected = corrector.correct(corrector_keys, first, s, a, denoiser)
+        sampler = samplers.PredictorCorrector(predictor=predictor, corrector=corrector, order=order)
+        close(step(sampler, keys, x, t, s, denoiser)[0], expected)
