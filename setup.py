@@ -9,7 +9,7 @@ HERE = pathlib.Path(__file__).parent
 setup(
     name="scoresde",
     version="0.1.0",
-    description="Score-based generative models in continuous time: training, sampling, exact likelihoods.",
+    description="Score-based generative models in continuous time, with exact likelihoods.",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",

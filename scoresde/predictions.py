@@ -59,7 +59,7 @@ class ScaledTime:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sigma:
-    """sigma(t), as fed to the continuous VE networks of score_sde, which take its log themselves."""
+    """sigma(t), which the continuous VE networks of score_sde are fed (they take its log)."""
 
     def __call__(self, sde: SDE, t: Array) -> Array:
         return sde.sigma(t)
