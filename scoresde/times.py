@@ -76,8 +76,8 @@ class LikelihoodImportance(Uniform):
 
     def __call__(self, key, n):
         low, high = self.bounds
-        largest, smallest = self.sde.log_snr(low), self.sde.log_snr(high)
         with jax.ensure_compile_time_eval():
+            largest, smallest = self.sde.log_snr(low), self.sde.log_snr(high)
             finite = bool(jnp.isfinite(largest) & jnp.isfinite(smallest))
         if not finite:
             raise UsageError(

@@ -6,8 +6,8 @@ Example:
 
 FORMAT is score_sde (JAX, msgpack), score_sde_pytorch (.pth) or edm (.npz or .safetensors). CONFIG
 describes the network and how it is fed and read; the moving average of its weights is taken unless
---raw is given. Nothing that the file contains is run, and nothing is written if a weight is missing,
-superfluous or of another shape. docs/pretrained.md goes through the published checkpoints.
+--raw is given. Nothing that the file contains is run, and nothing is written if a weight is
+missing, superfluous or of another shape.
 """
 
 import argparse

@@ -95,8 +95,7 @@ def make_train_step(
         mesh: as made by `make_mesh`.
         ema_rate: rate of the parameters' moving average, in [0, 1).
         ema_warmup: see `ema.ema_rate`.
-        steps_per_dispatch: updates a call. On CPUs they are unrolled, which multiplies the time
-            to compile: 1 is best there.
+        steps_per_dispatch: updates a call. On CPUs they are as many calls of one compiled step.
         accumulate: number of equal parts of a batch whose gradients are averaged, one part at a
             time, to fit a batch that the memory would not hold. An update is still one step: the
             schedule, the EMA and all counts mean the same. Each part draws from its own key.
@@ -124,31 +123,47 @@ def make_train_step(
         metrics = {"loss": loss, "grad_norm": optax.tree.norm(gradient), **metrics}
         return state, jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), metrics)
 
-    def train_step(state: TrainState, batches: PyTree) -> tuple[TrainState, Metrics]:
+    # XLA's CPU backend takes twenty times longer for a convolution's weight gradient inside a loop
+    # than outside one, even a loop of one turn.
+    scan = steps_per_dispatch > 1 and mesh.devices.flat[0].platform != "cpu"
+
+    def check(batches: PyTree, steps: int) -> None:
         for leaf in jax.tree.leaves(batches):
-            if leaf.ndim < 2 or leaf.shape[0] != steps_per_dispatch:
+            if leaf.ndim < 2 or leaf.shape[0] != steps:
                 raise UsageError(
                     f"The train step expects arrays [{steps_per_dispatch} (steps_per_dispatch), "
                     f"batch, ...]; the data gave one of shape {leaf.shape}."
                 )
-        if not on_cpu:
-            return jax.lax.scan(one_step, state, batches)
-        history = []
-        for number in range(steps_per_dispatch):
-            state, metrics = one_step(state, jax.tree.map(lambda leaf, n=number: leaf[n], batches))
-            history.append(metrics)
-        return state, jax.tree.map(lambda *values: jnp.stack(values), *history)
 
-    # XLA's CPU backend takes twenty times longer for a convolution's weight gradient inside a loop
-    # than outside one, even a loop of one turn.
-    on_cpu = mesh.devices.flat[0].platform == "cpu"
+    def scanned(state: TrainState, batches: PyTree) -> tuple[TrainState, Metrics]:
+        check(batches, steps_per_dispatch)
+        return jax.lax.scan(one_step, state, batches)
+
+    def single(state: TrainState, batches: PyTree) -> tuple[TrainState, Metrics]:
+        check(batches, 1)
+        state, metrics = one_step(state, jax.tree.map(lambda leaf: leaf[0], batches))
+        return state, jax.tree.map(lambda value: value[None], metrics)
+
     whole = replicated(mesh)
-    return jax.jit(
-        train_step,
+    compiled = jax.jit(
+        scanned if scan else single,
         in_shardings=(whole, batch_sharding(mesh, axis=1)),
         out_shardings=(whole, whole),
         donate_argnums=0,
     )
+    if scan or steps_per_dispatch == 1:
+        return compiled
+
+    def one_after_the_other(state: TrainState, batches: PyTree) -> tuple[TrainState, Metrics]:
+        check(batches, steps_per_dispatch)
+        history = []
+        for number in range(steps_per_dispatch):
+            batch = jax.tree.map(lambda leaf, n=number: leaf[n : n + 1], batches)
+            state, metrics = compiled(state, batch)
+            history.append(metrics)
+        return state, jax.tree.map(lambda *values: jnp.concatenate(values), *history)
+
+    return one_after_the_other
 
 
 def make_eval_step(
