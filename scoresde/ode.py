@@ -23,12 +23,38 @@ METHODS = {
 }
 
 
-def check(method: str, rtol: float, atol: float) -> None:
+def check(method: str, **tolerances: float) -> None:
     """Raises UsageError for an unknown method or a tolerance that is not positive."""
     lookup("ODE method", METHODS, method)
-    for name, value in (("rtol", rtol), ("atol", atol)):
+    for name, value in tolerances.items():
         if not value > 0:
             raise UsageError(f"The tolerance {name} must be positive, got {value}.")
+
+
+class _PartByPart(diffrax.PIDController):
+    """Holds each part of the state, a tuple, to its own tolerance; the worst decides."""
+
+    tolerances: tuple[tuple[float, float], ...] = ()  # of (rtol, atol)
+
+    def adapt_step_size(self, t0, t1, y0, y1_candidate, args, y_error, *rest):
+        def relative(tolerance, before, after, error):
+            rtol, atol = tolerance
+            return error / (atol + rtol * jnp.maximum(jnp.abs(before), jnp.abs(after)))
+
+        scaled = tuple(map(relative, self.tolerances, y0, y1_candidate, y_error))
+        zero = jax.tree.map(jnp.zeros_like, y0)  # with atol = 1 the error is taken as it is
+        return super().adapt_step_size(t0, t1, zero, zero, args, scaled, *rest)
+
+
+def _controller(rtol, atol):
+    if not isinstance(rtol, tuple):
+        return diffrax.PIDController(rtol=rtol, atol=atol)
+    return _PartByPart(
+        rtol=0.0,
+        atol=1.0,
+        norm=lambda y: jnp.max(jnp.stack([_root_mean_square(part) for part in y])),
+        tolerances=tuple(zip(rtol, atol, strict=True)),
+    )
 
 
 class Stats(NamedTuple):
@@ -57,6 +83,8 @@ def _first_step(rhs, y0, args, t0, t1, rtol, atol, order) -> Array:
     and short where it ends (EDM's 80). The scan keeps one copy of `rhs` in the compiled program.
     """
     direction = jnp.where(t1 > t0, 1.0, -1.0)
+    if isinstance(rtol, tuple):
+        rtol, atol = rtol[0], atol[0]  # of the first part: this is only a guess
     scale = jax.tree.map(lambda y: atol + rtol * jnp.abs(y), y0)
 
     def norm(y):
@@ -90,8 +118,8 @@ def solve(
     t1: float | Array,
     *,
     args: Any = None,
-    rtol: float | Array = 1e-5,
-    atol: float | Array = 1e-5,
+    rtol: float | Array | tuple[float | Array, ...] = 1e-5,
+    atol: float | Array | tuple[float | Array, ...] = 1e-5,
     method: str = "dopri5",
     max_steps: int = 10_000,
     save_times: Array | None = None,
@@ -99,7 +127,7 @@ def solve(
     """Integrates dy/dt = rhs(t, y, args) from t0 to t1, in either direction, for a batch.
 
     The error of a step is controlled per sample: the root mean square over the sample's entries of
-    error / (atol + rtol |y|) is kept below one.
+    error / (atol + rtol |y|) is kept below one; over each part's, if the parts have their own.
 
     Args:
         rhs: for ONE sample: (scalar t, y, args) -> dy/dt, pytrees like y.
@@ -107,8 +135,8 @@ def solve(
         t0: where to start.
         t1: where to end.
         args: a pytree of [batch, ...] arrays handed to `rhs` sample by sample, or None.
-        rtol: relative tolerance.
-        atol: absolute tolerance.
+        rtol: relative tolerance; for a y0 that is a tuple, also a tuple with one for each part.
+        atol: absolute tolerance, likewise.
         method: a name of METHODS.
         max_steps: bound on the steps of a sample; one that needs more is reported unfinished.
         save_times: times between t0 and t1, in order, at which to return the state as well.
@@ -133,7 +161,7 @@ def solve(
             y0,
             args=args,
             saveat=saveat,
-            stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol),
+            stepsize_controller=_controller(rtol, atol),
             max_steps=max_steps,
             throw=False,
         )

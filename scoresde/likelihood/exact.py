@@ -5,8 +5,18 @@ arXiv:1806.07366, theorem 1; arXiv:2011.13456, equation 39), so that
 
     log p(x) = log p(x at t_max) + integral of div v from t_min to t_max,
 
-with the data x taken as the state at t_min, and p at t_max the prior. The state and the divergence
-are integrated together, each sample with its own adaptive steps.
+with p at t_max the prior. The state and the divergence are integrated together, each sample with
+its own adaptive steps.
+
+The flow starts at t_min, not at 0, where the score of data on a grid diverges. Published numbers
+take the data as the state at t_min, so that they are of a density blurred by sigma(t_min). The
+correction "decoder" bounds the density of the model that goes on from there to the data instead:
+with x_t drawn from q(x_t | x) = N(alpha x, sigma^2) at t_min and the decoder p(x | x_t) =
+N(x; E[x_0 | x_t], (sigma / alpha)^2),
+
+    log p(x) >= E_q [ log p_t(x_t) + log p(x | x_t) - log q(x_t | x) ]
+
+(Song et al. 2021, arXiv:2101.09258, appendix A).
 """
 
 import functools
@@ -19,9 +29,18 @@ from jax import Array
 
 from scoresde import ode
 from scoresde.denoiser import BaseDenoiser, Labelled
-from scoresde.keys import sample_keys
-from scoresde.likelihood.trace import check_trace, draw_probes, value_and_traces
+from scoresde.keys import fold_in, normal, sample_keys
+from scoresde.likelihood.trace import (
+    check_trace,
+    draw_vectors,
+    num_estimates,
+    value_and_traces,
+)
 from scoresde.registry import UsageError
+from scoresde.sdes import expand
+
+CORRECTIONS = ("none", "decoder")
+PRECISIONS = ("float32", "float64")
 
 
 class LogProb(NamedTuple):
@@ -49,20 +68,22 @@ def integrate(
     noise: Any,
     vectors_of: Callable[[Any], Array],
     *,
-    exact: bool,
+    trace: str,
     t_min: float,
+    state_dtype: Any = None,
     **options: Any,
 ) -> LogProb:
-    """`log_prob` with probe vectors of the caller's.
+    """`log_prob` at t_min with probe vectors of the caller's.
 
     Args:
         denoiser: the denoiser.
-        x: data, [batch, ...].
+        x: data, [batch, ...]; the denoiser is evaluated in its type.
         noise: a pytree of [batch, ...] arrays: what each sample's probe vectors are made from.
-        vectors_of: from one sample's part of `noise` to its vectors, [probes, ...]. It is called
+        vectors_of: from one sample's part of `noise` to its vectors, [vectors, ...]. It is called
             anew at each evaluation, which saves the memory of vectors drawn from a key.
-        exact: whether they are the unit vectors, whose estimates add up to the trace.
+        trace: what is done with them, a name of `scoresde.likelihood.trace.TRACES`.
         t_min: where to start.
+        state_dtype: the type of the solver's state; that of x if None.
         **options: of `scoresde.ode.solve`.
     """
     labels = None
@@ -70,33 +91,56 @@ def integrate(
         denoiser, labels = denoiser.denoiser, denoiser.labels[:, None]
 
     def augmented(t, state, args):
-        sample_noise, label = args
+        noise, label = args
 
         def velocity(x):
-            return denoiser.velocity(x[None], t[None], label)[0]
+            return denoiser.velocity(x[None], t.astype(x.dtype)[None], label)[0]
 
-        return value_and_traces(velocity, state[0], vectors_of(sample_noise), exact)
+        vectors = vectors_of(noise).astype(x.dtype)
+        drift, traces = value_and_traces(velocity, state[0].astype(x.dtype), vectors, trace)
+        return drift.astype(state[0].dtype), traces.astype(state[0].dtype)
 
-    probes = 1 if exact else jax.eval_shape(jax.vmap(vectors_of), noise).shape[1]
-    start = x, jnp.zeros((len(x), probes), x.dtype)
+    start = x.astype(x.dtype if state_dtype is None else state_dtype)
+    vectors = jax.eval_shape(jax.vmap(vectors_of), noise).shape[1]
+    start = start, jnp.zeros((len(x), num_estimates(vectors, trace)), start.dtype)
     (latent, divergence), stats = ode.solve(
         augmented, start, t_min, denoiser.sde.t_max, args=(noise, labels), **options
     )
     nats = denoiser.terminal_log_prob(latent) + jnp.mean(divergence, axis=1)
-    if exact:
+    if trace == "exact":
         stderr = jnp.zeros_like(nats)
     else:  # with one probe this is 0 / 0
+        probes = divergence.shape[1]
         square = jnp.sum((divergence - jnp.mean(divergence, axis=1, keepdims=True)) ** 2, axis=1)
         stderr = jnp.sqrt(square / (probes - 1) / probes)
     return LogProb(nats, stderr, latent, stats.nfe, stats.finished)
 
 
-@functools.partial(jax.jit, static_argnames=("probes", "trace", "t_min", "method", "max_steps"))
-def _log_prob(keys, denoiser, x, *, probes, trace, **options):
-    def vectors_of(key):
-        return draw_probes(key, x.shape[1:], probes, trace, x.dtype)
+def _encode(denoiser: BaseDenoiser, x: Array, keys: Array, t: float) -> tuple[Array, Array]:
+    """x_t drawn from q(x_t | x), and log p(x | x_t) - log q(x_t | x) in nats, [batch]."""
+    noise = normal(keys, x.shape, x.dtype)
+    t = jnp.full(len(x), t, x.dtype)
+    sde = denoiser.sde
+    x_t = sde.perturb(x, noise, t)
+    # x - E[x_0 | x_t] = sigma / alpha (E[noise | x_t] - noise): nothing is lost to cancellation.
+    error = denoiser(x_t, t).noise - noise
+    square = jnp.reshape(noise**2 - error**2, (len(x), -1))
+    return x_t, jnp.sum(0.5 * square + expand(jnp.log(sde.alpha(t)), square), axis=1)
 
-    return integrate(denoiser, x, keys, vectors_of, exact=trace == "exact", **options)
+
+_STATIC = ("probes", "trace", "t_min", "correction", "method", "max_steps", "state_dtype")
+
+
+@functools.partial(jax.jit, static_argnames=_STATIC)
+def _log_prob(keys, denoiser, x, *, probes, trace, t_min, correction, **options):
+    def vectors_of(key):
+        return draw_vectors(key, x.shape[1:], probes, trace, x.dtype)
+
+    offset = 0.0
+    if correction == "decoder":
+        x, offset = _encode(denoiser, x, fold_in(keys, 1), t_min)
+    result = integrate(denoiser, x, keys, vectors_of, trace=trace, t_min=t_min, **options)
+    return result._replace(nats=result.nats + offset)
 
 
 def log_prob(
@@ -108,10 +152,14 @@ def log_prob(
     trace: str = "rademacher",
     rtol: float = 1e-5,
     atol: float = 1e-5,
+    log_prob_rtol: float | None = None,
+    log_prob_atol: float | None = None,
     t_min: float | None = None,
+    correction: str = "none",
     labels: Array | None = None,
     method: str = "dopri5",
     max_steps: int = 10_000,
+    precision: str = "float32",
 ) -> LogProb:
     """The exact log-likelihood of each sample in nats, with its error bar.
 
@@ -120,21 +168,43 @@ def log_prob(
             sample's probes come from its own key, so its number does not depend on the batch.
         denoiser: a Denoiser or an analytic one.
         x: data, [batch, ...], already dequantised and in the range that the denoiser works in.
-        probes: number of Hutchinson probes per sample, fixed along the trajectory.
-        trace: "rademacher" or "gaussian" probes, or "exact" (as many products as dimensions).
+        probes: number of probes per sample, fixed along the trajectory.
+        trace: "rademacher" or "gaussian" Hutchinson probes, "hutch++" (three products a probe,
+            less variance), or "exact" (as many products as dimensions).
         rtol: relative tolerance of the solver.
         atol: absolute tolerance.
+        log_prob_rtol: relative tolerance of the change in log p. If it or `log_prob_atol` is given,
+            the errors of x and of log p are each held to their own tolerances; else one norm over
+            both is, as in score_sde, in which a single log p among many pixels has little weight.
+        log_prob_atol: absolute tolerance of log p, in nats.
         t_min: where to start; the process's own t_min if None.
+        correction: "none" takes x as the state at t_min, as published numbers do; "decoder" is an
+            unbiased estimate, from one draw of x_t and one evaluation more, of a lower bound on the
+            log density of x when the last step to it is taken by a Gaussian decoder. Over many keys
+            the bound is the mean; the log-mean-exp tends to the log density itself.
         labels: None or [batch].
         method: a name of `scoresde.ode.METHODS`.
         max_steps: bound on the solver's steps; a sample that needs more has `finished` False.
+        precision: of the solver's state, "float32" or "float64" (not on TPUs); the denoiser is
+            evaluated in float32 either way. Results are float32.
 
     Raises:
-        UsageError: unknown trace or method, no probes, a tolerance that is not positive, a t_min
-            outside the process, or integer x.
+        UsageError: unknown trace, method, correction or precision, no probes, a tolerance that is
+            not positive, a t_min outside the process, or integer x.
     """
     check_trace(trace, probes)
-    ode.check(method, rtol, atol)
+    for name, value, known in (
+        ("correction", correction, CORRECTIONS),
+        ("precision", precision, PRECISIONS),
+    ):
+        if value not in known:
+            raise UsageError(f"Unknown {name} {value!r}. Known: {', '.join(known)}.")
+    if log_prob_rtol is not None or log_prob_atol is not None:
+        rtol = rtol, rtol if log_prob_rtol is None else log_prob_rtol
+        atol = atol, atol if log_prob_atol is None else log_prob_atol
+        ode.check(method, rtol=min(rtol), atol=min(atol))
+    else:
+        ode.check(method, rtol=rtol, atol=atol)
     sde = denoiser.sde
     t_min = sde.t_min if t_min is None else float(t_min)
     if not 0 <= t_min < sde.t_max:
@@ -149,15 +219,12 @@ def log_prob(
         raise UsageError(f"log_prob takes x of shape [batch, ...], got {x.shape}.")
     if labels is not None:
         denoiser = Labelled(denoiser, jnp.asarray(labels))
-    return _log_prob(
-        sample_keys(key, len(x)),
-        denoiser,
-        x,
-        probes=probes,
-        trace=trace,
-        rtol=rtol,
-        atol=atol,
-        t_min=t_min,
-        method=method,
-        max_steps=max_steps,
-    )
+    options = {"rtol": rtol, "atol": atol, "method": method, "max_steps": max_steps}
+    options |= {"probes": probes, "trace": trace, "t_min": t_min, "correction": correction}
+    keys = sample_keys(key, len(x))
+    if precision == "float32":
+        return _log_prob(keys, denoiser, x, **options)
+    with jax.enable_x64(True):
+        result = _log_prob(keys, denoiser, x, **options, state_dtype="float64")
+        as_given = {name: getattr(result, name).astype(x.dtype) for name in LogProb._fields[:3]}
+        return result._replace(**as_given, nfe=result.nfe.astype(jnp.int32))

@@ -65,7 +65,7 @@ class ProbabilityFlow:
     max_steps: int = 10_000
 
     def __post_init__(self):
-        ode.check(self.method, self.rtol, self.atol)
+        ode.check(self.method, rtol=self.rtol, atol=self.atol)
         if self.denoise not in ("tweedie", "none"):
             raise UsageError(f"Unknown denoise {self.denoise!r}. Known: tweedie, none.")
 
@@ -122,7 +122,7 @@ def encode(
 
     `ProbabilityFlow(denoise="none")` with x_init = the latent decodes it again.
     """
-    ode.check(method, rtol, atol)
+    ode.check(method, rtol=rtol, atol=atol)
     require_continuous_time(denoiser, "The probability-flow ODE")
     if labels is not None:
         denoiser = Labelled(denoiser, jnp.asarray(labels))

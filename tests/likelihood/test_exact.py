@@ -8,6 +8,7 @@ import pytest
 from scoresde import analytic, likelihood, sdes
 from scoresde.denoiser import Denoiser
 from scoresde.keys import sample_keys
+from scoresde.likelihood.trace import draw_vectors, value_and_traces
 from scoresde.predictions import Noise
 from scoresde.registry import UsageError
 
@@ -44,7 +45,7 @@ def test_exact_trace_matches_a_mixture(name, mixture, key):
     np.testing.assert_allclose(result.nats / 2, truth / 2, atol=1e-3)
 
 
-@pytest.mark.parametrize("trace", ["rademacher", "gaussian"])
+@pytest.mark.parametrize("trace", ["rademacher", "gaussian", "hutch++"])
 def test_probes_are_unbiased_with_a_calibrated_error(trace, wide_gaussian, key):
     denoiser = wide_gaussian.denoiser(sdes.VP())
     x = jnp.repeat(wide_gaussian.sample(key, 1), 256, axis=0)
@@ -56,6 +57,76 @@ def test_probes_are_unbiased_with_a_calibrated_error(trace, wide_gaussian, key):
     assert 0.7 < z.std() < 1.6  # Student's t with 7 degrees of freedom has 1.18
     mean_error = (result.nats - wide_gaussian.log_prob(x)).mean()
     assert abs(mean_error) < 4 * result.nats.std() / np.sqrt(256)
+
+
+def test_hutch_plus_plus_finds_the_dominant_directions(key):
+    """A Jacobian of low rank is exact as soon as the sketch spans it."""
+    factor = jax.random.normal(key, (2, 20))
+    matrix = factor.T @ factor
+    vectors = draw_vectors(key, (4, 5), 3, "hutch++", jnp.float32)
+    x, shape = jnp.arange(20.0), (4, 5)
+    value, traces = value_and_traces(
+        lambda x: (matrix @ x.ravel()).reshape(shape), x.reshape(shape), vectors, "hutch++"
+    )
+    assert traces.shape == (3,) and vectors.shape == (6, 4, 5)
+    np.testing.assert_allclose(value.ravel(), matrix @ x, rtol=1e-5)
+    np.testing.assert_allclose(traces, jnp.trace(matrix), rtol=1e-4)
+
+
+def test_the_decoder_bounds_the_density_of_what_it_decodes(wide_gaussian, key):
+    """From a t_min at which VP has blurred the data; all in closed form for a Gaussian."""
+    denoiser, keys = wide_gaussian.denoiser(sdes.VP()), jax.random.split(key, 256)
+    x = jnp.repeat(wide_gaussian.sample(key, 1), 256, axis=0)
+    options = {"t_min": 0.05, "trace": "exact", "rtol": 1e-4, "atol": 1e-4}
+    nats = likelihood.log_prob(keys, denoiser, x, correction="decoder", **options).nats
+    error = nats.std() / np.sqrt(256)
+
+    alpha, sigma = (float(f(0.05)) for f in (sdes.VP().alpha, sdes.VP().sigma))
+    variances = np.asarray(wide_gaussian.variances[0], np.float64)
+    centred = np.ravel(x[0]) - np.ravel(wide_gaussian.means[0])
+    square = np.asarray(wide_gaussian.directions[0].T @ centred, np.float64) ** 2
+    # Decoding adds noise of the decoder's variance to E[x | x_t], which has shrink * variances.
+    decoder, shrink = (sigma / alpha) ** 2, alpha**2 * variances
+    shrink /= shrink + sigma**2
+    decoded = shrink * variances + decoder
+    density = -0.5 * (square / decoded + np.log(2 * np.pi * decoded)).sum()
+    # E log w = log p(x) + E log decoder(x | x_t) - E log p(x | x_t): two normals, one mean, whose
+    # distance to x has mean (1 - shrink) (x - mean) over q(x_t | x).
+    posterior = shrink * decoder
+    distance = (1 - shrink) ** 2 * square + shrink * posterior
+    gap = 0.5 * (np.log(posterior / decoder) + distance * (1 / posterior - 1 / decoder)).sum()
+    bound = float(wide_gaussian.log_prob(x[:1])[0]) + gap
+    assert abs(nats.mean() - bound) < 4 * error
+    assert abs(jax.nn.logsumexp(nats) - np.log(256) - density) < 4 * error
+    assert abs(likelihood.log_prob(keys[:1], denoiser, x[:1], **options).nats[0] - density) > 0.1
+
+
+def test_log_p_has_tolerances_of_its_own(wide_gaussian, key):
+    denoiser, x = wide_gaussian.denoiser(sdes.VP()), wide_gaussian.sample(key, 8)
+
+    def evaluate(**options):
+        result = likelihood.log_prob(
+            key, denoiser, x, trace="exact", rtol=1e-2, atol=1e-2, **options
+        )
+        return jnp.abs(result.nats - wide_gaussian.log_prob(x)).mean(), result.nfe.mean()
+
+    loose, loose_nfe = evaluate()
+    error, nfe = evaluate(log_prob_rtol=1e-6, log_prob_atol=1e-5)
+    assert nfe > 1.5 * loose_nfe and error < 0.2 * loose
+
+
+def test_float64_states_do_not_gather_rounding(key):
+    """Over thousands of steps of a low order. The network predicts no noise: x shrinks by alpha."""
+    denoiser = Denoiser(sdes.VP(), Noise(), lambda params, x, t, labels: 0 * x, None)
+    x, errors = jax.random.normal(key, (4, 64)), {}
+    scale = float(sdes.VP().alpha(1.0) / sdes.VP().alpha(1e-5))
+    truth = (-0.5 * (scale * np.float64(x)) ** 2).sum(axis=1) - 32 * np.log(2 * np.pi)
+    for precision in ("float32", "float64"):
+        options = {"method": "bosh3", "rtol": 1e-9, "atol": 1e-9, "precision": precision}
+        result = likelihood.log_prob(key, denoiser, x, **options, max_steps=100_000)
+        assert result.finished.all() and result.nats.dtype == result.latent.dtype == jnp.float32
+        errors[precision] = np.abs(result.nats - (truth + 64 * np.log(scale))).max()
+    assert errors["float64"] < 1e-4 and errors["float32"] > 3 * errors["float64"]
 
 
 def test_one_probe_says_nothing_of_its_error(mixture, key):
@@ -127,6 +198,9 @@ def test_an_unfinished_solve_is_reported(mixture, key):
         ({"t_min": 2.0}, "t_min"),
         ({"method": "euler"}, "Unknown ODE method"),
         ({"rtol": 0.0}, "rtol"),
+        ({"log_prob_atol": -1.0}, "atol"),
+        ({"correction": "tweedie"}, "Unknown correction"),
+        ({"precision": "float16"}, "Unknown precision"),
     ],
 )
 def test_mistakes(options, message, mixture, key):
