@@ -32,7 +32,7 @@ def check(method: str, **tolerances: float) -> None:
 
 
 class _PartByPart(diffrax.PIDController):
-    """Holds each part of the state, a tuple, to its own tolerance; the worst decides."""
+    """Measures the error of each part of the state, a tuple, by the part's own tolerance."""
 
     tolerances: tuple[tuple[float, float], ...] = ()  # of (rtol, atol)
 
@@ -46,15 +46,11 @@ class _PartByPart(diffrax.PIDController):
         return super().adapt_step_size(t0, t1, zero, zero, args, scaled, *rest)
 
 
-def _controller(rtol, atol):
+def _controller(rtol, atol, norm):
     if not isinstance(rtol, tuple):
-        return diffrax.PIDController(rtol=rtol, atol=atol)
-    return _PartByPart(
-        rtol=0.0,
-        atol=1.0,
-        norm=lambda y: jnp.max(jnp.stack([_root_mean_square(part) for part in y])),
-        tolerances=tuple(zip(rtol, atol, strict=True)),
-    )
+        return diffrax.PIDController(rtol=rtol, atol=atol, norm=norm)
+    tolerances = tuple(zip(rtol, atol, strict=True))
+    return _PartByPart(rtol=0.0, atol=1.0, norm=norm, tolerances=tolerances)
 
 
 class Stats(NamedTuple):
@@ -71,12 +67,13 @@ class Stats(NamedTuple):
     finished: Array
 
 
-def _root_mean_square(y: Any) -> Array:
+def root_mean_square(y: Any) -> Array:
+    """The root mean square over all entries of a pytree, a scalar."""
     leaves = [jnp.ravel(leaf) for leaf in jax.tree.leaves(y)]
     return jnp.sqrt(jnp.mean(jnp.concatenate(leaves) ** 2))
 
 
-def _first_step(rhs, y0, args, t0, t1, rtol, atol, order) -> Array:
+def _first_step(rhs, y0, args, t0, t1, rtol, atol, norm, order) -> Array:
     """A signed first step from two evaluations (Hairer, Norsett and Wanner 1993, section II.4).
 
     diffrax starts every solve at 0.01, which is far too long where a process starts (EDM's 0.002)
@@ -87,13 +84,13 @@ def _first_step(rhs, y0, args, t0, t1, rtol, atol, order) -> Array:
         rtol, atol = rtol[0], atol[0]  # of the first part: this is only a guess
     scale = jax.tree.map(lambda y: atol + rtol * jnp.abs(y), y0)
 
-    def norm(y):
-        return _root_mean_square(jax.tree.map(jnp.divide, y, scale))
+    def size_of(y):
+        return norm(jax.tree.map(jnp.divide, y, scale))
 
     def evaluate(carry, _):
         t, y = carry
         f = rhs(t, y, args)
-        size, slope = norm(y), norm(f)
+        size, slope = size_of(y), size_of(f)
         step = jnp.where((size < 1e-5) | (slope < 1e-5), 1e-6, 0.01 * size / slope)
         step = jnp.minimum(step, jnp.abs(t1 - t0))
         ahead = jax.tree.map(lambda y, f: y + direction * step * f, y, f)
@@ -101,7 +98,7 @@ def _first_step(rhs, y0, args, t0, t1, rtol, atol, order) -> Array:
 
     start = jnp.asarray(t0, jnp.result_type(float)), y0
     _, (fs, slopes, steps) = jax.lax.scan(evaluate, start, length=2)
-    curvature = norm(jax.tree.map(lambda f: f[1] - f[0], fs)) / steps[0]
+    curvature = size_of(jax.tree.map(lambda f: f[1] - f[0], fs)) / steps[0]
     steepest = jnp.maximum(slopes[0], curvature)
     guess = jnp.where(
         steepest <= 1e-15,
@@ -122,12 +119,13 @@ def solve(
     atol: float | Array | tuple[float | Array, ...] = 1e-5,
     method: str = "dopri5",
     max_steps: int = 10_000,
+    norm: Callable[[Any], Array] = root_mean_square,
     save_times: Array | None = None,
 ) -> tuple[Any, Stats]:
     """Integrates dy/dt = rhs(t, y, args) from t0 to t1, in either direction, for a batch.
 
-    The error of a step is controlled per sample: the root mean square over the sample's entries of
-    error / (atol + rtol |y|) is kept below one; over each part's, if the parts have their own.
+    The error of a step is controlled per sample: the norm of error / (atol + rtol |y|), the root
+    mean square over the sample's entries unless given, is kept below one.
 
     Args:
         rhs: for ONE sample: (scalar t, y, args) -> dy/dt, pytrees like y.
@@ -139,6 +137,7 @@ def solve(
         atol: absolute tolerance, likewise.
         method: a name of METHODS.
         max_steps: bound on the steps of a sample; one that needs more is reported unfinished.
+        norm: from a pytree like one sample's y to a scalar.
         save_times: times between t0 and t1, in order, at which to return the state as well.
 
     Returns:
@@ -157,11 +156,11 @@ def solve(
             solver,
             t0,
             t1,
-            _first_step(rhs, y0, args, t0, t1, rtol, atol, solver.order(None)),
+            _first_step(rhs, y0, args, t0, t1, rtol, atol, norm, solver.order(None)),
             y0,
             args=args,
             saveat=saveat,
-            stepsize_controller=_controller(rtol, atol),
+            stepsize_controller=_controller(rtol, atol, norm),
             max_steps=max_steps,
             throw=False,
         )

@@ -5,6 +5,7 @@ weight * loss(t) an unbiased estimate of the mean of loss over t uniform on [t_m
 density the draws come from (except for LogNormal, which states an objective of its own).
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 
@@ -15,6 +16,19 @@ from jax import Array
 
 from scoresde.registry import UsageError, lookup
 from scoresde.sdes import SDE
+
+
+def is_traced(sde: SDE) -> bool:
+    """Whether learned fields of the process are placeholders of a JAX transformation.
+
+    Then nothing about its times can be checked, nor computed ahead of the compiled program.
+    """
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(sde))
+
+
+def _ahead(sde):
+    """Where a process is known, its ends are computed once, not in every compiled program."""
+    return contextlib.nullcontext() if is_traced(sde) else jax.ensure_compile_time_eval()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,7 +60,8 @@ class Uniform:
         return t, jnp.ones_like(t)
 
 
-def _stratified_uniforms(key, n):
+def stratified_uniforms(key: Array, n: int) -> Array:
+    """n draws from U[0, 1), [n], one in each of n equal cells: one shift for all of them."""
     return (jax.random.uniform(key) + jnp.arange(n) / n) % 1.0
 
 
@@ -57,7 +72,7 @@ class Stratified(Uniform):
     """
 
     def _uniforms(self, key, n):
-        return _stratified_uniforms(key, n)
+        return stratified_uniforms(key, n)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,15 +91,14 @@ class LikelihoodImportance(Uniform):
 
     def __call__(self, key, n):
         low, high = self.bounds
-        with jax.ensure_compile_time_eval():
+        with _ahead(self.sde):
             largest, smallest = self.sde.log_snr(low), self.sde.log_snr(high)
-            finite = bool(jnp.isfinite(largest) & jnp.isfinite(smallest))
-        if not finite:
+        if not is_traced(self.sde) and not np.isfinite([largest, smallest]).all():
             raise UsageError(
                 f"Importance-sampled times need a finite log-SNR on [{low}, {high}]; "
                 "set t_min or t_max of the time distribution inside that range."
             )
-        u = _stratified_uniforms(key, n) if self.stratified else self._uniforms(key, n)
+        u = stratified_uniforms(key, n) if self.stratified else self._uniforms(key, n)
         t = self.sde.time_of_log_snr(largest + (smallest - largest) * u)
         t = jnp.clip(t, low, high)
         density = self.sde.diffusion_squared(t) / self.sde.sigma(t) ** 2 / (largest - smallest)
@@ -176,15 +190,19 @@ def make_grid(sde: SDE, steps: int | None, grid: str | Sequence[float] | Array |
     Raises:
         UsageError: `steps` is missing or not positive, or contradicts the array; the times do not
             decrease, leave [t_min, t_max], or the process has no such grid (an infinite log-SNR).
+            The times of a named grid are not checked where the process is traced.
     """
     if grid is None or isinstance(grid, str):
         name = grid or "uniform"
         function = lookup("time grid", GRIDS, name)
         if steps is None or int(steps) != steps or steps < 1:
             raise UsageError(f"A sampler needs a positive number of steps, got steps={steps}.")
-        with jax.ensure_compile_time_eval():
-            times = np.array(function(sde, int(steps)), np.float32)
-        times[[0, -1]] = sde.t_max, sde.t_min
+        with _ahead(sde):
+            times = function(sde, int(steps)).astype(jnp.float32)
+            times = times.at[jnp.array([0, -1])].set(jnp.array([sde.t_max, sde.t_min]))
+        if is_traced(sde):
+            return times
+        times = np.asarray(times)
         source = f"The {name!r} grid of {int(steps)} steps"
     else:
         times = np.asarray(grid, np.float32)

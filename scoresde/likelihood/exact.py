@@ -100,11 +100,21 @@ def integrate(
         drift, traces = value_and_traces(velocity, state[0].astype(x.dtype), vectors, trace)
         return drift.astype(state[0].dtype), traces.astype(state[0].dtype)
 
+    # The error in log p is that of its estimate, the mean: no more steps for more probes.
+    if isinstance(options.get("rtol"), tuple):
+
+        def norm(error):
+            return jnp.maximum(ode.root_mean_square(error[0]), jnp.abs(jnp.mean(error[1])))
+    else:
+
+        def norm(error):
+            return ode.root_mean_square((error[0], jnp.mean(error[1])))
+
     start = x.astype(x.dtype if state_dtype is None else state_dtype)
     vectors = jax.eval_shape(jax.vmap(vectors_of), noise).shape[1]
     start = start, jnp.zeros((len(x), num_estimates(vectors, trace)), start.dtype)
     (latent, divergence), stats = ode.solve(
-        augmented, start, t_min, denoiser.sde.t_max, args=(noise, labels), **options
+        augmented, start, t_min, denoiser.sde.t_max, args=(noise, labels), norm=norm, **options
     )
     nats = denoiser.terminal_log_prob(latent) + jnp.mean(divergence, axis=1)
     if trace == "exact":

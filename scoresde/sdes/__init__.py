@@ -17,9 +17,10 @@ wherever the derived one would lose digits in float32.
 Times are arrays of any shape, taken elementwise; `t_min` and `t_max` bound where a process is used.
 """
 
-from scoresde.sdes.base import SDE, expand
+from scoresde.sdes.base import SDE, expand, learned_fields, with_learned_fields
 from scoresde.sdes.cosine import Cosine
 from scoresde.sdes.discrete import DiscreteVP
+from scoresde.sdes.learned import LearnedVP, learned_vp
 from scoresde.sdes.linear_beta import VP, SubVP
 from scoresde.sdes.noise_only import EDM, VE
 from scoresde.sdes.rectified_flow import RectifiedFlow
@@ -32,6 +33,7 @@ SDES = {
     "cosine": Cosine,
     "rectified_flow": RectifiedFlow,
     "discrete_vp": DiscreteVP,
+    "learned_vp": learned_vp,
 }
 
 __all__ = [
@@ -42,7 +44,11 @@ __all__ = [
     "VP",
     "Cosine",
     "DiscreteVP",
+    "LearnedVP",
     "RectifiedFlow",
     "SubVP",
     "expand",
+    "learned_fields",
+    "learned_vp",
+    "with_learned_fields",
 ]

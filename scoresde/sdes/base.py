@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -145,6 +147,17 @@ def _unflatten(cls, static, learned):
     for name, value in (*static, *zip(names, learned)):
         object.__setattr__(sde, name, value)
     return sde
+
+
+def learned_fields(sde: SDE) -> dict[str, Any]:
+    """The learned fields of a process by name: a part of the parameters of a model."""
+    learned, _ = _split_fields(sde)
+    return {name: getattr(sde, name) for name in learned}
+
+
+def with_learned_fields(sde: SDE, fields: Mapping[str, Any]) -> SDE:
+    """The process with these values of its learned fields; inverts `learned_fields`."""
+    return dataclasses.replace(sde, **fields)
 
 
 def check(condition: bool, message: str) -> None:

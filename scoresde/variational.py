@@ -1,0 +1,125 @@
+"""Training by the variational bound on discrete images, and with it the noise schedule (VDM).
+
+In continuous time the bound depends on the two ends of a noise schedule and not on its shape, on
+which the variance of the bound's estimate depends (Kingma et al. 2021, arXiv:2107.00630, section
+5.1). Network and ends follow the gradient of the bound, the shape that of the variance.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from scoresde.likelihood.bounds import level_values, marginal_decoder_cost, prior_cost
+from scoresde.losses import DenoisingScoreMatching, likelihood_weighting
+from scoresde.predictions import PredictionKind
+from scoresde.sdes import SDE, learned_fields, with_learned_fields
+from scoresde.times import Stratified
+
+
+def schedule_loss(
+    per_sample: Callable[[Any, SDE], Array], params: Any, sde: SDE, weight: float = 1.0
+) -> Array:
+    """mean(L), with the gradient of its variance for the shape of a learned noise schedule.
+
+    The value and the gradients with respect to `params` and `sde.ends` are those of mean(L), L the
+    estimates of `per_sample`; the gradient with respect to `sde.shape` is that of
+
+        weight * mean(L^2) / mean(L)^2,
+
+    which is the variance's since mean(L) does not depend on the shape. It takes one evaluation of
+    the network and two passes back through it (XLA merges the equal forward passes).
+
+    Args:
+        per_sample: (params, sde) -> L [batch], with the same randomness at every call. Each L is a
+            bound's estimate at a single time, from a distribution that does not follow the
+            schedule: at times uniform in log_snr no estimate depends on the shape.
+        params: the network's parameters.
+        sde: a `scoresde.sdes.LearnedVP`, or any process with learned fields `ends` and `shape`.
+        weight: of the shape's gradient; optimisers that normalise gradients ignore it.
+    """
+    fixed = jax.lax.stop_gradient
+    bound = jnp.mean(per_sample(params, dataclasses.replace(sde, shape=fixed(sde.shape))))
+    estimates = per_sample(fixed(params), dataclasses.replace(sde, ends=fixed(sde.ends)))
+    spread = weight * jnp.mean(estimates**2) / fixed(bound) ** 2
+    return bound + spread - fixed(spread)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class VariationalLoss:
+    """Bits/dim of discrete images by the bound of `vdm_bound`, one stratified time a sample.
+
+    Attributes:
+        sde: the process before training, with learned fields `ends` and `shape`, used on [0, 1].
+        prediction: how the network is fed and read. Its time input should depend on the schedule
+            through log_snr alone, as `predictions.LogSigma` does.
+        network: `apply(params, x, noise_condition, labels, *, train, rng) -> output`.
+        bins: number of grey levels.
+        data_range: the values of the first and the last level.
+    """
+
+    sde: SDE
+    prediction: PredictionKind
+    network: Callable[..., Array]
+    bins: int = 256
+    data_range: tuple[float, float] = (-1.0, 1.0)
+
+    def parameters(self, network_params: Any) -> dict[str, Any]:
+        """The parameters of both: {"network": ..., "sde": its learned fields by name}."""
+        return {"network": network_params, "sde": learned_fields(self.sde)}
+
+    def trained_sde(self, params: dict[str, Any]) -> SDE:
+        """The process with the schedule in `params`."""
+        return with_learned_fields(self.sde, params["sde"])
+
+    def per_sample(
+        self,
+        network_params: Any,
+        sde: SDE,
+        key: Array,
+        levels: Array,
+        labels: Array | None = None,
+        train: bool = True,
+    ) -> Array:
+        """-log P(levels) in nats, an estimate from one time each, [batch]."""
+        x = level_values(levels, self.bins, self.data_range)
+        diffusion = DenoisingScoreMatching(
+            sde=sde,
+            prediction=self.prediction,
+            network=self.network,
+            times=Stratified(sde=sde),
+            weighting=likelihood_weighting,
+            reduction="half_sum",
+        )
+        cost, _ = diffusion.per_sample(network_params, key, x, labels, train)
+        snr = jnp.exp(sde.log_snr(sde.t_min))
+        reconstruction = marginal_decoder_cost(levels, snr, self.bins, self.data_range)
+        return prior_cost(sde, x) + (sde.t_max - sde.t_min) * cost + reconstruction
+
+    def __call__(
+        self,
+        params: dict[str, Any],
+        key: Array,
+        levels: Array,
+        labels: Array | None = None,
+        train: bool = True,
+    ) -> Array:
+        """Bits/dim, averaged over the batch, with gradients as `schedule_loss` gives them.
+
+        Args:
+            params: as made by `parameters`.
+            key: one key for the batch.
+            levels: integers in 0 .. bins - 1, [batch, ...].
+            labels: None or [batch].
+            train: whether the network drops out units.
+        """
+
+        def bits_per_dim(network_params, sde):
+            nats = self.per_sample(network_params, sde, key, levels, labels, train)
+            return nats / (math.prod(levels.shape[1:]) * math.log(2))
+
+        return schedule_loss(bits_per_dim, params["network"], self.trained_sde(params))
