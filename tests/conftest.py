@@ -21,6 +21,14 @@ import pytest  # noqa: E402
 from scoresde import analytic  # noqa: E402
 
 
+@pytest.fixture
+def quick_compilation():
+    """For programs that take longer to compile than to run."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.fixture(scope="session")
 def mixture():
     """A 2-d mixture of three Gaussians, off-centre and anisotropic."""

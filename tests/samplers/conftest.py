@@ -1,4 +1,4 @@
-"""Every process behind one type, so that a sampler is compiled once for all of them."""
+"""Every continuous process behind one type, so that a sampler is compiled once for all of them."""
 
 import dataclasses
 import functools
@@ -10,7 +10,9 @@ import pytest
 from scoresde import sdes
 from scoresde.keys import sample_keys
 
-PROCESSES = {name: sde() for name, sde in sdes.SDES.items()}
+PROCESSES = {
+    name: sde() for name, sde in sdes.SDES.items() if name not in ("discrete_vp", "learned_vp")
+}
 
 
 def _learned(default):
@@ -35,8 +37,8 @@ class AnyProcess(sdes.SDE):
         if not isinstance(self.which, jax.core.Tracer):
             return method(list(PROCESSES.values())[int(self.which)], *arguments)
         arguments = [jnp.asarray(value, jnp.result_type(float)) for value in arguments]
-        branches = [functools.partial(method, sde) for sde in PROCESSES.values()]
-        return jax.lax.switch(self.which, branches, *arguments)
+        values = [method(sde, *arguments) for sde in PROCESSES.values()]
+        return jax.tree.map(lambda *each: jnp.stack(each)[self.which], *values)
 
     @property
     def prior_std(self):
