@@ -125,10 +125,10 @@ class ADM(nn.Module):
             for _ in range(self.num_blocks):
                 h = residual_block(self.model_channels * multiplier)(h, embedding)
                 if h.shape[1] in self.attn_resolutions:
-                    h = self._attend(h)
+                    h = self._attend(h, train)
                 skips.append(h)
 
-        h = self._attend(residual_block(h.shape[-1])(h, embedding))
+        h = self._attend(residual_block(h.shape[-1])(h, embedding), train)
         h = residual_block(h.shape[-1])(h, embedding)
 
         for level, multiplier in reversed(list(enumerate(self.channel_mult))):
@@ -136,14 +136,14 @@ class ADM(nn.Module):
                 h = jnp.concatenate([h, skips.pop()], axis=-1)
                 h = residual_block(self.model_channels * multiplier)(h, embedding)
                 if h.shape[1] in self.attn_resolutions:
-                    h = self._attend(h)
+                    h = self._attend(h, train)
             if level > 0:
                 h = residual_block(h.shape[-1], "up")(h, embedding)
 
         h = nn.swish(layers.GroupNorm(epsilon=EPSILON, dtype=self.dtype)(h))
         return layers.Conv(channels, law=SILENT)(h)
 
-    def _attend(self, h: jax.Array) -> jax.Array:
+    def _attend(self, h: jax.Array, train: bool) -> jax.Array:
         if h.shape[-1] % self.channels_per_head:
             raise UsageError(
                 f"network 'adm': {h.shape[-1]} channels do not divide into heads of "
@@ -154,6 +154,7 @@ class ADM(nn.Module):
             law=PYTORCH,
             epsilon=EPSILON,
             implementation=self.attention_implementation,
+            train=train,
             dtype=self.dtype,
         )(h)
 

@@ -1,5 +1,6 @@
 """Self-attention over the pixels of a feature map."""
 
+import functools
 import math
 
 import flax.linen as nn
@@ -8,6 +9,52 @@ import jax.numpy as jnp
 
 from scoresde.networks import layers
 from scoresde.networks.initialisers import Law, ScaledUniform
+from scoresde.registry import UsageError
+
+
+def _attend(query: jax.Array, key: jax.Array, value: jax.Array, implementation: str) -> jax.Array:
+    if implementation == "cudnn" and jax.default_backend() != "gpu":
+        raise UsageError(
+            "attention_implementation='cudnn' runs on NVIDIA GPUs alone, and here is none; "
+            "set it to 'xla'."
+        )
+    return jax.nn.dot_product_attention(query, key, value, implementation=implementation)
+
+
+@jax.custom_jvp
+def _cudnn_or_xla(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
+    """cuDNN's kernel, or XLA's where a derivative is taken: cuDNN's has none in forward mode."""
+    return _attend(query, key, value, "cudnn")
+
+
+@_cudnn_or_xla.defjvp
+def _differentiated(primals, tangents):
+    return jax.jvp(functools.partial(_attend, implementation="xla"), primals, tangents)
+
+
+def attend(
+    query: jax.Array,
+    key: jax.Array,
+    value: jax.Array,
+    implementation: str = "xla",
+    train: bool = False,
+) -> jax.Array:
+    """softmax(query key^T / sqrt(channels)) value, for each head.
+
+    Args:
+        query: [batch, pixels, heads, channels], as are key and value.
+        key: see query.
+        value: see query.
+        implementation: "xla" or "cudnn". With "cudnn", a derivative that is not of training, which
+            may be in forward mode (as a likelihood's), is taken through XLA's kernels.
+        train: whether the derivative will be in reverse mode, for which cuDNN has a kernel.
+
+    Raises:
+        UsageError: "cudnn" where there is no GPU.
+    """
+    if implementation == "cudnn" and not train:
+        return _cudnn_or_xla(query, key, value)
+    return _attend(query, key, value, implementation)
 
 
 class AttnBlockpp(nn.Module):
@@ -24,7 +71,8 @@ class AttnBlockpp(nn.Module):
         groups: groups of the normalisation, None for the default of `GroupNorm`.
         epsilon: added to the variance.
         implementation: "xla", or "cudnn" for the fused kernels of NVIDIA GPUs, which need
-            bfloat16 and have no forward-mode derivative.
+            bfloat16; see `attend`.
+        train: whether the network is being trained.
         dtype: computation type.
     """
 
@@ -35,6 +83,7 @@ class AttnBlockpp(nn.Module):
     groups: int | None = None
     epsilon: float = 1e-6
     implementation: str = "xla"
+    train: bool = False
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -46,7 +95,9 @@ class AttnBlockpp(nn.Module):
             layers.NIN(channels, self.law, self.dtype)(h).reshape(*h.shape[:2], self.heads, -1)
             for _ in range(3)
         )
-        h = jax.nn.dot_product_attention(query, key, value, implementation=self.implementation)
+        # Parameters may be made where there is no GPU.
+        implementation = "xla" if self.is_initializing() else self.implementation
+        h = attend(query, key, value, implementation, self.train)
         h = layers.NIN(channels, ScaledUniform(self.init_scale), self.dtype)(
             h.reshape(batch, -1, channels)
         )

@@ -97,7 +97,7 @@ class ClassEmbedding(nn.Module):
         """Embeds labels [batch] or [batch, num_classes], or None, as [batch, features]."""
         if labels is None:
             one_hot = jnp.zeros((batch, self.num_classes))
-        elif jnp.ndim(labels) == 2:
+        elif np.ndim(labels) == 2:
             one_hot = jnp.asarray(labels, jnp.float32)
         else:
             one_hot = jax.nn.one_hot(labels, self.num_classes)

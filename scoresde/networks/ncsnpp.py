@@ -99,6 +99,7 @@ class NCSNpp(nn.Module):
             init_scale=self.init_scale,
             groups=self.norm_groups,
             implementation=self.attention_implementation,
+            train=train,
             dtype=self.dtype,
         )
 

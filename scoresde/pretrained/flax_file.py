@@ -54,9 +54,9 @@ def read(path: str | pathlib.Path) -> dict[str, Any]:
     if not path.is_file():
         raise UsageError(f"No file {path}.")
     try:
-        tree = msgpack.unpackb(path.read_bytes(), ext_hook=_extension)
+        tree = _join(msgpack.unpackb(path.read_bytes(), ext_hook=_extension))
     except Exception as error:  # anything may be in a file of another format
         raise UsageError(f"{path} is not a whole Flax msgpack file: {error!r}.") from error
     if not isinstance(tree, dict):
         raise UsageError(f"{path} is not a Flax msgpack file.")
-    return _join(tree)
+    return tree

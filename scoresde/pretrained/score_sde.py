@@ -152,8 +152,11 @@ def read_pytorch(
         content = array_file.read(content)
     if "model" not in content:
         return Checkpoint(content, 0)
+    if not isinstance(content["model"], Mapping):
+        raise UsageError("The checkpoint's model is no state dict.")
     weights = content["model"] if raw else _averaged(content)
-    return Checkpoint(weights, int(np.asarray(content.get("step", 0))))
+    step = np.asarray(content.get("step", 0))
+    return Checkpoint(weights, int(step) if step.dtype.kind in "iuf" and step.ndim == 0 else 0)
 
 
 def _averaged(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
@@ -217,11 +220,14 @@ def params_from_pytorch(
     expected = network.parameter_shapes(image_shape)
     # Blocks without an embedding carry its layer along, unused.
     unused = set() if any("Dense_0" in module for module in expected.values()) else {"Dense_0"}
-    entries = {}
+    entries, others = {}, {}
     for name, value in state_dict.items():
-        prefix, *inner = name.removeprefix("module.").split(".")
-        if prefix == "all_modules" and inner[1] not in unused:
-            entries[(int(inner[0]), *inner[1:])] = np.asarray(value)
+        name = name.removeprefix("module.")
+        match = re.fullmatch(r"all_modules\.(\d+)\.(.+)", name)
+        if match is None and name != "sigmas":  # a table that follows from the configuration
+            others[(name,)] = value
+        elif match is not None and match[2].partition(".")[0] not in unused:
+            entries[(int(match[1]), *match[2].split("."))] = np.asarray(value)
     # Modules without weights have a number there, but no name here.
     numbers = sorted({path[0] for path in entries})
     names = dict(zip(numbers, expected))
@@ -229,7 +235,7 @@ def params_from_pytorch(
         _from_pytorch((names.get(number, f"all_modules.{number}"), *inner), value)
         for (number, *inner), value in entries.items()
     )
-    return fit(weights, network, image_shape)
+    return fit(weights | others, network, image_shape)
 
 
 def _from_pytorch(path: Path, value: np.ndarray) -> tuple[Path, np.ndarray]:

@@ -3,13 +3,16 @@
 `torch.save` writes a zip archive: a pickle of the objects, and the bytes of every storage beside
 it. A pickle is a program; this one may only build containers and tensors. Anything else that it
 names is either replaced by an inert stand-in (PyTorch's and NumPy's own classes, in an optimizer's
-state, say) or refused.
+state, say) or refused. Nor can it change what it is given to build with, or make this process
+allocate more than the file is long.
 """
 
-import collections
 import dataclasses
+import io
+import math
 import pathlib
 import pickle
+import pickletools
 import zipfile
 from typing import Any
 
@@ -57,8 +60,24 @@ class Inert:
         """Forgets the items."""
 
 
+class _Sealed:
+    """An object that a pickle may use but not alter, which would otherwise bypass `frozen`."""
+
+    def __setstate__(self, state):
+        raise UsageError("The file is no file of weights: it alters what it is read with.")
+
+
+class Dictionary(dict):
+    """Stands for an OrderedDict; of a state dict's own attributes nothing is kept."""
+
+    __slots__ = ()
+
+    def __setstate__(self, state):
+        pass
+
+
 @dataclasses.dataclass(frozen=True)
-class Storage:
+class Storage(_Sealed):
     """The bytes of tensors, read when an array is asked for."""
 
     archive: pathlib.Path
@@ -66,13 +85,22 @@ class Storage:
     dtype: np.dtype
 
     def read(self) -> np.ndarray:
-        """All elements, flat."""
-        with zipfile.ZipFile(self.archive) as archive:
-            return np.frombuffer(archive.read(self.member), self.dtype)
+        """All elements, flat.
+
+        Raises:
+            UsageError: they are not in the file.
+        """
+        try:
+            with zipfile.ZipFile(self.archive) as archive:
+                return np.frombuffer(_content(archive, self.member), self.dtype)
+        except UsageError:
+            raise
+        except Exception as error:
+            raise UsageError(f"{self.archive} is damaged: {error!r}.") from error
 
 
 @dataclasses.dataclass(frozen=True)
-class Tensor:
+class Tensor(_Sealed):
     """A tensor of the file; `numpy.asarray` reads it."""
 
     storage: Storage
@@ -84,25 +112,33 @@ class Tensor:
         flat = self.storage.read()
         last = self.offset + sum((n - 1) * s for n, s in zip(self.shape, self.strides))
         inside = min((self.offset, *self.shape, *self.strides)) >= 0 and last < flat.size
-        if not inside and 0 not in self.shape:
+        # With strides of zero, a few bytes would be an array of any size.
+        if 0 not in self.shape and not (inside and math.prod(self.shape) <= flat.size):
             raise UsageError(f"A tensor of {self.storage.archive} reaches beyond its storage.")
         strides = tuple(s * flat.itemsize for s in self.strides)
         view = np.lib.stride_tricks.as_strided(flat[self.offset :], self.shape, strides)
         return np.array(view, dtype)
 
 
-def _tensor(storage, offset, shape, strides, *_) -> Tensor:
-    return Tensor(storage, offset, tuple(shape), tuple(strides))
+class _RebuildTensor(_Sealed):
+    def __call__(self, storage, offset, shape, strides, *_) -> Tensor:
+        numbers = (offset, *shape, *strides)
+        if not isinstance(storage, Storage) or not all(type(n) is int for n in numbers):
+            raise UsageError("The file is no file of weights: a tensor's place is not a number.")
+        if len(shape) != len(strides):
+            raise UsageError("The file is no file of weights: a tensor lacks a stride.")
+        return Tensor(storage, offset, tuple(shape), tuple(strides))
 
 
-def _parameter(tensor, *_) -> Tensor:
-    return tensor
+class _RebuildParameter(_Sealed):
+    def __call__(self, tensor, *_) -> Tensor:
+        return tensor
 
 
 ALLOWED = {
-    ("collections", "OrderedDict"): collections.OrderedDict,
-    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
-    ("torch._utils", "_rebuild_parameter"): _parameter,
+    ("collections", "OrderedDict"): Dictionary,
+    ("torch._utils", "_rebuild_tensor_v2"): _RebuildTensor(),
+    ("torch._utils", "_rebuild_parameter"): _RebuildParameter(),
     ("torch", "Size"): tuple,
     # Containers, which PyTorch's pickles find in Python 2's module.
     **{("__builtin__", kind.__name__): kind for kind in (dict, list, set, tuple)},
@@ -122,7 +158,7 @@ class _Unpickler(pickle.Unpickler):
         if (module, name) in ALLOWED:
             return ALLOWED[module, name]
         if module == "torch" and name in DTYPES:
-            return DTYPES[name]
+            return name
         if module.partition(".")[0] in STOOD_IN_FOR:
             return Inert
         raise UsageError(
@@ -132,9 +168,23 @@ class _Unpickler(pickle.Unpickler):
 
     def persistent_load(self, identifier: Any) -> Storage:
         kind, dtype, key, *_ = identifier
-        if kind != "storage" or not isinstance(dtype, np.dtype):
+        if kind != "storage" or not isinstance(dtype, str) or dtype not in DTYPES:
             raise UsageError(f"{self.archive} has tensors of a kind that is not known: {dtype}.")
-        return Storage(self.archive, f"{self.root}/data/{key}", dtype)
+        return Storage(self.archive, f"{self.root}/data/{key}", DTYPES[dtype])
+
+
+def _content(archive: zipfile.ZipFile, name: str) -> bytes:
+    """A member's bytes, which PyTorch never compresses: they are no more than the file has."""
+    if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
+        raise UsageError(f"{archive.filename} is compressed, as PyTorch's files never are.")
+    return archive.read(name)
+
+
+def _check_memo(program: bytes) -> None:
+    """Refuses numbers of remembered objects for which the unpickler would allocate gigabytes."""
+    for opcode, argument, _ in pickletools.genops(program):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > len(program):
+            raise UsageError("The file is no file of weights: it remembers too many objects.")
 
 
 def read(path: str | pathlib.Path) -> Any:
@@ -161,10 +211,12 @@ def read(path: str | pathlib.Path) -> Any:
             if len(pickles) != 1:
                 raise UsageError(f"{path} is a zip archive, but not of PyTorch's tensors.")
             root = pickles[0].removesuffix("/data.pkl")
-            if f"{root}/byteorder" in names and archive.read(f"{root}/byteorder") != b"little":
+            order = f"{root}/byteorder"
+            if order in names and _content(archive, order) != b"little":
                 raise UsageError(f"{path} was written on a big-endian machine; save it on another.")
-            with archive.open(pickles[0]) as file:
-                return _Unpickler(file, path, root).load()
+            program = _content(archive, pickles[0])
+            _check_memo(program)
+            return _Unpickler(io.BytesIO(program), path, root).load()
     except UsageError:
         raise
     except Exception as error:  # a damaged pickle can raise anything

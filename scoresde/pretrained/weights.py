@@ -74,7 +74,11 @@ def fit(
             "The weights do not fit the configuration they were given with: "
             f"{'; '.join(faults)}. Check the configuration."
         )
-    return jax.tree.map(jnp.asarray, unflatten({p: np.float32(weights[p]) for p in expected}))
+    try:
+        arrays = {path: np.asarray(weights[path], np.float32) for path in expected}
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"A weight is no array of numbers: {error}.") from error
+    return jax.tree.map(jnp.asarray, unflatten(arrays))
 
 
 def entry(config: Mapping[str, Any], *path: str) -> Any:

@@ -28,24 +28,25 @@ def test_instance_norm_plus_is_its_definition():
         np.testing.assert_allclose(output, expected, rtol=1e-4, atol=1e-4)
 
 
-def output(randomised, images, condition, name, **options):
-    network = networks.get(name, nf=4, **options)
-    params = randomised(network)
-    return jax.jit(network.apply)(params, images[0], np.asarray(condition, np.float32))
-
-
 def test_ncsn_has_parameters_of_every_level(randomised, images):
-    low, high = (output(randomised, images, np.full(3, level), "ncsn") for level in (0, 9))
+    network = networks.get("ncsn", nf=4)
+    params, apply = randomised(network), jax.jit(network.apply)
+    low, high = (apply(params, images[0], np.full(3, level, np.float32)) for level in (0, 9))
     assert jnp.linalg.norm(low - high) > 1e-2 * jnp.linalg.norm(low)
 
 
 def test_ncsnv2_knows_the_level_only_as_a_divisor(randomised, images):
-    options = {"num_scales": 11, "sigma_min": 0.1, "sigma_max": 10.0}
-    plain = output(randomised, images, [0, 5, 10], "ncsnv2", scale_by_sigma=False, **options)
-    sigma = np.array([10.0, 1.0, 0.1])
-    for condition, continuous in (([0, 5, 10], False), (sigma, True)):
-        scaled = output(randomised, images, condition, "ncsnv2", continuous=continuous, **options)
-        np.testing.assert_allclose(scaled * sigma[:, None, None, None], plain, rtol=1e-4)
+    sigma = np.array([10.0, 1.0, 0.1], np.float32)
+    x = np.repeat(images[0][:1], 3, axis=0)
+    divided = []
+    for condition, continuous in ((np.array([0.0, 5.0, 10.0]), False), (sigma, True)):
+        network = networks.get(
+            "ncsnv2", nf=4, num_scales=11, sigma_min=0.1, sigma_max=10.0, continuous=continuous
+        )
+        output = jax.jit(network.apply)(randomised(network), x, np.float32(condition))
+        divided.append(output * sigma[:, None, None, None])
+    np.testing.assert_allclose(divided[0], np.repeat(divided[0][:1], 3, axis=0), rtol=1e-4)
+    np.testing.assert_allclose(divided[1], divided[0], rtol=1e-4)
 
 
 def test_wrong_options_are_refused():

@@ -7,6 +7,8 @@ import pytest
 
 from scoresde.networks import resampling
 
+upsample = jax.jit(resampling.upsample, static_argnums=1)
+downsample = jax.jit(resampling.downsample, static_argnums=1)
 KERNELS = [(1, 1), (1, 3, 3, 1), (1, 2, 3, 5, 4, 1)]
 
 
@@ -47,20 +49,20 @@ def test_upsampling_is_its_definition(x, kernel):
     expected = per_channel(
         x, lambda c: convolve(stuff(c), kernel, lead, (len(kernel) - 2) // 2, gain=4)
     )
-    np.testing.assert_allclose(resampling.upsample(x, kernel), expected, atol=1e-5)
+    np.testing.assert_allclose(upsample(x, kernel), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_downsampling_is_its_definition(x, kernel):
     before, after = (len(kernel) - 1) // 2, (len(kernel) - 2) // 2
     expected = per_channel(x, lambda c: convolve(c, kernel, before, after)[::2, ::2])
-    np.testing.assert_allclose(resampling.downsample(x, kernel), expected, atol=1e-5)
+    np.testing.assert_allclose(downsample(x, kernel), expected, atol=1e-5)
 
 
 def test_borders_of_a_constant():
     ones = jnp.ones((1, 8, 8, 1))
-    up = resampling.upsample(ones)[0, :, :, 0]
-    down = resampling.downsample(ones)[0, :, :, 0]
+    up = upsample(ones)[0, :, :, 0]
+    down = downsample(ones)[0, :, :, 0]
     np.testing.assert_allclose(up[2:-2, 2:-2], 1.0, rtol=1e-6)
     np.testing.assert_allclose(down[1:-1, 1:-1], 1.0, rtol=1e-6)
     np.testing.assert_allclose([up[0, 5], up[-1, -1]], [0.75, 0.5625], rtol=1e-6)
@@ -69,20 +71,20 @@ def test_borders_of_a_constant():
 
 def test_two_equal_taps_are_nearest_neighbours_and_means(x):
     np.testing.assert_allclose(
-        resampling.upsample(x, (1, 1)), x.repeat(2, axis=1).repeat(2, axis=2), rtol=1e-6
+        upsample(x, (1, 1)), x.repeat(2, axis=1).repeat(2, axis=2), rtol=1e-6
     )
     means = x.reshape(2, 3, 2, 2, 2, 3).mean(axis=(2, 4))
-    np.testing.assert_allclose(resampling.downsample(x, (1, 1)), means, atol=1e-6)
+    np.testing.assert_allclose(downsample(x, (1, 1)), means, atol=1e-6)
 
 
 def test_up_and_down_are_each_others_adjoint_up_to_the_gain(x):
     y = np.random.default_rng(1).standard_normal((2, 12, 8, 3), np.float32)
-    left = np.vdot(resampling.upsample(x), y)
-    np.testing.assert_allclose(left, 4 * np.vdot(x, resampling.downsample(y)), rtol=1e-4)
-    _, transpose = jax.vjp(resampling.upsample, jnp.asarray(x))
-    np.testing.assert_allclose(transpose(y)[0], 4 * resampling.downsample(y), atol=1e-5)
-    _, tangent = jax.jvp(resampling.upsample, (x,), (x,))
-    np.testing.assert_allclose(tangent, resampling.upsample(x), rtol=1e-6)
+    left = np.vdot(upsample(x), y)
+    np.testing.assert_allclose(left, 4 * np.vdot(x, downsample(y)), rtol=1e-4)
+    _, transpose = jax.vjp(upsample, jnp.asarray(x))
+    np.testing.assert_allclose(transpose(y)[0], 4 * downsample(y), atol=1e-5)
+    _, tangent = jax.jvp(upsample, (x,), (x,))
+    np.testing.assert_allclose(tangent, upsample(x), rtol=1e-6)
 
 
 def correlate_valid(x, weight, stride):

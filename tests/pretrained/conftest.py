@@ -63,6 +63,14 @@ def golden():
 
 
 @pytest.fixture(scope="session")
+def apply():
+    """`apply(network, params, *inputs)`; equal networks compile once."""
+    return functools.partial(jax.jit, static_argnums=0)(
+        lambda network, params, *inputs: network.apply(params, *inputs)
+    )
+
+
+@pytest.fixture(scope="session")
 def relative_error():
     """The norm of a difference over the norm of what was expected."""
     return lambda actual, expected: (

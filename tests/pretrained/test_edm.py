@@ -2,7 +2,12 @@
 
 import functools
 import json
+import pathlib
+import pickle
+import re
 import struct
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -112,6 +117,39 @@ def test_files_hold_what_the_state_dict_holds(golden, tmp_path):
     for name in ("weights.npz", "weights.safetensors"):
         params = pretrained.load_edm(tmp_path / name, case.config).params
         jax.tree.map(np.testing.assert_array_equal, params, expected)
+
+
+def test_the_documented_export_loads(golden, tmp_path):
+    """The script of docs/pretrained.md, on a stand-in for a network of EDM's environment."""
+    case = golden("edm_ddpmpp_edmprecond_cond")
+    docs = pathlib.Path(__file__).parent.parent.parent / "docs/pretrained.md"
+    (script,) = re.findall(r"```python\n(import json\nimport pickle.*?)```", docs.read_text(), re.S)
+    (tmp_path / "export.py").write_text(script)
+    (tmp_path / "stand_in.py").write_text(
+        "class Value:\n"
+        "    def __init__(self, array):\n        self.array = array\n"
+        "    def cpu(self):\n        return self\n"
+        "    def numpy(self):\n        return self.array\n\n"
+        "class EDMPrecond:\n"
+        "    def state_dict(self):\n"
+        "        return {name: Value(array) for name, array in self.arrays.items()}\n"
+    )
+    sys.path.insert(0, str(tmp_path))
+    try:
+        import stand_in
+    finally:
+        sys.path.remove(str(tmp_path))
+    network = stand_in.EDMPrecond()
+    network.arrays = case.state_dict
+    network.init_kwargs = {name: value for name, value in case.config.items() if name != "precond"}
+    (tmp_path / "edm.pkl").write_bytes(pickle.dumps({"ema": network}))
+    arguments = [sys.executable, "export.py", "edm.pkl", "weights"]
+    subprocess.run(arguments, cwd=tmp_path, check=True)
+    kwargs = json.loads((tmp_path / "weights.json").read_text())
+    assert kwargs == case.config | {"precond": "EDMPrecond"}
+    params = pretrained.load_edm(tmp_path / "weights.npz", kwargs).params
+    expected = pretrained.load_edm(case.state_dict, case.config).params
+    jax.tree.map(np.testing.assert_array_equal, params, expected)
 
 
 def test_pickles_are_refused_with_the_way_to_export_them(golden, tmp_path):
