@@ -53,9 +53,41 @@ def get_config() -> Section:
                 "trace": "rademacher",
                 "rtol": 1e-5,
                 "atol": 1e-5,
+                "log_prob_rtol": placeholder(float),  # if given, log p is held to its own
+                "log_prob_atol": placeholder(float),
                 "t_min": 1e-5,  # None for the process's own
+                "correction": "none",  # or "decoder", for what lies below t_min
                 "method": "dopri5",
+                "precision": "float32",  # of the solver's state; or "float64"
                 "batch_size": 128,
+            },
+            # The flow of variational dequantisation and its training, as score_flow's for CIFAR-10.
+            "dequantizer": {
+                "network": {
+                    "couplings": 4,
+                    "filters": 96,
+                    "blocks": 2,  # gated convolutions (and attentions) in each coupling
+                    "components": 32,  # logistics in each mixture
+                    "context_channels": 32,
+                    "context_blocks": 3,
+                    "heads": 4,  # of the attention; 0 for none
+                },
+                "optimizer": {
+                    "name": "adam",
+                    "learning_rate": 2e-4,
+                    "warmup": 5000,
+                    "gradient_clip": 1.0,
+                    "schedule": "constant",
+                },
+                "batch_size": 128,
+                "num_steps": 300_001,
+                "steps_per_dispatch": 1,
+                "accumulate": 1,
+                "ema_rate": 0.99,
+                "log_every": 50,
+                "checkpoint_every": 10_000,
+                "keep": 2,
+                "keep_every": placeholder(int),  # in steps; None keeps none for good
             },
         }
     )

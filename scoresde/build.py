@@ -14,10 +14,12 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from scoresde import data, losses, networks, predictions, samplers, times
+from scoresde import data, dequantization, losses, networks, predictions, samplers
 from scoresde.denoiser import Denoiser
 from scoresde.registry import UsageError, lookup, make
-from scoresde.sdes import SDE, SDES
+from scoresde.sdes import SDE, SDES, learned_fields, with_learned_fields
+from scoresde.times import DISTRIBUTIONS
+from scoresde.variational import VariationalLoss
 
 
 def _plain(value: Any) -> Any:
@@ -48,6 +50,12 @@ def _named(section: str, options: Any) -> dict[str, Any]:
     return dict(options)
 
 
+def _loss_settings(options: dict[str, Any]) -> dict[str, Any]:
+    objective = options.get("objective", "denoising")
+    known = lookup("objective", _OBJECTIVES, objective)
+    return _take("loss", options, {"objective": objective, **known})
+
+
 _REQUIRED = object()
 
 _SECTIONS = {
@@ -61,6 +69,7 @@ _SECTIONS = {
     "training": _REQUIRED,
     "sampler": {"name": "probability_flow"},
     "likelihood": {},
+    "dequantizer": {},
 }
 
 _DATA = {
@@ -72,7 +81,10 @@ _DATA = {
     "labels": False,
 }
 
-_LOSS = {"weighting": "noise", "reduction": "mean", "times": {"name": "uniform"}}
+_OBJECTIVES = {
+    "denoising": {"weighting": "noise", "reduction": "mean", "times": {"name": "uniform"}},
+    "variational": {},
+}
 
 _TRAINING = {
     "batch_size": _REQUIRED,
@@ -94,9 +106,27 @@ _LIKELIHOOD = {
     "trace": "rademacher",
     "rtol": 1e-5,
     "atol": 1e-5,
+    "log_prob_rtol": None,
+    "log_prob_atol": None,
     "t_min": None,
+    "correction": "none",
     "method": "dopri5",
+    "precision": "float32",
     "batch_size": 128,
+}
+
+_DEQUANTIZER = {
+    "network": {},
+    "optimizer": {},
+    "batch_size": 128,
+    "num_steps": 300_001,
+    "steps_per_dispatch": 1,
+    "accumulate": 1,
+    "ema_rate": 0.99,
+    "log_every": 50,
+    "checkpoint_every": 10_000,
+    "keep": 2,
+    "keep_every": None,
 }
 
 
@@ -121,7 +151,7 @@ class Experiment:
         sampling_t_min: the smallest time of sampling.
         image_shape: (height, width, channels).
         data_range: the range the network works in.
-        settings: the plain values of the sections data, loss, optimizer, training and likelihood.
+        settings: the plain values of the other sections.
         seed: of everything random.
     """
 
@@ -151,9 +181,17 @@ class Experiment:
             )
         return source
 
+    def init(self, key: jax.Array) -> Any:
+        """Initial parameters: the network's, and beside them the process's where it is learned."""
+        params = self.network.init(key, self.image_shape)
+        fields = learned_fields(self.sde)
+        return {"network": params, "sde": fields} if fields else params
+
     def denoiser(self, params: Any, t_min: float | None = None) -> Denoiser:
         """The denoiser with these parameters, on the process from `t_min` (its own if None)."""
         sde = self.sde if t_min is None else dataclasses.replace(self.sde, t_min=t_min)
+        if learned_fields(sde):
+            sde, params = with_learned_fields(sde, params["sde"]), params["network"]
         return Denoiser(sde, self.prediction, self.network, params)
 
     def to_network_range(self, key: jax.Array, images: jax.Array, dequantize: bool) -> jax.Array:
@@ -169,38 +207,103 @@ class Experiment:
             return data.dequantized_to_levels(unit, self.source.levels)
         return data.quantize(x, self.data_range, self.source.levels)
 
+    @property
+    def level_range(self) -> tuple[float, float]:
+        """The values of the first and the last level, as the network was trained on them.
+
+        The ends of data_range, or the centres of its first and last bin for a network that was
+        trained on dequantised images.
+        """
+        low, high = self.data_range
+        half = 0.5 * (high - low) / self.source.levels
+        dequantized = self.settings["data"]["dequantize"]
+        return (low + half, high - half) if dequantized else (low, high)
+
+    def dequantizer_network(self) -> networks.DequantizerNetwork:
+        """The flow of config.dequantizer.network."""
+        options = self.settings["dequantizer"]["network"]
+        return make(
+            "network", {"dequantizer": networks.dequantizer_network}, "dequantizer", **options
+        )
+
+    def dequantizer(
+        self, name: str, *, std: float | None = None, params: Any = None, sde: SDE | None = None
+    ) -> tuple[Callable, tuple[float, float]]:
+        """`dequantization.choose` for this data; `sde` is the process with its learned fields."""
+        return dequantization.choose(
+            name,
+            bins=self.source.levels,
+            data_range=self.data_range,
+            level_range=self.level_range,
+            sde=sde or self.sde,
+            t_min=self.settings["likelihood"]["t_min"],
+            std=std,
+            network=self.dequantizer_network(),
+            params=params,
+        )
+
     def loss_fn(self, train: bool = True) -> Callable:
         """(params, key, batch of uint8 images and labels) -> (loss, {}), for `training`."""
         options = dict(self.settings["loss"])
-        distribution = _named("loss.times", options.pop("times"))
-        weighting = _named("loss.weighting", options.pop("weighting"))
+        build = {"denoising": self._denoising_loss, "variational": self._variational_loss}
+        loss, settings = build[options.pop("objective")](**options), self.settings["data"]
+
+        def loss_fn(params, key, batch):
+            labels = batch["label"] if settings["labels"] else None
+            return loss(params, key, batch["image"], labels, train=train), {}
+
+        return loss_fn
+
+    def _denoising_loss(self, *, times: Any, weighting: Any, **options: Any) -> Callable:
+        distribution, weighting = _named("loss.times", times), _named("loss.weighting", weighting)
         weight = lookup("weighting", losses.WEIGHTINGS, weighting.pop("name"))
         loss = losses.DenoisingScoreMatching(
             sde=self.sde,
             prediction=self.prediction,
             network=self.network,
-            times=make("time distribution", times.DISTRIBUTIONS, sde=self.sde, **distribution),
+            times=make("time distribution", DISTRIBUTIONS, sde=self.sde, **distribution),
             weighting=functools.partial(weight, **weighting) if weighting else weight,
             **options,
         )
-        settings = self.settings["data"]
+        dequantize = self.settings["data"]["dequantize"]
 
-        def loss_fn(params, key, batch):
+        def of_images(params, key, images, labels, train):
             data_key, loss_key = jax.random.split(key)
-            x = self.to_network_range(data_key, batch["image"], settings["dequantize"])
-            labels = batch["label"] if settings["labels"] else None
-            return loss(params, loss_key, x, labels, train=train), {}
+            x = self.to_network_range(data_key, images, dequantize)
+            return loss(params, loss_key, x, labels, train=train)
 
-        return loss_fn
+        return of_images
+
+    def _variational_loss(self) -> Callable:
+        def of_images(params, key, images, labels, train):
+            loss = VariationalLoss(
+                sde=self.sde,
+                prediction=self.prediction,
+                network=self.network,
+                bins=self.source.levels,
+                data_range=self.level_range,
+            )
+            return loss(params, key, images, labels, train=train)
+
+        return of_images
 
     def optimizer(self):
         """The optax transformation of config.optimizer."""
-        from scoresde.training import make_optimizer
+        return _optimizer(self.settings["optimizer"], self.settings["training"]["num_steps"])
 
-        options = dict(self.settings["optimizer"])
-        if options.get("schedule", "constant") != "constant":
-            options.setdefault("num_steps", self.settings["training"]["num_steps"])
-        return make_optimizer(**options)
+    def dequantizer_optimizer(self):
+        """The optax transformation of config.dequantizer.optimizer."""
+        settings = self.settings["dequantizer"]
+        return _optimizer(settings["optimizer"], settings["num_steps"])
+
+
+def _optimizer(options, num_steps):
+    from scoresde.training import make_optimizer
+
+    options = dict(options)
+    if options.get("schedule", "constant") != "constant":
+        options.setdefault("num_steps", num_steps)
+    return make_optimizer(**options)
 
 
 def experiment(config: ml_collections.ConfigDict | Mapping[str, Any]) -> Experiment:
@@ -214,10 +317,11 @@ def experiment(config: ml_collections.ConfigDict | Mapping[str, Any]) -> Experim
     data_settings = _complete("data", sections["data"], _DATA)
     settings = {
         "data": data_settings,
-        "loss": _complete("loss", sections["loss"], _LOSS),
+        "loss": _loss_settings(sections["loss"]),
         "optimizer": dict(sections["optimizer"]),
         "training": _complete("training", sections["training"], _TRAINING),
         "likelihood": _complete("likelihood", sections["likelihood"], _LIKELIHOOD),
+        "dequantizer": _complete("dequantizer", sections["dequantizer"], _DEQUANTIZER),
     }
     sde = make("SDE", SDES, **_named("sde", sections["sde"]))
 
@@ -262,13 +366,22 @@ def experiment(config: ml_collections.ConfigDict | Mapping[str, Any]) -> Experim
 
 def _check(built: Experiment):
     """Everything that can be known to fail later fails now."""
-    training = built.settings["training"]
-    for key in ("batch_size", "num_steps", "steps_per_dispatch", "accumulate"):
-        if int(training[key]) != training[key] or training[key] < 1:
-            raise UsageError(f"config.training.{key} must be at least 1, got {training[key]}.")
+    for section in ("training", "dequantizer"):
+        options = built.settings[section]
+        for key in ("batch_size", "num_steps", "steps_per_dispatch", "accumulate"):
+            if int(options[key]) != options[key] or options[key] < 1:
+                raise UsageError(f"config.{section}.{key} must be at least 1, got {options[key]}.")
     lookup("data source", data.SOURCES, _named("source", built.settings["data"]["source"])["name"])
     built.loss_fn()
+    learned = bool(learned_fields(built.sde))
+    if learned != (built.settings["loss"]["objective"] == "variational"):
+        raise UsageError(
+            "A process whose schedule is learned, and only such a one, is trained by "
+            f"config.loss.objective = 'variational'; the process here is {built.sde}."
+        )
     built.optimizer()
+    built.dequantizer_network()
+    built.dequantizer_optimizer()
     with jax.ensure_compile_time_eval():
         coefficients = built.prediction.coefficients(built.sde, jnp.asarray(built.sde.t_max))
         readable = all(bool(jnp.isfinite(c)) for c in coefficients)

@@ -4,6 +4,8 @@ import importlib
 import pathlib
 import sys
 
+import jax
+import jax.numpy as jnp
 import pytest
 
 from scoresde import build
@@ -81,3 +83,28 @@ def test_images_of_another_shape():
 def test_a_component_of_ones_own():
     config = changed(sde__name="scoresde.sdes:SubVP")
     assert type(build.experiment(config).sde).__name__ == "SubVP"
+
+
+def test_a_learned_schedule_is_trained_beside_its_network(quick_compilation):
+    config = load("vdm/digits")
+    config.network.update({"nf": 8, "ch_mult": (1,), "attn_resolutions": ()})
+    experiment = build.experiment(config)
+    params = experiment.init(jax.random.key(0))
+    assert set(params) == {"network", "sde"}
+    batch = {"image": experiment.source.splits["train"].images[:16]}
+
+    def loss(params):
+        return experiment.loss_fn()(params, jax.random.key(1), batch)[0]
+
+    value, gradient = jax.jit(jax.value_and_grad(loss))(params)
+    assert jnp.isfinite(value)
+    assert all(jnp.any(leaf != 0) for leaf in jax.tree.leaves(gradient["sde"]))
+    params["sde"]["ends"] = jnp.array([-6.0, 3.0])
+    assert experiment.denoiser(params).sde.log_snr(0.0) == 6.0
+
+
+def test_a_learned_schedule_needs_its_objective():
+    config = load("vdm/digits")
+    config.loss = load("vp/digits").loss
+    with pytest.raises(UsageError, match="objective"):
+        build.experiment(config)

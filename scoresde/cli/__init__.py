@@ -1,4 +1,4 @@
-"""The command line: `scoresde train | sample | likelihood | samplers | import | describe`."""
+"""The command line: `scoresde train | sample | likelihood | ...`."""
 
 import argparse
 import importlib
@@ -11,12 +11,21 @@ from scoresde.registry import UsageError
 
 # Each is a module of this package with `add_arguments(parser)`, `run(arguments, overrides)` and a
 # docstring whose first line says what it does.
-COMMANDS = ("train", "sample", "likelihood", "samplers", "import")
+COMMANDS = (
+    "train",
+    "train-dequantizer",
+    "sample",
+    "likelihood",
+    "samplers",
+    "import",
+    "describe",
+)
 
 
 def _module(command: str):
-    """The command's module; Python's own words take an underscore."""
-    return importlib.import_module(f"scoresde.cli.{command}{'_' * keyword.iskeyword(command)}")
+    """The command's module; hyphens become underscores, and Python's own words take one."""
+    name = command.replace("-", "_") + "_" * keyword.iskeyword(command)
+    return importlib.import_module(f"scoresde.cli.{name}")
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):

@@ -28,10 +28,11 @@ def _override(define, overrides: list[str], name: str) -> ml_collections.ConfigD
     from absl import flags
 
     values = flags.FlagValues()
-    define(values)
-    # ml_collections finds the overrides in sys.argv, whatever it is asked to parse.
+    # ml_collections finds the overrides in sys.argv, whatever it is asked to parse, and those of a
+    # dictionary already when it is defined.
     argv, sys.argv = sys.argv, ["scoresde", *overrides]
     try:
+        define(values)
         values(sys.argv, known_only=False)
         return values[name].value
     except flags.Error as error:

@@ -5,9 +5,9 @@ Example:
       --config configs/ve/cifar10_ncsnpp_continuous.py --workdir runs/published
 
 FORMAT is score_sde (JAX, msgpack), score_sde_pytorch (.pth) or edm (.npz or .safetensors). CONFIG
-describes the network and how it is fed and read; the moving average of its weights is taken unless
---raw is given. Nothing that the file contains is run, and nothing is written if a weight is
-missing, superfluous or of another shape.
+describes the network and how it is fed and read. The moving average of the weights is taken unless
+--raw is given. Nothing that the file contains is run. Nothing is written if a weight is missing,
+superfluous or misshapen. docs/pretrained.md goes through the published checkpoints.
 """
 
 import argparse

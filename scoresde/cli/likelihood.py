@@ -1,21 +1,26 @@
-"""Evaluate exact log-likelihoods in bits/dim.
+"""Evaluate log-likelihoods in bits/dim, exact or bounded.
 
 Example:
   scoresde likelihood --workdir runs/digits --split test --probes 8
+  scoresde likelihood --workdir runs/digits --dequantizer flow --passes 5
+  scoresde likelihood --workdir runs/digits --bound vdm
 
-Every image of the split is dequantised with its own noise and evaluated by the probability-flow
-ODE. Writes DIR/likelihood/NAME/: per_image.npz and likelihood.json (protocol, mean, error).
+Every image of the split is evaluated, its last ones included: exactly (the probability-flow ODE on
+the image with noise in its bins), or by a lower bound (score_flow on the same, vdm and ddpm on the
+levels). Writes DIR/likelihood/NAME/: per_image.npz, likelihood.json (protocol, mean, error in
+parts) and figure.png. A run that was stopped, or killed, goes on at the batch where it was.
 Numbers of different protocols (dequantisation, t_min, range, bound) do not compare.
 """
 
 import argparse
+import json
 import math
-import time
 
 from scoresde import files
 from scoresde.cli.arguments import add_workdir, config_from_workdir
-from scoresde.cli.workdir import result_directory
 from scoresde.registry import UsageError
+
+_PROCESS = ("data", "sde", "prediction", "network")  # the sections that the numbers depend on
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +28,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_workdir(parser)
     parser.add_argument("--split", default="test", help="split of the data")
     parser.add_argument("--num", type=int, help="the first images of the split only")
+    parser.add_argument("--bound", default="exact", help="exact, score_flow, vdm or ddpm")
     parser.add_argument("--probes", type=int, help="Hutchinson probes; config.likelihood.probes")
+    parser.add_argument("--samples", type=int, help="of a bound: times (ddpm: steps) an image")
+    parser.add_argument("--repeats", type=int, help="of a bound: independent sets of times")
+    parser.add_argument("--steps", type=int, help="of ddpm: length of the chain; 1000, or its own")
+    parser.add_argument(
+        "--dequantizer", help="uniform (if not given), truncated_normal, or flow, once trained"
+    )
+    parser.add_argument("--dequantizer_std", type=float, help="of truncated_normal; the process's")
+    parser.add_argument("--passes", type=int, default=1, help="evaluations of each image")
     parser.add_argument("--seed", type=int, default=0, help="of dequantisation noise and probes")
     parser.add_argument("--step", type=int, help="checkpoint to load; the latest if not given")
     parser.add_argument("--raw", action="store_true", help="the last parameters, not their EMA")
@@ -39,133 +53,186 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
     import jax
     import jax.numpy as jnp
     import numpy as np
-    import tqdm
 
-    from scoresde import build, likelihood, training
+    from scoresde import build, evaluation, training
+    from scoresde.cli.estimator import DONE, make_estimator, open_parts, trained_flow
     from scoresde.cli.sampling import to_host
+    from scoresde.dequantization import check_levels
     from scoresde.keys import sample_keys
 
     workdir = arguments.workdir
-    experiment = build.experiment(config_from_workdir(workdir, overrides))
-    settings = dict(experiment.settings["likelihood"])
-    batch_size = settings.pop("batch_size")
-    if arguments.probes is not None:
-        settings["probes"] = arguments.probes
+    config = config_from_workdir(workdir, overrides)
+    flow = trained_flow(workdir, config) if arguments.dequantizer == "flow" else None
+    experiment = build.experiment(config)
     source = experiment.source
     split = source.splits[arguments.split]
     num = len(split) if arguments.num is None else arguments.num
     if not 1 <= num <= len(split):
         raise UsageError(f"--num must be 1 .. {len(split)}, the images of {arguments.split!r}.")
+    if arguments.passes < 1:
+        raise UsageError(f"--passes must be at least 1, got {arguments.passes}.")
+    check_levels(split.images[:num], source.levels)
     checkpoints = training.Checkpoints(workdir / "checkpoints")
     step = arguments.step if arguments.step is not None else checkpoints.latest_step()
     params = checkpoints.restore_params(step, ema=not arguments.raw)
-    name = arguments.name or f"{arguments.split}_{step}"
-    directory = result_directory(workdir / "likelihood" / name, arguments.overwrite)
 
     mesh = training.make_mesh()
-    denoiser = experiment.denoiser(training.replicate(mesh, params))
-    batch_size = -(-min(batch_size, num) // mesh.size) * mesh.size
-    noise_key, probe_key = jax.random.split(jax.random.key(arguments.seed))
+    params = training.replicate(mesh, params)
+    sde = experiment.denoiser(params).sde
+    estimator, protocol = make_estimator(arguments, experiment, flow, sde)
+    batch_size = min(experiment.settings["likelihood"]["batch_size"], num)
+    batch_size = -(-batch_size // mesh.size) * mesh.size
+    protocol = {
+        "split": arguments.split,
+        "bins": source.levels,
+        "data_range": experiment.data_range,
+        **protocol,
+        "seed": arguments.seed,
+        "step": step,
+        "parameters": "raw" if arguments.raw else "ema",
+    }
+    directory = workdir / "likelihood" / (arguments.name or f"{arguments.split}_{step}")
+    sections = json.loads(config.to_json())
+    computed = {
+        **protocol,
+        "images": num,
+        "passes": arguments.passes,
+        "batch_size": batch_size,
+        "config": {name: section for name, section in sections.items() if name in _PROCESS},
+    }
+    parts = open_parts(directory, computed, arguments.overwrite)
+
+    denoiser = experiment.denoiser(params, protocol.get("t_min"))
     conditional = experiment.settings["data"]["labels"]
+    seed_key = jax.random.key(arguments.seed)
 
     def put(array):
         return jax.device_put(array, training.batch_sharding(mesh))
 
-    nats, stderr, nfe, finished = [], [], [], []
-    start = time.perf_counter()
-    progress = tqdm.tqdm(total=num, unit="img", disable=None)
-    for first in range(0, num, batch_size):
-        rows = np.minimum(np.arange(first, first + batch_size), num - 1)  # the tail is filled up
-        keep = slice(0, min(batch_size, num - first))
-        x = experiment.to_network_range(
-            sample_keys(noise_key, batch_size, first), split.images[rows], dequantize=True
-        )
-        result = likelihood.log_prob(
-            put(sample_keys(probe_key, batch_size, first)),
-            denoiser,
-            put(x),
-            labels=put(jnp.asarray(split.labels[rows])) if conditional else None,
-            **settings,
-        )
-        for values, batch in zip(
-            (nats, stderr, nfe, finished),
-            (result.nats, result.stderr, result.nfe, result.finished),
-        ):
-            values.extend(to_host(batch)[keep])
-        progress.update(keep.stop)
-        progress.set_postfix_str(f"{_bits(np.array(nats), experiment).mean():.4f} bits/dim")
-    progress.close()
-    seconds = time.perf_counter() - start
+    def estimate(rows, number):
+        keys = jax.random.split(jax.random.fold_in(seed_key, number))
+        noise_keys, keys = (put(sample_keys(key, len(rows), rows[0])) for key in keys)
+        rows = np.minimum(rows, num - 1)  # the last batch is filled up
+        labels = put(jnp.asarray(split.labels[rows])) if conditional else None
+        result = estimator(noise_keys, keys, denoiser, put(split.images[rows]), labels)
+        return {name: to_host(values) for name, values in result._asdict().items()}
 
-    nats, stderr, nfe = np.array(nats), np.array(stderr), np.array(nfe)
-    bits = _bits(nats, experiment)
-    if not np.all(finished):
-        unfinished = int(np.sum(~np.array(finished)))
-        print(f"Warning: the solver did not finish for {unfinished} of {num} images.")
     dims = math.prod(experiment.image_shape)
-    probe_part = float(np.sqrt(np.sum((stderr / dims / math.log(2)) ** 2)) / num)
-    summary = {
-        "bits_per_dim": float(bits.mean()),
-        "standard_error": float(bits.std(ddof=1) / math.sqrt(num)) if num > 1 else None,
-        "standard_error_of_probes": None if math.isnan(probe_part) else probe_part,
-        "images": num,
-        "split": arguments.split,
-        "nfe_mean": float(nfe.mean()),
-        "nfe_max": int(nfe.max()),
-        "unfinished": int(np.sum(~np.array(finished))),
-        "bins": source.levels,
-        "data_range": experiment.data_range,
-        "dequantization": "uniform",
-        "t_min": experiment.sde.t_min if settings["t_min"] is None else settings["t_min"],
-        **{key: settings[key] for key in ("probes", "trace", "rtol", "atol", "method")},
-        "seed": arguments.seed,
-        "step": step,
-        "parameters": "raw" if arguments.raw else "ema",
-        "seconds": round(seconds, 3),
-        "devices": mesh.size,
-    }
-    if arguments.baseline:
-        train = experiment.to_network_range(
-            jax.random.fold_in(noise_key, 2**31 - 1), source.splits["train"].images, True
+
+    def to_bits(nats):
+        return np.asarray(estimator.bits_per_dim(np.asarray(nats), dims))
+
+    with _Progress(num, to_bits) as progress:
+        results = evaluation.evaluate(
+            estimate,
+            num=num,
+            batch_size=batch_size,
+            passes=arguments.passes,
+            parts=parts,
+            write=jax.process_index() == 0,
+            report=progress,
         )
-        test = experiment.to_network_range(noise_key, split.images[:num], dequantize=True)
-        floor = _bits(likelihood.gaussian_log_prob(train, test), experiment)
-        summary["gaussian_bits_per_dim"] = float(floor.mean())
-        gain = floor - bits
-        summary["gain_over_gaussian"] = float(gain.mean())
-        summary["gain_standard_error"] = float(gain.std(ddof=1) / math.sqrt(num))
     if jax.process_index() != 0:
         return
-    files.write_arrays(
-        directory / "per_image.npz",
-        nats=nats,
-        stderr=stderr,
-        bits_per_dim=bits,
-        nfe=nfe,
-        finished=np.array(finished),
-    )
-    files.write_json(directory / "likelihood.json", summary)
-    print(
-        f"{summary['bits_per_dim']:.4f} bits/dim, standard error "
-        f"{summary['standard_error'] or float('nan'):.4f} over {num} {arguments.split} images; "
-        f"NFE {summary['nfe_mean']:.0f} an image; {seconds:.1f} s (compilation included)."
-    )
+    summary = evaluation.summarize(results, to_bits)
+    if arguments.passes > 1 and arguments.bound == "exact":
+        summary |= evaluation.summarize_importance(results, to_bits)
+    images = evaluation.per_image(results, to_bits)
+    floor = None
     if arguments.baseline:
-        print(
-            f"A Gaussian fitted to the training images: {summary['gaussian_bits_per_dim']:.4f} "
-            f"bits/dim; the model gains {summary['gain_over_gaussian']:.4f} "
-            f"+- {summary['gain_standard_error']:.4f}."
-        )
-    for file in ("likelihood.json", "per_image.npz"):
-        print(f"  {directory / file}")
+        floor = _gaussian_bits(experiment, split.images[:num], seed_key)
+        gain = floor - images["bits_per_dim"]
+        summary["gaussian_bits_per_dim"] = float(floor.mean())
+        summary["gain_over_gaussian"] = float(gain.mean())
+        error = float(gain.std(ddof=1) / math.sqrt(num)) if num > 1 else None
+        summary["gain_standard_error"] = error
+    files.write_arrays(directory / "per_image.npz", **images)
+    evaluation.plot_likelihood(
+        directory / "figure.png",
+        images["bits_per_dim"],
+        split.images[:num],
+        levels=source.levels,
+        title=f"{arguments.split}, step {step}, {arguments.bound}, {protocol['dequantization']}",
+        baseline=floor,
+    )
+    # Last, for it says that all is there.
+    files.write_json(directory / DONE, {**summary, **protocol, "devices": mesh.size})
+    parts.remove()
+    _print(summary, arguments, directory)
 
 
-def _bits(nats, experiment):
-    from scoresde.likelihood import bits_per_dim
+class _Progress:
+    """A progress bar over images with the running mean and its error, called with each batch."""
 
-    return bits_per_dim(
-        nats,
+    def __init__(self, num, to_bits):
+        import tqdm
+
+        self._bar = tqdm.tqdm(total=num, unit="img", disable=None)
+        self._to_bits, self._bits = to_bits, []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._bar.close()
+
+    def __call__(self, batch, new):
+        images = len(batch["nats"])
+        if new == 0 and not self._bar.disable:  # found: it says nothing about the speed
+            self._bar.initial += images
+        self._bar.update(images)
+        self._bits.extend(self._to_bits(batch["nats"].mean(axis=1)).tolist())
+        mean, count = sum(self._bits) / len(self._bits), len(self._bits)
+        square = sum((bits - mean) ** 2 for bits in self._bits)
+        error = f" +- {math.sqrt(square / (count - 1) / count):.4f}" if count > 1 else ""
+        self._bar.set_postfix_str(f"{mean:.4f}{error} bits/dim")
+
+
+def _gaussian_bits(experiment, images, seed_key):
+    """bits/dim of uniformly dequantised images under a Gaussian fitted to the training images."""
+    import jax
+
+    from scoresde import likelihood
+
+    # The noise of pass 0: differences from the model are then differences of the models.
+    noise_key = jax.random.split(jax.random.fold_in(seed_key, 0))[0]
+    train = experiment.to_network_range(
+        jax.random.fold_in(noise_key, 2**31 - 1), experiment.source.splits["train"].images, True
+    )
+    test = experiment.to_network_range(noise_key, images, dequantize=True)
+    return likelihood.bits_per_dim(
+        likelihood.gaussian_log_prob(train, test),
         math.prod(experiment.image_shape),
         bins=experiment.source.levels,
         data_range=experiment.data_range,
     )
+
+
+def _print(summary, arguments, directory):
+    num = summary["images"]
+    if summary["unfinished"]:
+        print(f"Warning: the solver did not finish for {summary['unfinished']} of {num} images.")
+    print(
+        f"{summary['bits_per_dim']:.4f} bits/dim, standard error "
+        f"{summary['standard_error'] or float('nan'):.4f} over {num} {arguments.split} images; "
+        f"NFE {summary['nfe_mean']:.0f} an image; "
+        f"{summary['seconds']:.1f} s (compilation included)."
+    )
+    if "importance_bits_per_dim" in summary:
+        print(
+            f"All {arguments.passes} passes together: {summary['importance_bits_per_dim']:.4f} "
+            "bits/dim"
+            + (
+                "."
+                if summary["importance_is_a_bound"]
+                else ", too optimistic by the probes' noise."
+            )
+        )
+    if arguments.baseline:
+        print(
+            f"A Gaussian fitted to the training images: {summary['gaussian_bits_per_dim']:.4f} "
+            f"bits/dim; the model gains {summary['gain_over_gaussian']:.4f} "
+            f"+- {summary['gain_standard_error'] or float('nan'):.4f}."
+        )
+    for file in ("likelihood.json", "per_image.npz", "figure.png"):
+        print(f"  {directory / file}")

@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     key = jax.random.key(experiment.seed)
     init_key, train_key, eval_key, sample_key = jax.random.split(key, 4)
     optimizer = experiment.optimizer()
-    params = experiment.network.init(init_key, experiment.image_shape)
+    params = experiment.init(init_key)
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     print(f"{count:,} parameters, {len(train_split):,} images, {mesh.size} device(s).", flush=True)
     state = training.create_state(train_key, params, optimizer)

@@ -3,6 +3,7 @@
 config.json       the resolved config, written before the first step
 checkpoints/      what Orbax keeps
 metrics.jsonl     the log, also in tensorboard/ and, at the end, loss.png
+dequantizer/      the run of `scoresde train-dequantizer`
 samples/          grids made during training, and the results of `scoresde sample`
 likelihood/       the results of `scoresde likelihood`
 """
@@ -27,7 +28,7 @@ _MAY_CHANGE = {
     "training.keep_every",
 }
 # Sections that training does not read.
-_NOT_TRAINING = ("sampler", "likelihood")
+_NOT_TRAINING = ("sampler", "likelihood", "dequantizer")
 
 
 def _flat(values: Any, prefix: str = "") -> dict[str, Any]:

@@ -6,7 +6,9 @@ Everywhere else a network is its pure `apply(params, x, noise_condition, labels,
 from typing import Any
 
 from scoresde.networks import adm, ddpm, ncsn, ncsnpp, song_unet
+from scoresde.networks.dequantizer import DequantizerNetwork, dequantizer_network
 from scoresde.networks.network import Network
+from scoresde.networks.summary import Stage, stages
 from scoresde.registry import make
 
 NETWORKS = {
@@ -29,4 +31,12 @@ def get(name: str, **options: Any) -> Network:
     return make("network", NETWORKS, name, **options)
 
 
-__all__ = ["NETWORKS", "Network", "get"]
+__all__ = [
+    "NETWORKS",
+    "DequantizerNetwork",
+    "Network",
+    "Stage",
+    "dequantizer_network",
+    "get",
+    "stages",
+]

@@ -1,0 +1,120 @@
+"""Describe an experiment's network: parameters, shapes, and what it costs.
+
+Example:
+  scoresde describe --config configs/ve/cifar10_ncsnpp_continuous.py
+  scoresde describe --config configs/vp/digits.py --config.network.nf=64
+
+Needs neither data nor a device: shapes and costs are derived from the traced program, which is not
+compiled. Set --config.training.batch_size to the images of one device to see what they need there.
+"""
+
+import argparse
+import math
+
+from scoresde.cli.arguments import config_from_file
+
+NOTE = """\
+Estimated from the traced program, which was neither compiled nor run. GFLOP are those of
+convolutions and matrix products, two a multiplication and addition. Memory is what would be alive
+at once, besides the parameters, if nothing were fused; compiled programs come within a third of it.
+A likelihood takes as many evaluations as its NFE, hundreds at a tolerance of 1e-5."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    parser.add_argument(
+        "--config", required=True, metavar="FILE", help="Python file with get_config()"
+    )
+
+
+def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
+    """Describes; see the module's docstring."""
+    import jax
+
+    from scoresde import build
+
+    experiment = build.experiment(config_from_file(arguments.config, overrides))
+    params = jax.eval_shape(
+        lambda: experiment.network.init(jax.random.key(0), experiment.image_shape)
+    )
+    count = sum(leaf.size for leaf in jax.tree.leaves(params))
+    shape = "x".join(map(str, experiment.image_shape))
+    print(f"{count:,} parameters; images {shape} in, {shape} out.\n")
+    _print_stages(experiment)
+    _print_costs(experiment, params)
+    print(f"\n{NOTE}")
+
+
+def _print_stages(experiment) -> None:
+    from scoresde import networks
+
+    network = experiment.network
+    if not isinstance(network, networks.Network):
+        return  # of one's own: it may have no parts that are known here
+    print(f"{'stage':<12}{'modules':>8}  {'widest output':<16}{'parameters':>14}")
+    for stage in networks.stages(network, experiment.image_shape):
+        shape = "x".join(map(str, stage.shape))
+        print(f"{stage.name:<12}{stage.modules:>8}  {shape:<16}{stage.parameters:>14,}")
+    print()
+
+
+def _print_costs(experiment, params) -> None:
+    import jax
+    import jax.numpy as jnp
+
+    from scoresde import cost
+
+    settings = experiment.settings["training"]
+    batch = max(1, settings["batch_size"] // settings["accumulate"])
+    network, labelled = experiment.network, experiment.settings["data"]["labels"]
+
+    def shapes(batch):
+        x = jax.ShapeDtypeStruct((batch, *experiment.image_shape), jnp.float32)
+        t = jax.ShapeDtypeStruct((batch,), jnp.float32)
+        return x, t, jax.ShapeDtypeStruct((batch,), jnp.int32) if labelled else None
+
+    def gradient(params, key, x, t, labels):
+        def loss(params):
+            return jnp.sum(network(params, x, t, labels, train=True, rng=key) ** 2)
+
+        return jax.grad(loss)(params)
+
+    def drift_and_probe(params, x, t, labels, probe):
+        def velocity(x):
+            return experiment.denoiser(params).velocity(x, t, labels)
+
+        return jax.jvp(velocity, (x,), (probe,))
+
+    x, t, labels = shapes(1)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    forward = cost.estimate(network, params, x, t, labels)
+    training = cost.estimate(gradient, params, key, *shapes(batch))
+    likelihood = cost.estimate(drift_and_probe, params, x, t, labels, x)
+
+    weights = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(params))
+    activations = training.peak_bytes - weights  # the gradients are alive at the end
+    optimizer = jax.eval_shape(experiment.optimizer().init, params)
+    state = 2 * weights + sum(
+        math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(optimizer)
+    )
+    print(f"{'one image':<32}{'GFLOP':>10}{'memory':>12}")
+    for name, flops, size in (
+        ("forward", forward.flops, forward.peak_bytes),
+        ("training step", training.flops / batch, activations / batch),
+        ("likelihood evaluation, one probe", likelihood.flops, likelihood.peak_bytes),
+    ):
+        print(f"{name:<32}{flops / 1e9:>10.4g}{_size(size):>12}")
+    print(f"\n{f'training, {batch} images at once':<42}{'memory':>12}")
+    for name, size in (
+        ("parameters, their average, the optimizer", state),
+        ("gradients", weights),
+        ("activations", activations),
+        ("together", state + weights + activations),
+    ):
+        print(f"{name:<42}{_size(size):>12}")
+
+
+def _size(count: float) -> str:
+    """Bytes for people."""
+    unit = "MiB" if count < 2**30 else "GiB"
+    return f"{count / 2 ** (20 if unit == 'MiB' else 30):.3g} {unit}"

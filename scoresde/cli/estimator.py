@@ -1,0 +1,123 @@
+"""What `scoresde likelihood` evaluates: the estimator of its options, and the protocol of it."""
+
+import argparse
+import json
+import pathlib
+from typing import Any
+
+import ml_collections
+
+from scoresde import build, evaluation, training
+from scoresde.cli.workdir import result_directory
+from scoresde.registry import UsageError, lookup
+from scoresde.sdes import SDE
+
+DONE = "likelihood.json"
+"""The file that says that all results are there."""
+
+_BOUND_OPTIONS = {
+    "score_flow": ("t_min", "samples", "repeats"),
+    "vdm": ("t_min", "samples", "repeats"),
+    "ddpm": ("t_min", "samples", "repeats", "steps"),
+}
+
+
+def open_parts(
+    directory: pathlib.Path, computed: dict[str, Any], overwrite: bool
+) -> evaluation.Parts:
+    """The finished batches in `directory`, if they are of the evaluation described.
+
+    Args:
+        directory: of the results.
+        computed: everything that the numbers depend on.
+        overwrite: start over, whatever is there.
+
+    Raises:
+        UsageError: there are results already, of this evaluation or of another one.
+    """
+    parts = directory / "parts"
+    if (directory / DONE).exists() or not (parts / "protocol.json").exists():
+        result_directory(directory, overwrite)
+    if overwrite:
+        (directory / DONE).unlink(missing_ok=True)
+    return evaluation.Parts(parts, computed, again=overwrite)
+
+
+def trained_flow(
+    workdir: pathlib.Path, config: ml_collections.ConfigDict
+) -> tuple[Any, dict[str, Any]]:
+    """The parameters of the flow in `workdir`, and which they are.
+
+    Args:
+        workdir: of the run.
+        config: its config, whose `dequantizer.network` is set to the flow's.
+
+    Raises:
+        UsageError: there is none.
+    """
+    record = workdir / "dequantizer" / "dequantizer.json"
+    if not record.exists():
+        raise UsageError(
+            f"{workdir} holds no dequantiser. First: scoresde train-dequantizer --workdir {workdir}"
+        )
+    record = json.loads(record.read_text(encoding="utf-8"))
+    with config.unlocked():
+        config.dequantizer = {"network": record["network"]}
+    checkpoints = training.Checkpoints(workdir / "dequantizer" / "checkpoints")
+    step = checkpoints.latest_step()
+    params = checkpoints.restore_params(step)
+    return params, {"dequantizer_step": step, "dequantizer_score_step": record["score_step"]}
+
+
+def make_estimator(
+    arguments: argparse.Namespace,
+    experiment: build.Experiment,
+    flow: tuple[Any, dict[str, Any]] | None,
+    sde: SDE,
+) -> tuple[Any, dict[str, Any]]:
+    """The estimator of the options, and the part of the protocol that they decide.
+
+    Args:
+        arguments: of `scoresde likelihood`.
+        experiment: of the work directory.
+        flow: as returned by `trained_flow`, where the flow dequantises.
+        sde: the process, with what it has learned.
+
+    Raises:
+        UsageError: an unknown bound or dequantiser, or options that contradict each other.
+    """
+    make = lookup("bound", evaluation.ESTIMATORS, arguments.bound)
+    settings = dict(experiment.settings["likelihood"])
+    settings.pop("batch_size")
+    if arguments.probes is not None:
+        settings["probes"] = arguments.probes
+    if settings["t_min"] is None:
+        settings["t_min"] = experiment.sde.t_min
+    protocol = {"bound": arguments.bound}
+    if arguments.bound != "exact":
+        settings |= {name: getattr(arguments, name) for name in ("samples", "repeats", "steps")}
+        if settings["steps"] is None:  # as many as a discrete process has
+            settings["steps"] = getattr(experiment.sde, "num_scales", 1001) - 1
+        names = _BOUND_OPTIONS[arguments.bound]
+        settings = {name: settings[name] for name in names if settings[name] is not None}
+    bins = experiment.source.levels
+    if arguments.bound in ("vdm", "ddpm"):
+        if arguments.dequantizer is not None:
+            raise UsageError(
+                f"--bound {arguments.bound} bounds the probability of the levels themselves, "
+                "without noise in their bins: leave out --dequantizer."
+            )
+        level_range = experiment.level_range
+        estimator = make(bins=bins, level_range=level_range, options=settings)
+        protocol |= {"dequantization": "none", "level_range": level_range}
+    else:
+        name = arguments.dequantizer or "uniform"
+        params, record = flow or (None, {})
+        dequantizer, bin_range = experiment.dequantizer(
+            name, std=arguments.dequantizer_std, params=params, sde=sde
+        )
+        estimator = make(dequantizer=dequantizer, bins=bins, bin_range=bin_range, options=settings)
+        protocol |= {"dequantization": name, "bin_range": bin_range, **record}
+        if hasattr(dequantizer, "std"):
+            protocol["dequantization_std"] = dequantizer.std
+    return estimator, protocol | settings

@@ -1,0 +1,60 @@
+"""Variational dequantisation: a flow that knows the image chooses the noise."""
+
+import dataclasses
+import functools
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+from scoresde.dequantization.levels import Dequantized, check_levels, into_bins
+from scoresde.keys import sample_keys
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass, data_fields=["params"], meta_fields=["network"]
+)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Flow:
+    """u = sigmoid(flow(noise | image)), Ho et al. 2019, arXiv:1902.00275, section 3.1.
+
+    The noise is standard logistic, whose sigmoid is uniform: a flow that does nothing, as one that
+    is not trained yet nearly is, dequantises uniformly.
+
+    Attributes:
+        network: `(params, noise [batch, ...], unit image [batch, ...]) -> (y [batch, ...], log
+            absolute determinant of dy/dnoise [batch])`, such as `networks.DequantizerNetwork`.
+        params: its parameters.
+    """
+
+    network: Any
+    params: Any
+
+    def __call__(self, key: Array, levels: ArrayLike, bins: int) -> Dequantized:
+        """Dequantises; see the package.
+
+        Args:
+            key: one key, from which image i gets `fold_in(key, i)`, or one key per image [batch].
+            levels: integers 0 .. bins - 1, [batch, ...].
+            bins: number of levels, at most 256.
+
+        Raises:
+            UsageError: the levels are not on the grid.
+        """
+        check_levels(levels, bins)
+        levels = jnp.asarray(levels)
+        keys = sample_keys(key, len(levels))
+        noise = jax.vmap(lambda key: jax.random.logistic(key, levels.shape[1:]))(keys)
+        image = levels.astype(jnp.float32) / (bins - 1)
+        y, log_det = self.network(self.params, noise, image)
+        log_q = _log_logistic(noise) - log_det - _log_logistic(y)
+        return Dequantized(into_bins(levels, jax.nn.sigmoid(y), bins), log_q)
+
+
+def _log_logistic(x: Array) -> Array:
+    """The log density of standard logistic noise, and log |d sigmoid / dx|: [batch]."""
+    per_dim = jax.nn.log_sigmoid(x) + jax.nn.log_sigmoid(-x)
+    return jnp.sum(jnp.reshape(per_dim, (-1, math.prod(x.shape[1:]))), axis=1)

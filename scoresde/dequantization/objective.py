@@ -1,0 +1,88 @@
+"""What a dequantising flow is trained on: the bound on the log-likelihood, in bits/dim."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from scoresde import data
+from scoresde.denoiser import BaseDenoiser
+from scoresde.dequantization.flow import Flow
+from scoresde.likelihood import bits_per_dim
+from scoresde.likelihood.bounds import prior_cost
+from scoresde.likelihood.bounds.terms import squared_errors
+from scoresde.times import LikelihoodImportance
+
+
+def one_time_bound(
+    key: Array, denoiser: BaseDenoiser, x: Array, labels: Array | None = None
+) -> Array:
+    """`likelihood.score_flow_bound` from one time per image: nats, [batch].
+
+    An unbiased estimate for each image. The times are stratified over the batch, so that the mean
+    over the batch, all that training sees, has far less noise than images with times of their own
+    would give; and the network is called once, on the images at their times and at t_min.
+
+    Args:
+        key: one key for the batch.
+        denoiser: the denoiser; the bound starts at its process's t_min.
+        x: real data, [batch, ...].
+        labels: None or [batch].
+
+    Raises:
+        UsageError: the process's log-SNR is not finite at its ends.
+    """
+    sde, batch = denoiser.sde, len(x)
+    time_key, noise_key = jax.random.split(key)
+    t, weight = LikelihoodImportance(sde=sde)(time_key, batch)
+    weight = weight * sde.diffusion_squared(t) / sde.sigma(t) ** 2
+
+    t = jnp.concatenate([t, jnp.full((batch,), sde.t_min)])
+    twice = jnp.concatenate([x, x])
+    noise = jax.random.normal(noise_key, twice.shape, x.dtype)
+    labels = None if labels is None else jnp.concatenate([labels, labels])
+    prediction = denoiser(sde.perturb(twice, noise, t), t, labels)
+    error = squared_errors(sde, prediction, twice, noise, t)[0]
+
+    diffusion = 0.5 * (sde.t_max - sde.t_min) * weight * error[:batch]
+    dims = math.prod(x.shape[1:])
+    reconstruction = 0.5 * dims * (jnp.log(2 * jnp.pi) - sde.log_snr(sde.t_min))
+    reconstruction += 0.5 * error[batch:]
+    return -(prior_cost(sde, x) + diffusion + reconstruction)
+
+
+def bound_loss(
+    network: Any,
+    denoiser: BaseDenoiser,
+    *,
+    bins: int,
+    data_range: tuple[float, float],
+    labels: bool = False,
+) -> Callable[[Any, Array, dict[str, Array]], tuple[Array, dict[str, Array]]]:
+    """A loss for `scoresde.training`: (params, key, batch) -> (loss, metrics).
+
+    The loss is -(bound on log p(x) - log q(u | levels)), which bounds -log P(levels), in bits/dim
+    (Song et al. 2021, arXiv:2101.09258, section 5); the score model is frozen.
+
+    Args:
+        network: the flow, `(params, noise, unit image) -> (y, log determinant)`.
+        denoiser: the score model, on the process from the likelihood's t_min.
+        bins: number of grey levels.
+        data_range: what the bins fill in the denoiser's range.
+        labels: whether the denoiser is given the labels of the batch.
+    """
+
+    def loss_fn(params, key, batch):
+        noise_key, bound_key = jax.random.split(key)
+        levels = batch["image"]
+        unit, log_q = Flow(network=network, params=params)(noise_key, levels, bins)
+        x = data.scale(unit, data_range)
+        nats = one_time_bound(bound_key, denoiser, x, batch["label"] if labels else None) - log_q
+        dims = math.prod(levels.shape[1:])
+        loss = bits_per_dim(nats, dims, bins=bins, data_range=data_range)
+        return jnp.mean(loss), {"log_q_bits": jnp.mean(log_q) / (dims * math.log(2))}
+
+    return loss_fn

@@ -1,0 +1,21 @@
+"""Evaluating a model on a data set: long runs that can be interrupted, and their error bars."""
+
+from scoresde.evaluation.errors import StandardError, standard_error
+from scoresde.evaluation.estimators import ESTIMATORS, Estimate
+from scoresde.evaluation.figure import plot_likelihood
+from scoresde.evaluation.images import evaluate
+from scoresde.evaluation.parts import Parts
+from scoresde.evaluation.summary import per_image, summarize, summarize_importance
+
+__all__ = [
+    "ESTIMATORS",
+    "Estimate",
+    "Parts",
+    "StandardError",
+    "evaluate",
+    "per_image",
+    "plot_likelihood",
+    "standard_error",
+    "summarize",
+    "summarize_importance",
+]

@@ -1,0 +1,73 @@
+"""`scoresde describe`: what it says about a network, without running it."""
+
+import pathlib
+import re
+
+import jax
+import pytest
+
+from scoresde.cli import main
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+SMALL = ["--config.network.nf=16", "--config.network.num_res_blocks=1"]
+
+
+def describe(capsys, config, *overrides):
+    """The printed numbers of each row, by the row's name."""
+    assert main(["describe", "--config", str(ROOT / f"configs/{config}.py"), *overrides]) == 0
+    text = capsys.readouterr().out
+    rows = {}
+    for line in text.splitlines():
+        name, *columns = re.split(r"\s{2,}", line.strip())
+        rows.setdefault(name, []).append(columns)
+    return text, rows
+
+
+def bytes_of(text):
+    number, unit = text.split()
+    return float(number) * 2 ** {"MiB": 20, "GiB": 30}[unit]
+
+
+def test_the_largest_network_is_described_without_making_it(capsys):
+    """100 million parameters at 1024 pixels: described where not one of them is allocated."""
+    before = {id(array) for array in jax.live_arrays()}
+    text, rows = describe(capsys, "ve/ffhq_ncsnpp_continuous")
+    made = [array for array in jax.live_arrays() if id(array) not in before]
+    assert sum(array.nbytes for array in made) < 2**20
+    assert text.startswith("105,785,896 parameters; images 1024x1024x3 in, 1024x1024x3 out.\n")
+    assert rows["stem"] == [["1", "1024x1024x16", "448"]]
+    assert rows["output"] == [["1", "1024x1024x3", "435"]]
+    # The float32 weights, their average and Adam's two moments.
+    (state,) = rows["parameters, their average, the optimizer"]
+    assert bytes_of(*state) == pytest.approx(4 * 4 * 105_785_896, rel=0.01)
+
+
+def test_costs_follow_from_the_config(capsys):
+    _, rows = describe(capsys, "vp/digits", *SMALL, "--config.training.batch_size=32")
+
+    def flops(rows, name):
+        return float(rows[name][0][0])
+
+    forward = flops(rows, "forward")
+    assert flops(rows, "training step") == pytest.approx(3 * forward, rel=0.1)
+    assert flops(rows, "likelihood evaluation, one probe") == pytest.approx(2 * forward, rel=0.1)
+    assert bytes_of(rows["training step"][0][1]) > bytes_of(rows["forward"][0][1])
+    assert "training, 32 images at once" in rows
+    _, accumulated = describe(
+        capsys,
+        "vp/digits",
+        *SMALL,
+        "--config.training.batch_size=32",
+        "--config.training.accumulate=4",
+    )
+    assert "training, 8 images at once" in accumulated
+    ratio = bytes_of(rows["activations"][0][0]) / bytes_of(accumulated["activations"][0][0])
+    # Not quite four: the gradients, which are not counted, are not all there at the peak.
+    assert 4 <= ratio < 5
+
+
+def test_a_mistake_in_the_config_is_one_line(capsys):
+    arguments = ["describe", "--config", str(ROOT / "configs/vp/digits.py")]
+    assert main([*arguments, "--config.network.nf=10"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("scoresde: ") and error.count("\n") == 1
