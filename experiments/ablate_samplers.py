@@ -14,23 +14,18 @@ is measured against the same reference samples. Writes to the work directory:
   images/*.png    a grid per cell, if the samples are images
 """
 
-import argparse
-import csv
-import hashlib
-import itertools
-import json
 import pathlib
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import cells as sweeps
 import jax
 import numpy as np
 
 from scoresde import analytic, build, data, files, metrics, samplers, sdes, training
-from scoresde.cli.arguments import Parser, config_from_file, config_from_workdir
+from scoresde.cli.arguments import config_from_workdir
 from scoresde.registry import UsageError, lookup, make
 
 METRICS = {
@@ -90,25 +85,6 @@ def trained_problem(options: dict[str, Any], num: int, seed: int) -> Problem:
         experiment.to_levels,
         experiment.source.levels,
     )
-
-
-def expand_sweep(sweep: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Every combination of the values given as tuples or lists."""
-    cells = []
-    for entry in sweep:
-        choices = {
-            key: value if isinstance(value, tuple | list) else (value,)
-            for key, value in entry.items()
-        }
-        cells += [dict(zip(choices, values)) for values in itertools.product(*choices.values())]
-    return cells
-
-
-def cell_file(workdir: pathlib.Path, cell: dict[str, Any]) -> pathlib.Path:
-    """Where a finished cell is kept; another cell never has the same place."""
-    words = "-".join(f"{value}" for value in cell.values())
-    digest = hashlib.sha256(json.dumps(cell, sort_keys=True).encode()).hexdigest()[:8]
-    return workdir / "cells" / f"{words}-{digest}.json".replace("/", "_")
 
 
 def run_cell(cell: dict[str, Any], problem: Problem, settings: dict[str, Any]) -> dict[str, Any]:
@@ -194,90 +170,55 @@ def write_figure(path: pathlib.Path, rows: list[dict], names: list[str], floors:
 def write_results(workdir: pathlib.Path, rows: list[dict], names: list[str], floors: dict) -> None:
     """The CSV, the table and the figure of the finished cells."""
     options = sorted({key for row in rows for key in row["cell"]} - {"name", "steps"})
-    with files.replacing(workdir / "results.csv", "w") as file:
-        writer = csv.writer(file)
-        writer.writerow(["name", "steps", *options, "nfe", "seconds", *names])
-        for row in rows:
-            cell = row["cell"]
-            values = [cell.get(key, "") for key in ("name", "steps", *options)]
-            writer.writerow([*values, row["nfe"], row["seconds"], *(row[n] for n in names)])
+    values = ["nfe", "seconds", *names]
+    sweeps.write_csv(workdir / "results.csv", rows, ["name", "steps", *options], values)
     write_table(workdir / "results.md", rows, names, floors)
     write_figure(workdir / "results.png", rows, names, floors)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Runs the sweep; returns 0 if every cell succeeded, 1 if some failed, 2 for a mistake."""
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", required=True, metavar="FILE")
-    parser.add_argument("--workdir", required=True, type=pathlib.Path, metavar="DIR")
-    try:
-        arguments, rest = parser.parse_known_args(argv)
-        config = config_from_file(arguments.config, rest).to_dict()
-        return sweep(config, arguments.workdir)
-    except UsageError as error:
-        print(f"ablate_samplers: {error}", file=sys.stderr)
-        return 2
-
-
 def sweep(settings: dict[str, Any], workdir: pathlib.Path) -> int:
-    """Runs every cell of the config that has not been run, then writes the results."""
+    """Runs every cell of the config that has not been run, then writes the results.
+
+    Returns 0 if every cell succeeded, else 1.
+    """
     kinds = {"mixture": mixture_problem, "trained": trained_problem}
     options = dict(settings["problem"])
     make_problem = lookup("problem", kinds, options.pop("name"))
-    cells = expand_sweep(settings["sweep"])
+    cells = sweeps.expand(settings["sweep"])
     for cell in cells:  # a misspelt cell should not wait for its turn
         samplers.get(**{k: v for k, v in cell.items() if k not in ("steps", "grid")})
     names = list(settings["metrics"])
     for name in names:
         lookup("metric", METRICS, name)
-
-    # Cells measured otherwise (other samples, other reference) are not comparable.
-    measured = {k: settings[k] for k in ("problem", "num_samples", "seed", "metrics")}
-    record = json.loads(json.dumps(measured, default=list))
-    if (workdir / "measured.json").exists():
-        if json.loads((workdir / "measured.json").read_text()) != record:
-            raise UsageError(
-                f"{workdir} holds a sweep with another problem, num_samples, seed or metrics. "
-                "Give another --workdir."
-            )
-    else:
-        files.write_json(workdir / "measured.json", record)
+    common = ("problem", "num_samples", "seed", "metrics")
+    sweeps.check_common(workdir, {key: settings[key] for key in common})
 
     problem = make_problem(options, settings["num_samples"], settings["seed"])
     floors = {
         name: abs(float(lookup("metric", METRICS, name)(problem.other, problem.reference)))
         for name in names
     }
-    rows, failed = [], []
-    for number, cell in enumerate(cells, start=1):
-        file = cell_file(workdir, cell)
-        if file.exists():
-            rows.append(json.loads(file.read_text()))
-            continue
-        label = f"[{number}/{len(cells)}] {describe(cell)}, steps {cell.get('steps', 'adaptive')}"
-        try:
-            row, x = run_cell(cell, problem, settings)
-        except Exception as error:  # one bad cell must not end a sweep of hours
-            failed.append((label, error))
-            if not isinstance(error, UsageError | FloatingPointError):
-                traceback.print_exc()
-            print(f"{label}: failed: {error}", flush=True)
-            continue
+
+    def measure(cell, file):
+        row, x = run_cell(cell, problem, settings)
         if problem.to_levels is not None:
             images = np.asarray(problem.to_levels(x[:64]))
             path = workdir / "images" / f"{file.stem}.png"
             data.save_grid(path, images, levels=problem.levels)
-        files.write_json(file, row)
-        rows.append(row)
+        return row
+
+    def words(row):
         values = ", ".join(f"{name} {row[name]:.4g}" for name in names)
-        print(f"{label}: NFE {row['nfe']:.0f}, {values}, {row['seconds']:.1f} s", flush=True)
+        return f"NFE {row['nfe']:.0f}, {values}, {row['seconds']:.1f} s"
+
+    def label(cell):
+        return f"{describe(cell)}, steps {cell.get('steps', 'adaptive')}"
+
+    rows, failed = sweeps.run_cells(workdir, cells, measure, label, words)
     if rows:
         write_results(workdir, rows, names, floors)
-    print(f"{len(rows)} of {len(cells)} cells in {workdir / 'results.md'}")
-    for label, error in failed:
-        print(f"failed: {label}: {error}")
-    return 1 if failed else 0
+    return sweeps.report(workdir, rows, cells, failed)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(sweeps.command("ablate_samplers", __doc__, sweep))

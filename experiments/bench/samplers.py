@@ -1,0 +1,72 @@
+"""What a sampler's loop costs beside its network calls, and what its progress bar costs.
+
+Example:
+  python experiments/bench/samplers.py --config configs/vp/digits.py --batch_size 64
+
+Random weights: they cost what trained ones do. The bare loop calls the network as often, on the
+same shapes, inside one compiled loop, and does nothing else.
+"""
+
+import argparse
+import functools
+import pathlib
+
+import jax
+import jax.numpy as jnp
+from timing import machine, paired
+
+from scoresde import build, samplers
+from scoresde.cli.arguments import config_from_file
+
+SAMPLERS = {
+    "euler_maruyama": {},
+    "pc": {"snr": 0.16},
+    "ddim": {},
+    "dpm_solver_pp_2m": {},
+}
+
+
+@functools.partial(jax.jit, static_argnames=("network", "calls"))
+def _bare(network, params, x, t, calls):
+    return jax.lax.fori_loop(0, calls, lambda _, x: network(params, x, t, None), x)
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--config", type=pathlib.Path, default="configs/vp/digits.py")
+    parser.add_argument("--batch_size", type=int, default=64)
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+
+    experiment = build.experiment(config_from_file(arguments.config, []))
+    key, steps = jax.random.key(0), arguments.steps
+    params = experiment.network.init(key, experiment.image_shape)
+    denoiser = experiment.denoiser(params)
+    shape = (arguments.batch_size, *experiment.image_shape)
+    x, t = jax.random.normal(key, shape), jnp.full(shape[0], 500.0)
+
+    print(f"{machine()}; {arguments.config}, {steps} steps, batch {arguments.batch_size}\n")
+    print("| sampler | NFE | seconds | over the bare calls | with a progress bar |")
+    print("|---|---|---|---|---|")
+    for name, options in SAMPLERS.items():
+        draw = functools.partial(
+            samplers.sample, key, samplers.get(name, **options), denoiser, shape, steps=steps
+        )
+        nfe = int(draw().nfe[0])
+        seconds = paired(
+            {
+                "bare": lambda calls=nfe: _bare(experiment.network, params, x, t, calls),
+                "sampler": lambda draw=draw: draw().x,
+                "progress": lambda draw=draw: draw(progress=True).x,
+            },
+            arguments.rounds,
+        )
+        over = seconds["sampler"] / seconds["bare"] - 1
+        bar = seconds["progress"] / seconds["sampler"] - 1
+        print(f"| {name} | {nfe} | {seconds['sampler']:.3f} | {over:+.1%} | {bar:+.1%} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""Paired timings: the candidates take turns, so that what else the machine does hits them all."""
+
+import platform
+import statistics
+import time
+from collections.abc import Callable
+
+import jax
+
+
+def paired(candidates: dict[str, Callable[[], object]], rounds: int = 5) -> dict[str, float]:
+    """Median seconds of each candidate, after one call of each that is not counted.
+
+    Args:
+        candidates: name -> a function that returns when it is done, or arrays to wait for.
+        rounds: how often each is timed.
+    """
+    seconds = {name: [] for name in candidates}
+    for number in range(rounds + 1):
+        for name, call in candidates.items():
+            start = time.perf_counter()
+            jax.block_until_ready(call())
+            if number:
+                seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def machine() -> str:
+    """One line on what this was measured on."""
+    device = jax.devices()[0]
+    name = device.device_kind if device.platform != "cpu" else platform.processor() or "CPU"
+    return (
+        f"{len(jax.devices())} x {name}, JAX {jax.__version__}, Python {platform.python_version()}"
+    )
