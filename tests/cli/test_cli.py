@@ -31,8 +31,8 @@ SMALL = [
     "--config.training.checkpoint_every=8",
     "--config.sampler.steps=12",
     "--config.likelihood.batch_size=8",
-    "--config.likelihood.rtol=1e-4",
-    "--config.likelihood.atol=1e-4",
+    "--config.likelihood.rtol=1e-3",
+    "--config.likelihood.atol=1e-3",
     "--config.likelihood.probes=2",
 ]
 CONFIG = ["--config", str(ROOT / "configs/vp/digits.py")]
@@ -150,22 +150,14 @@ def test_eight_devices_equal_one(evaluated, tmp_path):
         assert a.keys() == b.keys()
         for name in a:
             assert a[name] == pytest.approx(b[name], rel=1e-3), (name, a, b)
-    # The same samples and likelihoods from the same parameters.
+    # The same samples from the same parameters. (tests/cli/test_likelihood.py has likelihoods.)
     there = ["--workdir", str(evaluated), "--name", "eight"]
     run(["sample", *there, "--num", "10", "--batch_size", "8"], devices=8)
-    tight = ["--num", "3", "--config.likelihood.rtol=1e-6", "--config.likelihood.atol=1e-6"]
-    run(["likelihood", *there, *tight], devices=8)
-    run(["likelihood", "--workdir", str(evaluated), "--name", "one", *tight])
     with (
         np.load(evaluated / "samples" / "eight" / "samples.npz") as a,
         np.load(evaluated / "samples" / f"step_{STEPS}" / "samples.npz") as b,
     ):
         assert (np.abs(a["samples"].astype(int) - b["samples"]) > 0).mean() < 0.005
-    with (
-        np.load(evaluated / "likelihood" / "eight" / "per_image.npz") as a,
-        np.load(evaluated / "likelihood" / "one" / "per_image.npz") as b,
-    ):
-        np.testing.assert_allclose(a["nats"], b["nats"], rtol=1e-3)
 
 
 def refused(arguments, capsys):

@@ -43,6 +43,22 @@ def refused(arguments, capsys):
     return error
 
 
+def test_eight_devices_equal_one(workdir):
+    flag = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8"
+    environment = {**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parent)}
+    for name, flags in (("one", os.environ["XLA_FLAGS"]), ("eight", flag)):
+        arguments = command(workdir, "--num", "13", "--name", name)
+        subprocess.run(
+            [sys.executable, "-m", "scoresde", *arguments],
+            check=True,
+            env={**environment, "XLA_FLAGS": flags},
+        )
+    (one, alone), (eight, together) = (results(workdir, name) for name in ("one", "eight"))
+    assert (one["devices"], eight["devices"]) == (1, 8)
+    np.testing.assert_allclose(together["nats"], alone["nats"], rtol=1e-5, atol=1e-4)
+    np.testing.assert_array_equal(together["nfe"], alone["nfe"])
+
+
 def test_killed_and_resumed_equals_uninterrupted(workdir, capsys):
     """kill -9 after the first batch, then the same command: the same numbers, bit for bit."""
     parts = workdir / "likelihood" / "killed" / "parts"

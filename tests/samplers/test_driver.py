@@ -233,8 +233,7 @@ def test_what_a_discretely_trained_network_cannot_do(key):
         samplers.sample(
             key, samplers.get("ddim"), denoiser, (2, 2), steps=100, labels=jnp.zeros(2, int)
         )
-    with jax.disable_jit():
-        assert samplers.sample(key, samplers.get("ddim"), denoiser, (1, 3), steps=99).nfe[0] == 100
+    assert samplers.sample(key, samplers.get("ddim"), denoiser, (1, 3), steps=99).nfe[0] == 100
 
 
 def test_wrong_number_of_keys(mixture, key):
