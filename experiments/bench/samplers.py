@@ -9,7 +9,6 @@ same shapes, inside one compiled loop, and does nothing else.
 
 import argparse
 import functools
-import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -34,9 +33,9 @@ def _bare(network, params, x, t, calls):
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--config", type=pathlib.Path, default="configs/vp/digits.py")
+    parser.add_argument("--config", default="configs/vp/digits.py")
     parser.add_argument("--batch_size", type=int, default=64)
-    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
 

@@ -5,12 +5,13 @@ Example:
   pip install torch==2.13.0
   python experiments/bench/score_sde_pytorch.py --reference peers/score_sde_pytorch
 
-An NCSN++ of the published CIFAR-10 design (VE, FIR, residual input pyramid) with random weights,
-narrow enough for a CPU unless --nf says otherwise. Two jobs: the likelihood function (RK45 on the
-host there, on the device here) and predictor-corrector sampling, per network evaluation.
+An NCSN++ of the published CIFAR-10 design (VE, FIR, residual input pyramid): the small checkpoint
+of the tests, or with --nf one of any width with random weights. Two jobs: the likelihood function
+(RK45 on the host there, on the device here), and predictor-corrector sampling.
 """
 
 import argparse
+import json
 import pathlib
 import sys
 import types
@@ -20,6 +21,8 @@ import numpy as np
 from timing import machine, paired
 
 from scoresde import likelihood, pretrained, samplers, sdes
+
+CHECKPOINT = pathlib.Path(__file__).parents[2] / "tests/data/golden/torch_checkpoint_ve.pth"
 
 
 def reference_config(nf: int, ch_mult: list[int], blocks: int, size: int) -> dict:
@@ -88,7 +91,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--reference", type=pathlib.Path, required=True, metavar="CHECKOUT")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="of PyTorch")
-    parser.add_argument("--nf", type=int, default=32)
+    parser.add_argument("--nf", type=int, help="channels, for random weights")
     parser.add_argument("--ch_mult", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--blocks", type=int, default=1)
     parser.add_argument("--size", type=int, default=16)
@@ -98,7 +101,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
 
-    config = reference_config(arguments.nf, arguments.ch_mult, arguments.blocks, arguments.size)
+    if arguments.nf is None:
+        config = json.loads(CHECKPOINT.with_suffix(".json").read_text())
+        arguments.size = config["data"]["image_size"]
+    else:
+        config = reference_config(arguments.nf, arguments.ch_mult, arguments.blocks, arguments.size)
     torch, their_likelihood, sampling, sde_lib, their_network = import_reference(
         arguments.reference, arguments.device
     )
@@ -106,6 +113,10 @@ def main() -> None:
     torch.set_grad_enabled(False)
     config_of_theirs = _namespace({**config, "device": arguments.device})
     theirs = their_network(config_of_theirs).to(arguments.device).eval()
+    if arguments.nf is None:
+        stored = torch.load(CHECKPOINT, map_location="cpu", weights_only=True)["model"]
+        stored = {name.removeprefix("module."): value for name, value in stored.items()}
+        theirs.load_state_dict(stored, strict=False)  # it has no sigmas
     weights = {name: value.cpu() for name, value in theirs.state_dict().items()}
     ours = pretrained.load_score_sde_pytorch(
         {name: value.numpy() for name, value in weights.items()}, config
