@@ -37,7 +37,7 @@ demo: install
 	@echo '  and its details    $(DEMO)/likelihood/test/likelihood.json'
 
 test: install
-	$(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder
+	$(BIN)/python -m pytest -n auto --dist loadscope
 
 lint: install
 	$(BIN)/ruff check .

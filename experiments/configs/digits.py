@@ -5,12 +5,12 @@ import ml_collections
 
 def get_config():
     """The sweep."""
-    steps = (5, 10, 20, 50, 200)
+    steps = (5, 10, 20, 50, 100)
     return ml_collections.ConfigDict(
         {
             "problem": {"name": "trained", "workdir": "runs/demo"},
-            "num_samples": 512,
-            "batch_size": 512,
+            "num_samples": 256,
+            "batch_size": 256,
             "seed": 0,
             "metrics": ("sliced_wasserstein", "energy_distance"),
             "sweep": (
