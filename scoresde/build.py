@@ -16,9 +16,11 @@ import ml_collections
 
 from scoresde import data, dequantization, losses, networks, predictions, samplers
 from scoresde.denoiser import Denoiser
+from scoresde.likelihood.exact import check_options
 from scoresde.registry import UsageError, lookup, make
 from scoresde.sdes import SDE, SDES, learned_fields, with_learned_fields
 from scoresde.times import DISTRIBUTIONS
+from scoresde.training.ema import ema_rate
 from scoresde.variational import VariationalLoss
 
 
@@ -371,6 +373,14 @@ def _check(built: Experiment):
         for key in ("batch_size", "num_steps", "steps_per_dispatch", "accumulate"):
             if int(options[key]) != options[key] or options[key] < 1:
                 raise UsageError(f"config.{section}.{key} must be at least 1, got {options[key]}.")
+    training = built.settings["training"]
+    for key, least in {"log_every": 1, "checkpoint_every": 1, "eval_every": 0}.items():
+        if int(training[key]) != training[key] or training[key] < least:
+            raise UsageError(f"config.training.{key} must be at least {least}.")
+    ema_rate(1, training["ema_rate"], training["ema_warmup"])
+    options = dict(built.settings["likelihood"])
+    del options["t_min"], options["batch_size"]
+    check_options(**options)
     lookup("data source", data.SOURCES, _named("source", built.settings["data"]["source"])["name"])
     built.loss_fn()
     learned = bool(learned_fields(built.sde))

@@ -77,3 +77,6 @@ def main(argv: list[str] | None = None) -> int:
     except UsageError as error:
         print(f"scoresde: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("scoresde: interrupted", file=sys.stderr)
+        return 130

@@ -11,7 +11,13 @@ from scoresde.registry import UsageError
 
 
 class Parser(argparse.ArgumentParser):
-    """Reports a mistake as every other one is reported: one line, no usage text."""
+    """Reports a mistake as every other one is reported: one line, no usage text.
+
+    Options are not abbreviated: --over may be --overwrite today and something else tomorrow.
+    """
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **{"allow_abbrev": False, **options})
 
     def error(self, message):
         raise UsageError(f"{message[0].upper()}{message[1:]}. See: {self.prog} --help")

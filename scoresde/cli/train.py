@@ -11,6 +11,7 @@ import argparse
 
 from scoresde.cli.arguments import add_workdir, config_from_file
 from scoresde.cli.workdir import save_config
+from scoresde.registry import UsageError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +39,10 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     training.check_divisible(batch_size, mesh, settings["accumulate"])
     source = experiment.source  # the data must be there before anything is written
     train_split = source.splits["train"]
+    if settings["eval_every"] and "test" not in source.splits:
+        raise UsageError(
+            f"The data {source.name!r} have no test images: set --config.training.eval_every=0."
+        )
     if jax.process_index() == 0:
         save_config(workdir, config)
 

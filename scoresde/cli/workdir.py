@@ -91,7 +91,7 @@ def load_config(workdir: pathlib.Path) -> ml_collections.ConfigDict:
         raise UsageError(
             f"{workdir} holds no experiment (no config.json). Give the --workdir of a run."
         ) from None
-    except ValueError as error:
+    except (ValueError, TypeError, AttributeError, OSError) as error:
         raise UsageError(f"{path} cannot be read ({error}).") from None
 
 

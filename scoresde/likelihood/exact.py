@@ -153,6 +153,36 @@ def _log_prob(keys, denoiser, x, *, probes, trace, t_min, correction, **options)
     return result._replace(nats=result.nats + offset)
 
 
+def check_options(
+    *,
+    probes: int,
+    trace: str,
+    rtol: float,
+    atol: float,
+    log_prob_rtol: float | None,
+    log_prob_atol: float | None,
+    correction: str,
+    method: str,
+    precision: str,
+) -> None:
+    """Raises UsageError for options that `log_prob` does not take, whatever the denoiser."""
+    check_trace(trace, probes)
+    for name, value, known in (
+        ("correction", correction, CORRECTIONS),
+        ("precision", precision, PRECISIONS),
+    ):
+        if value not in known:
+            raise UsageError(f"Unknown {name} {value!r}. Known: {', '.join(known)}.")
+    tolerances = {
+        "rtol": rtol,
+        "atol": atol,
+        "log_prob_rtol": log_prob_rtol,
+        "log_prob_atol": log_prob_atol,
+    }
+    given = {name: value for name, value in tolerances.items() if value is not None}
+    ode.check(method, **given)
+
+
 def log_prob(
     key: Array,
     denoiser: BaseDenoiser,
@@ -202,19 +232,20 @@ def log_prob(
         UsageError: unknown trace, method, correction or precision, no probes, a tolerance that is
             not positive, a t_min outside the process, or integer x.
     """
-    check_trace(trace, probes)
-    for name, value, known in (
-        ("correction", correction, CORRECTIONS),
-        ("precision", precision, PRECISIONS),
-    ):
-        if value not in known:
-            raise UsageError(f"Unknown {name} {value!r}. Known: {', '.join(known)}.")
+    check_options(
+        probes=probes,
+        trace=trace,
+        rtol=rtol,
+        atol=atol,
+        log_prob_rtol=log_prob_rtol,
+        log_prob_atol=log_prob_atol,
+        correction=correction,
+        method=method,
+        precision=precision,
+    )
     if log_prob_rtol is not None or log_prob_atol is not None:
         rtol = rtol, rtol if log_prob_rtol is None else log_prob_rtol
         atol = atol, atol if log_prob_atol is None else log_prob_atol
-        ode.check(method, rtol=min(rtol), atol=min(atol))
-    else:
-        ode.check(method, rtol=rtol, atol=atol)
     sde = denoiser.sde
     t_min = sde.t_min if t_min is None else float(t_min)
     if not 0 <= t_min < sde.t_max:
