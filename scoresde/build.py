@@ -1,8 +1,7 @@
-"""From a config to objects: the only module, with the command line, that reads a ConfigDict.
+"""From a config to objects: what `scoresde.settings` has read becomes an experiment.
 
 A section that makes a component has its `name`, a public name of the component's family or
-`package.module:Name`, and its options; an option that the component does not take is an error, as
-is a section or key that nothing reads. `configs/default.py` lists every key with its meaning.
+`package.module:Name`, and its options; an option that the component does not take is an error.
 """
 
 import dataclasses
@@ -19,125 +18,13 @@ from scoresde.denoiser import Denoiser
 from scoresde.likelihood.exact import check_options
 from scoresde.registry import UsageError, lookup, make
 from scoresde.sdes import SDE, SDES, learned_fields, with_learned_fields
+from scoresde.settings import named, read
 from scoresde.times import DISTRIBUTIONS
 from scoresde.training.ema import ema_rate
 from scoresde.variational import VariationalLoss
 
-
-def _plain(value: Any) -> Any:
-    """ConfigDicts as dictionaries and lists as tuples, which are hashable and come from JSON."""
-    if isinstance(value, ml_collections.ConfigDict | Mapping):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return tuple(_plain(entry) for entry in value)
-    return value
-
-
-def _take(section: str, options: dict[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
-    """`known` (key -> default) updated with `options`, none of which may be unknown."""
-    for key in options:
-        if key not in known:
-            raise UsageError(
-                f"Unknown key config.{section}{'.' if section else ''}{key}. "
-                f"Known: {', '.join(known)}."
-            )
-    return {**known, **options}
-
-
-def _named(section: str, options: Any) -> dict[str, Any]:
-    if isinstance(options, str):
-        return {"name": options}
-    if not isinstance(options, dict) or "name" not in options:
-        raise UsageError(f"config.{section} must be a name, or a section with a name.")
-    return dict(options)
-
-
-def _loss_settings(options: dict[str, Any]) -> dict[str, Any]:
-    objective = options.get("objective", "denoising")
-    known = lookup("objective", _OBJECTIVES, objective)
-    return _take("loss", options, {"objective": objective, **known})
-
-
-_REQUIRED = object()
-
-_SECTIONS = {
-    "seed": 42,
-    "data": _REQUIRED,
-    "sde": _REQUIRED,
-    "prediction": _REQUIRED,
-    "network": _REQUIRED,
-    "loss": {},
-    "optimizer": {},
-    "training": _REQUIRED,
-    "sampler": {"name": "probability_flow"},
-    "likelihood": {},
-    "dequantizer": {},
-}
-
-_DATA = {
-    "source": _REQUIRED,
-    "image_shape": _REQUIRED,
-    "data_range": (-1.0, 1.0),
-    "dequantize": False,
-    "flip": False,
-    "labels": False,
-}
-
-_OBJECTIVES = {
-    "denoising": {"weighting": "noise", "reduction": "mean", "times": {"name": "uniform"}},
-    "variational": {},
-}
-
-_TRAINING = {
-    "batch_size": _REQUIRED,
-    "num_steps": _REQUIRED,
-    "steps_per_dispatch": 1,
-    "accumulate": 1,
-    "ema_rate": 0.9999,
-    "ema_warmup": "none",
-    "log_every": 50,
-    "eval_every": 100,
-    "sample_every": 50_000,
-    "checkpoint_every": 10_000,
-    "keep": 2,
-    "keep_every": 50_000,
-}
-
-_LIKELIHOOD = {
-    "probes": 1,
-    "trace": "rademacher",
-    "rtol": 1e-5,
-    "atol": 1e-5,
-    "log_prob_rtol": None,
-    "log_prob_atol": None,
-    "t_min": None,
-    "correction": "none",
-    "method": "dopri5",
-    "precision": "float32",
-    "batch_size": 128,
-}
-
-_DEQUANTIZER = {
-    "network": {},
-    "optimizer": {},
-    "batch_size": 128,
-    "num_steps": 300_001,
-    "steps_per_dispatch": 1,
-    "accumulate": 1,
-    "ema_rate": 0.99,
-    "log_every": 50,
-    "checkpoint_every": 10_000,
-    "keep": 2,
-    "keep_every": None,
-}
-
-
-def _complete(section: str, options: dict[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
-    taken = _take(section, options, known)
-    for key, value in taken.items():
-        if value is _REQUIRED:
-            raise UsageError(f"The config lacks config.{section}{'.' if section else ''}{key}.")
-    return taken
+# What an experiment keeps as plain values, for those who run it.
+_SETTINGS = ("data", "loss", "optimizer", "training", "likelihood", "dequantizer")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,7 +62,7 @@ class Experiment:
         Raises:
             UsageError: it is not there, or its images are not of config.data.image_shape.
         """
-        source = data.get(**_named("data.source", self.settings["data"]["source"]))
+        source = data.get(**named("data.source", self.settings["data"]["source"]))
         if tuple(source.image_shape) != self.image_shape:
             raise UsageError(
                 f"The images of {source.name!r} are {tuple(source.image_shape)}, but "
@@ -188,6 +75,11 @@ class Experiment:
         params = self.network.init(key, self.image_shape)
         fields = learned_fields(self.sde)
         return {"network": params, "sde": fields} if fields else params
+
+    @property
+    def abstract_params(self) -> Any:
+        """The shapes and types of the parameters; nothing is computed."""
+        return jax.eval_shape(lambda: self.init(jax.random.key(0)))
 
     def denoiser(self, params: Any, t_min: float | None = None) -> Denoiser:
         """The denoiser with these parameters, on the process from `t_min` (its own if None)."""
@@ -257,7 +149,7 @@ class Experiment:
         return loss_fn
 
     def _denoising_loss(self, *, times: Any, weighting: Any, **options: Any) -> Callable:
-        distribution, weighting = _named("loss.times", times), _named("loss.weighting", weighting)
+        distribution, weighting = named("loss.times", times), named("loss.weighting", weighting)
         weight = lookup("weighting", losses.WEIGHTINGS, weighting.pop("name"))
         loss = losses.DenoisingScoreMatching(
             sde=self.sde,
@@ -315,27 +207,19 @@ def experiment(config: ml_collections.ConfigDict | Mapping[str, Any]) -> Experim
         UsageError: an unknown name, key or option, a missing one, or values that contradict each
             other.
     """
-    sections = _complete("", _plain(config), _SECTIONS)
-    data_settings = _complete("data", sections["data"], _DATA)
-    settings = {
-        "data": data_settings,
-        "loss": _loss_settings(sections["loss"]),
-        "optimizer": dict(sections["optimizer"]),
-        "training": _complete("training", sections["training"], _TRAINING),
-        "likelihood": _complete("likelihood", sections["likelihood"], _LIKELIHOOD),
-        "dequantizer": _complete("dequantizer", sections["dequantizer"], _DEQUANTIZER),
-    }
-    sde = make("SDE", SDES, **_named("sde", sections["sde"]))
+    sections = read(config)
+    settings = {name: sections[name] for name in _SETTINGS}
+    sde = make("SDE", SDES, **named("sde", sections["sde"]))
 
-    prediction = _named("prediction", sections["prediction"])
+    prediction = named("prediction", sections["prediction"])
     time_input = prediction.pop("time_input", None)
     if time_input is not None:
-        time_input = make("time input", predictions.TIME_INPUTS, **_named("time_input", time_input))
+        time_input = make("time input", predictions.TIME_INPUTS, **named("time_input", time_input))
     prediction = predictions.get(**prediction, time_input=time_input)
 
-    data_range = tuple(float(end) for end in data_settings["data_range"])
+    data_range = tuple(float(end) for end in sections["data"]["data_range"])
     data.scale(0.0, data_range)  # refuses an empty range
-    network_options = _named("network", sections["network"])
+    network_options = named("network", sections["network"])
     centered = network_options.get("centered")
     if centered is not None and centered != (data_range == (-1.0, 1.0)):
         raise UsageError(
@@ -343,9 +227,9 @@ def experiment(config: ml_collections.ConfigDict | Mapping[str, Any]) -> Experim
             f"{'[-1, 1]' if centered else '[0, 1]'}, but config.data.data_range is {data_range}."
         )
     network = networks.get(**network_options)
-    image_shape = tuple(int(n) for n in data_settings["image_shape"])
+    image_shape = tuple(int(n) for n in sections["data"]["image_shape"])
 
-    sampler_options = _named("sampler", sections["sampler"])
+    sampler_options = named("sampler", sections["sampler"])
     sampling = {key: sampler_options.pop(key, None) for key in ("steps", "grid")}
     sampling_t_min = sampler_options.pop("t_min", None)
     sampler = samplers.get(**sampler_options)
@@ -381,13 +265,14 @@ def _check(built: Experiment):
     options = dict(built.settings["likelihood"])
     del options["t_min"], options["batch_size"]
     check_options(**options)
-    lookup("data source", data.SOURCES, _named("source", built.settings["data"]["source"])["name"])
+    lookup("data source", data.SOURCES, named("source", built.settings["data"]["source"])["name"])
     built.loss_fn()
     learned = bool(learned_fields(built.sde))
     if learned != (built.settings["loss"]["objective"] == "variational"):
         raise UsageError(
             "A process whose schedule is learned, and only such a one, is trained by "
-            f"config.loss.objective = 'variational'; the process here is {built.sde}."
+            f"config.loss.objective = 'variational'; here they are {type(built.sde).__name__} and "
+            f"{built.settings['loss']['objective']!r}."
         )
     built.optimizer()
     built.dequantizer_network()
