@@ -51,6 +51,8 @@ def save_config(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> Non
         UsageError: the directory holds another experiment; nothing is written.
     """
     path, wanted = workdir / "config.json", _as_json(config)
+    if workdir.exists() and not workdir.is_dir():
+        raise UsageError(f"{workdir} is a file. Give a --workdir that is new, or a directory.")
     if path.exists():
         found, asked = _flat(_as_json(load_config(workdir))), _flat(wanted)
         may_change = set(_MAY_CHANGE)
@@ -75,7 +77,10 @@ def save_config(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> Non
             f"{workdir} is not empty and holds no experiment (no config.json). "
             "Give an empty or new --workdir."
         )
-    files.write_json(path, wanted)
+    try:
+        files.write_json(path, wanted)
+    except OSError as error:
+        raise UsageError(f"{workdir} cannot be written to ({error}). Give another one.") from None
 
 
 def load_config(workdir: pathlib.Path) -> ml_collections.ConfigDict:

@@ -2,7 +2,7 @@
 
     python -m scoresde.data.prepare cifar10 --data_dir DIR
 
-needs a network and TensorFlow (`pip install 'scoresde[tf]'`); reading the result with
+needs a network and TensorFlow (`pip install -e '.[tf]'`); reading the result with
 `scoresde.data.get("tfds", dataset="cifar10", data_dir=DIR)` needs neither. Sets that must be
 downloaded by hand go where the error message says, below DIR/downloads/manual.
 """
@@ -33,7 +33,7 @@ def prepare(dataset: str, data_dir: str | None = None) -> str:
         return str(builder.data_path)
     if importlib.util.find_spec("tensorflow") is None:
         raise UsageError(
-            f"Preparing {dataset!r} needs TensorFlow, once: pip install 'scoresde[tf]'. Training "
+            f"Preparing {dataset!r} needs TensorFlow, once: pip install -e '.[tf]'. Training "
             "does not: you can prepare it on another machine and copy the folder "
             f"{builder.data_path}."
         )

@@ -2,7 +2,7 @@
 
 Preparing a data set (download, convert) needs TensorFlow once:
 
-    pip install 'scoresde[tf]'
+    pip install -e '.[tf]'
     python -m scoresde.data.prepare cifar10 --data_dir DIR
 
 Reading needs neither TensorFlow nor a network. Sets prepared elsewhere are read as they are: in the
@@ -145,7 +145,7 @@ def _records(builder, dataset, split, data_dir):
             where = f" --data_dir {data_dir}" if data_dir else ""
             raise UsageError(
                 f"The data set {dataset!r} is not prepared in {builder.data_path}. Prepare it "
-                f"once, with a network: pip install 'scoresde[tf]', then "
+                f"once, with a network: pip install -e '.[tf]', then "
                 f"python -m scoresde.data.prepare {dataset}{where}"
             ) from error
     try:

@@ -139,6 +139,11 @@ def train(
     _check(num_steps=num_steps, log_every=log_every, checkpoint_every=checkpoint_every)
     _check(**{f"The interval of callback {i}": every for i, (every, _) in enumerate(callbacks)})
     workdir = pathlib.Path(workdir)
+    if not (workdir / "checkpoints").exists() and (workdir / "metrics.jsonl").exists():
+        raise UsageError(
+            f"{workdir} has the log of a run but not its checkpoints. Put its checkpoints/ back, "
+            "or give another workdir."
+        )
     with contextlib.ExitStack() as stack:
         checkpoints = stack.enter_context(
             Checkpoints(workdir / "checkpoints", keep=keep, keep_every=keep_every)

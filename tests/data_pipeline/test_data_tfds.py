@@ -160,7 +160,7 @@ def test_preparing_without_tensorflow_says_what_to_install(tmp_path, capsys, mon
     )
     assert prepare.main(["cifar10", "--data_dir", str(tmp_path)]) == 2
     message = capsys.readouterr().err
-    assert "pip install 'scoresde[tf]'" in message and f"{tmp_path}/cifar10" in message
+    assert "pip install -e '.[tf]'" in message and f"{tmp_path}/cifar10" in message
     assert message.count("\n") == 1
 
 
