@@ -23,6 +23,13 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message[0].upper()}{message[1:]}. See: {self.prog} --help")
 
 
+def result_name(text: str) -> str:
+    """The --name of results: a directory's own name, not a path to elsewhere."""
+    if not text or text in (".", "..") or "/" in text or "\\" in text:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a name: leave out / and \\")
+    return text
+
+
 def add_workdir(parser: argparse.ArgumentParser) -> None:
     """The argument every command shares."""
     parser.add_argument(

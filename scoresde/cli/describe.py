@@ -34,9 +34,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
     from scoresde import build
 
     experiment = build.experiment(config_from_file(arguments.config, overrides))
-    params = jax.eval_shape(
-        lambda: experiment.network.init(jax.random.key(0), experiment.image_shape)
-    )
+    params = experiment.abstract_params
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     shape = "x".join(map(str, experiment.image_shape))
     print(f"{count:,} parameters; images {shape} in, {shape} out.\n")

@@ -17,7 +17,7 @@ import json
 import math
 
 from scoresde import files
-from scoresde.cli.arguments import add_workdir, config_from_workdir
+from scoresde.cli.arguments import add_workdir, config_from_workdir, result_name
 from scoresde.registry import UsageError
 
 _PROCESS = ("data", "sde", "prediction", "network")  # the sections that the numbers depend on
@@ -41,7 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of dequantisation noise and probes")
     parser.add_argument("--step", type=int, help="checkpoint to load; the latest if not given")
     parser.add_argument("--raw", action="store_true", help="the last parameters, not their EMA")
-    parser.add_argument("--name", help="directory of the results; SPLIT_STEP if not given")
+    parser.add_argument(
+        "--name", type=result_name, help="directory of the results; SPLIT_STEP if not given"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace earlier results")
     parser.add_argument(
         "--baseline", action="store_true", help="also fit a Gaussian, and compare with it"
@@ -74,7 +76,9 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
     check_levels(split.images[:num], source.levels)
     checkpoints = training.Checkpoints(workdir / "checkpoints")
     step = arguments.step if arguments.step is not None else checkpoints.latest_step()
-    params = checkpoints.restore_params(step, ema=not arguments.raw)
+    params = checkpoints.restore_params(
+        step, ema=not arguments.raw, abstract_params=experiment.abstract_params
+    )
 
     mesh = training.make_mesh()
     params = training.replicate(mesh, params)

@@ -12,7 +12,7 @@ import argparse
 import time
 
 from scoresde import files
-from scoresde.cli.arguments import add_workdir, config_from_workdir
+from scoresde.cli.arguments import add_workdir, config_from_workdir, result_name
 from scoresde.cli.workdir import result_directory
 from scoresde.registry import UsageError
 
@@ -26,7 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--step", type=int, help="checkpoint to load; the latest if not given")
     parser.add_argument("--raw", action="store_true", help="the last parameters, not their EMA")
     parser.add_argument("--label", type=int, help="class of a class-conditional network")
-    parser.add_argument("--name", help="directory of the results; step_STEP if not given")
+    parser.add_argument(
+        "--name", type=result_name, help="directory of the results; step_STEP if not given"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace earlier results")
     parser.add_argument("--animation", action="store_true", help="also write noise_to_image.gif")
 
@@ -47,7 +49,9 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
     labels = _labels(experiment, arguments)
     checkpoints = training.Checkpoints(workdir / "checkpoints")
     step = arguments.step if arguments.step is not None else checkpoints.latest_step()
-    params = checkpoints.restore_params(step, ema=not arguments.raw)
+    params = checkpoints.restore_params(
+        step, ema=not arguments.raw, abstract_params=experiment.abstract_params
+    )
     name = arguments.name or f"step_{step}"
     directory = result_directory(workdir / "samples" / name, arguments.overwrite)
 

@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     if step is None and record.exists():  # the score model may have been trained on since
         step = json.loads(record.read_text(encoding="utf-8"))["score_step"]
     step = checkpoints.latest_step() if step is None else step
-    score_params = checkpoints.restore_params(step)
+    score_params = checkpoints.restore_params(step, abstract_params=experiment.abstract_params)
 
     mesh = training.make_mesh()
     batch_size = settings["batch_size"]

@@ -209,9 +209,9 @@ class Checkpoints:
         Args:
             step: which checkpoint; by default the latest.
             ema: whether to read the moving average rather than the last iterate.
-            abstract_params: arrays or `jax.ShapeDtypeStruct`s to check against, whose shardings
-                say where to put the result. Without it, the result is what was saved, in nested
-                dictionaries and lists, on this process's first device.
+            abstract_params: arrays or `jax.ShapeDtypeStruct`s to check against, whose shardings,
+                if they have any, say where to put the result. Without it, the result is what was
+                saved, in nested dictionaries and lists, on this process's first device.
 
         Raises:
             UsageError: there is no such checkpoint, it is damaged, or it holds other arrays.
@@ -303,7 +303,9 @@ class Checkpoints:
         anywhere = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         abstract = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(
-                leaf.shape, leaf.dtype, sharding=anywhere if wanted is None else leaf.sharding
+                leaf.shape,
+                leaf.dtype,
+                sharding=anywhere if wanted is None else leaf.sharding or anywhere,
             ),
             found if wanted is None else wanted,
         )

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 from PIL import Image
 
 from scoresde import training
-from scoresde.cli import main
+from scoresde.cli import COMMANDS, main
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 STEPS = 24
@@ -181,6 +182,13 @@ def test_a_directory_of_something_else_is_not_touched(tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
+def test_a_run_without_its_checkpoints_is_not_started_over(workdir, tmp_path, capsys):
+    run = shutil.copytree(workdir, tmp_path / "run")
+    shutil.rmtree(run / "checkpoints")
+    assert "not its checkpoints" in refused(train(run), capsys)
+    assert (run / "metrics.jsonl").read_bytes() == (workdir / "metrics.jsonl").read_bytes()
+
+
 def test_results_are_not_overwritten_unasked(evaluated, capsys):
     message = refused(["sample", "--workdir", evaluated, "--num", "1"], capsys)
     assert "holds results already" in message and "--overwrite" in message
@@ -198,6 +206,11 @@ def test_results_are_not_overwritten_unasked(evaluated, capsys):
         (["train", *CONFIG, "--workdir", "x", "--config.sde.nme=ve"], "nme"),
         (["train", *CONFIG, "--workdir", "x", "--config.training.batch_size=a"], "batch_size"),
         (["train", *CONFIG, "--workdir", "x", "--config.sde.name=vf"], "Unknown SDE 'vf'"),
+        (["train", *CONFIG, "--workdir", "x", "--config.training.ema_rate=2"], "EMA rate"),
+        (["train", *CONFIG, "--workdir", "x", "--config.likelihood.rtol=-1"], "rtol"),
+        (["train", *CONFIG, "--workdir", str(ROOT / "README.md")], "is a file"),
+        (["sample", "--workdir", "nowhere", "--name", "../x"], "not a name"),
+        (["sample", "--workdir", "nowhere", "--over"], "Unknown argument '--over'"),
         (["sample", "--workdir", "nowhere"], "holds no experiment"),
         (["likelihood", "--workdir", "nowhere"], "holds no experiment"),
     ],
@@ -212,6 +225,7 @@ def test_mistakes_about_a_run(workdir, capsys):
     for arguments, message in (
         (["sample", "--workdir", workdir, "--step", "7"], "7"),
         (["sample", "--workdir", workdir, "--num", "0"], "at least 1"),
+        (["sample", "--workdir", workdir, "--config.network.nf=16"], "of another model"),
         (["sample", "--workdir", workdir, "--label", "3"], "labels"),
         (["likelihood", "--workdir", workdir, "--split", "valid"], "valid"),
         (["likelihood", "--workdir", workdir, "--num", "298"], "1 .. 297"),
@@ -263,11 +277,11 @@ def test_truncated_and_missing_checkpoints(workdir, tmp_path, capsys):
 
 
 def test_every_command_has_help_with_an_example(capsys):
-    for command in ("train", "sample", "likelihood"):
+    for command in COMMANDS:
         with pytest.raises(SystemExit) as stop:
             main([command, "--help"])
         text = capsys.readouterr().out
-        assert stop.value.code == 0 and f"scoresde {command} --" in text
+        assert stop.value.code == 0 and f"  scoresde {command}" in text
 
 
 def test_importing_scoresde_is_light():

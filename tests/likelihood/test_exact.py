@@ -117,6 +117,15 @@ def test_log_p_has_tolerances_of_its_own(wide_gaussian, key):
     assert nfe > 1.5 * loose_nfe and error < 0.2 * loose
 
 
+def test_more_probes_take_no_more_steps(wide_gaussian, key):
+    denoiser, x = wide_gaussian.denoiser(sdes.VP()), wide_gaussian.sample(key, 8)
+    one, many = (
+        likelihood.log_prob(key, denoiser, x, probes=probes, rtol=1e-3, atol=1e-3).nfe
+        for probes in (1, 64)
+    )
+    assert many.sum() <= 1.02 * one.sum()
+
+
 def test_float64_states_do_not_gather_rounding(key):
     """Over thousands of steps of a low order. The network predicts no noise: x shrinks by alpha."""
     denoiser = Denoiser(sdes.VP(), Noise(), lambda params, x, t, labels: 0 * x, None)
