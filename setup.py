@@ -25,7 +25,6 @@ setup(
         "diffrax>=0.7.2",
         "grain>=0.2.18",
         "ml-collections>=1.1",
-        "absl-py>=2.3",
         "numpy>=2.0",
         "pillow>=11",
         "matplotlib>=3.10",
@@ -48,7 +47,6 @@ setup(
     },
     entry_points={"console_scripts": ["scoresde = scoresde.cli:main"]},
     classifiers=[
-        "License :: OSI Approved :: Apache Software License",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
         "Programming Language :: Python :: 3.13",

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from scoresde import files
-from scoresde.cli.arguments import Parser, config_from_file
+from scoresde.cli.arguments import Parser, config_from_file, parse
 from scoresde.registry import UsageError
 
 Cell = dict[str, Any]
@@ -140,8 +140,8 @@ def command(
     parser.add_argument("--config", required=True, metavar="FILE")
     parser.add_argument("--workdir", required=True, type=pathlib.Path, metavar="DIR")
     try:
-        arguments, rest = parser.parse_known_args(argv)
-        return sweep(config_from_file(arguments.config, rest).to_dict(), arguments.workdir)
+        arguments, overrides = parse(parser, argv)
+        return sweep(config_from_file(arguments.config, overrides).to_dict(), arguments.workdir)
     except UsageError as error:
         print(f"{program}: {error}", file=sys.stderr)
         return 2

@@ -19,7 +19,8 @@ class UsageError(ValueError):
     """
 
 
-def _closest(name: str, known: list[str]) -> str:
+def closest(name: str, known: list[str]) -> str:
+    """` Did you mean ...?`, or nothing if none of `known` is like `name`."""
     match = difflib.get_close_matches(name, known, n=1)
     return f" Did you mean {match[0]!r}?" if match else ""
 
@@ -50,7 +51,7 @@ def lookup(family: str, table: Mapping[str, Callable], name: str) -> Callable:
     if name not in table:
         known = sorted(table)
         raise UsageError(
-            f"Unknown {family} {name!r}.{_closest(name, known)} Known: {', '.join(known)}; "
+            f"Unknown {family} {name!r}.{closest(name, known)} Known: {', '.join(known)}; "
             "or 'package.module:Name' for your own."
         )
     return table[name]
@@ -64,10 +65,9 @@ def make(family: str, table: Mapping[str, Callable], name: str, **options: Any) 
     """
     component = lookup(family, table, name)
     try:
-        signature = inspect.signature(component)
+        parameters = inspect.signature(component).parameters
     except ValueError:  # some builtins have none
         return component(**options)
-    parameters = signature.parameters
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     known = [
         k for k, p in parameters.items() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)
@@ -75,11 +75,10 @@ def make(family: str, table: Mapping[str, Callable], name: str, **options: Any) 
     for option in options:
         if option not in known and not takes_any:
             raise UsageError(
-                f"The {family} {name!r} has no option {option!r}.{_closest(option, known)} "
+                f"The {family} {name!r} has no option {option!r}.{closest(option, known)} "
                 f"Its options: {', '.join(known) or 'none'}."
             )
     try:
-        signature.bind(**options)
-    except TypeError as error:
-        raise UsageError(f"The {family} {name!r}: {error}.") from None
-    return component(**options)
+        return component(**options)
+    except TypeError as error:  # an option that it needs is missing, or one is of another type
+        raise UsageError(f"The {family} {name!r}: {error}.") from error

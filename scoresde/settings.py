@@ -9,7 +9,7 @@ from typing import Any
 
 import ml_collections
 
-from scoresde.registry import UsageError, lookup
+from scoresde.registry import UsageError, closest, lookup
 
 
 def _plain(value: Any) -> Any:
@@ -26,8 +26,8 @@ def _take(section: str, options: dict[str, Any], known: Mapping[str, Any]) -> di
     for key in options:
         if key not in known:
             raise UsageError(
-                f"Unknown key config.{section}{'.' if section else ''}{key}. "
-                f"Known: {', '.join(known)}."
+                f"Unknown key config.{section}{'.' if section else ''}{key}."
+                f"{closest(key, list(known))} Known: {', '.join(known)}."
             )
     return {**known, **options}
 

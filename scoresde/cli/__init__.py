@@ -6,7 +6,7 @@ import keyword
 import os
 import sys
 
-from scoresde.cli.arguments import Parser
+from scoresde.cli.arguments import Parser, parse
 from scoresde.registry import UsageError
 
 # Each is a module of this package with `add_arguments(parser)`, `run(arguments, overrides)` and a
@@ -28,15 +28,26 @@ def _module(command: str):
     return importlib.import_module(f"scoresde.cli.{name}")
 
 
+_OVERRIDES = """
+
+Any value of the config is set with --config.KEY=VALUE; a component that gets another name, as by
+--config.sampler.name=heun, has the defaults of that one."""
+
+
 class _Formatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
-    """Keeps the line breaks of examples, and shows defaults."""
+    """Keeps the line breaks of examples, and shows defaults where there are any."""
+
+    def _get_help_string(self, action):
+        if action.default in (None, False):
+            return action.help
+        return super()._get_help_string(action)
 
 
 def _parser() -> Parser:
     parser = Parser(
         prog="scoresde",
         description="Score-based generative models in continuous time.",
-        epilog="Any value of the config is set with --config.KEY=VALUE.",
+        epilog="scoresde COMMAND --help has an example of each.",
     )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in COMMANDS:
@@ -46,7 +57,7 @@ def _parser() -> Parser:
             name,
             help=text.splitlines()[0],
             description=text.splitlines()[0],
-            epilog=text.partition("\n")[2].strip(),
+            epilog=text.partition("\n")[2].strip() + _OVERRIDES * (name != "samplers"),
             formatter_class=_Formatter,
         )
         module.add_arguments(subparser)
@@ -65,18 +76,16 @@ def main(argv: list[str] | None = None) -> int:
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", cache)
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "1")
     try:
-        arguments, rest = _parser().parse_known_args(argv)
-        overrides = [item for item in rest if item.startswith("--config.")]
-        unknown = [item for item in rest if item not in overrides]
-        if unknown:
-            raise UsageError(
-                f"Unknown argument {unknown[0]!r}. See: scoresde {arguments.command} --help"
-            )
-        module = _module(arguments.command)
-        return module.run(arguments, overrides) or 0
+        arguments, overrides = parse(_parser(), argv)
+        status = _module(arguments.command).run(arguments, overrides) or 0
+        sys.stdout.flush()
+        return status
     except UsageError as error:
         print(f"scoresde: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # `scoresde ... | head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         print("scoresde: interrupted", file=sys.stderr)
         return 130

@@ -1,11 +1,14 @@
-"""Command-line arguments: argparse for the command's own, ml_collections for the config's."""
+"""Command-line arguments: those that commands share, and the config that they name."""
 
 import argparse
+import importlib.util
 import pathlib
 import sys
+import traceback
 
 import ml_collections
 
+from scoresde.cli import overrides
 from scoresde.cli import workdir as workdirs
 from scoresde.registry import UsageError
 
@@ -23,6 +26,24 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message[0].upper()}{message[1:]}. See: {self.prog} --help")
 
 
+def parse(parser: Parser, argv: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
+    """The command's own arguments, and the --config.KEY=VALUE among them.
+
+    Raises:
+        UsageError: an argument that is neither.
+    """
+    arguments, rest = parser.parse_known_args(argv)
+    items = [item for item in rest if item.startswith("--config.")]
+    for item in items:
+        if "=" not in item:
+            raise UsageError(f"{item} has no value. Write {item}=VALUE, with the =.")
+    for item in rest:
+        if item not in items:
+            command = " ".join([parser.prog, *filter(None, [getattr(arguments, "command", None)])])
+            raise UsageError(f"Unknown argument {item!r}. See: {command} --help")
+    return arguments, items
+
+
 def result_name(text: str) -> str:
     """The --name of results: a directory's own name, not a path to elsewhere."""
     if not text or text in (".", "..") or "/" in text or "\\" in text:
@@ -37,72 +58,48 @@ def add_workdir(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _override(define, overrides: list[str], name: str) -> ml_collections.ConfigDict:
-    from absl import flags
-
-    values = flags.FlagValues()
-    # ml_collections finds the overrides in sys.argv, whatever it is asked to parse, and those of a
-    # dictionary already when it is defined.
-    argv, sys.argv = sys.argv, ["scoresde", *overrides]
-    try:
-        define(values)
-        values(sys.argv, known_only=False)
-        return values[name].value
-    except flags.Error as error:
-        raise UsageError(str(error).replace("\n", " ")) from None
-    except (AttributeError, KeyError) as error:
-        # A misspelt key; ml_collections suggests the nearest.
-        message = error.args[0] if error.args else str(error)
-        raise UsageError(f"{str(message).strip()} (in {' '.join(overrides)})") from None
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"{' '.join(overrides)}: {error}") from None
-    finally:
-        sys.argv = argv
-
-
-def config_from_file(path: str, overrides: list[str]) -> ml_collections.ConfigDict:
+def config_from_file(path: str, items: list[str]) -> ml_collections.ConfigDict:
     """The config that `path` (FILE.py or FILE.py:argument) returns, with the overrides.
 
     Args:
         path: a Python file with `get_config()`.
-        overrides: of the form --config.key=value.
+        items: of the form --config.KEY=VALUE.
 
     Raises:
         UsageError: there is no such file, it fails, or an override does not fit.
     """
-    from ml_collections import config_flags
-
-    file = pathlib.Path(path.partition(":")[0])
+    name, colon, argument = path.partition(":")
+    file = pathlib.Path(name)
     if not file.is_file():
-        raise UsageError(f"There is no config file {str(file)!r}.")
-
-    def define(values):
-        config_flags.DEFINE_config_file("config", flag_values=values, lock_config=True)
-
+        raise UsageError(f"There is no config file {name!r}. One is like configs/vp/digits.py.")
     # A config may import its neighbours, and shared ones as `from configs import default`.
     roots = [folder for folder in file.resolve().parents if (folder / "configs").is_dir()]
     added = [str(file.resolve().parent), *map(str, roots[:1])]
     sys.path[:0] = added
     try:
-        return _override(define, [f"--config={path}", *overrides], "config")
-    except ImportError as error:
-        raise UsageError(f"The config file {str(file)!r} fails: {error}.") from error
+        spec = importlib.util.spec_from_file_location("config", file)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        config = module.get_config(*[argument] * len(colon))
+    except Exception as error:
+        line = traceback.extract_tb(error.__traceback__)[-1]
+        elsewhere = isinstance(error, SyntaxError) or line.filename == __file__
+        where = "" if elsewhere else f"{line.filename}, line {line.lineno}: "
+        raise UsageError(
+            f"The config file {name!r} fails: {where}{type(error).__name__}: {error}"
+        ) from error
     finally:
         for folder in added:
             sys.path.remove(folder)
+    if not isinstance(config, ml_collections.ConfigDict):
+        raise UsageError(f"get_config() of {name!r} must return an ml_collections.ConfigDict.")
+    return overrides.apply(config, items)
 
 
-def config_from_workdir(workdir: pathlib.Path, overrides: list[str]) -> ml_collections.ConfigDict:
+def config_from_workdir(workdir: pathlib.Path, items: list[str]) -> ml_collections.ConfigDict:
     """The config recorded in `workdir`, with the overrides.
 
     Raises:
         UsageError: there is no run, or an override does not fit.
     """
-    from ml_collections import config_flags
-
-    config = workdirs.load_config(workdir)
-
-    def define(values):
-        config_flags.DEFINE_config_dict("config", config, flag_values=values, lock_config=True)
-
-    return _override(define, overrides, "config")
+    return overrides.apply(workdirs.load_config(workdir), items)

@@ -15,10 +15,11 @@ from scoresde.sdes import SDE
 DONE = "likelihood.json"
 """The file that says that all results are there."""
 
-_BOUND_OPTIONS = {
-    "score_flow": ("t_min", "samples", "repeats"),
-    "vdm": ("t_min", "samples", "repeats"),
-    "ddpm": ("t_min", "samples", "repeats", "steps"),
+_OPTIONS = {
+    "exact": ("probes",),
+    "score_flow": ("samples", "repeats"),
+    "vdm": ("samples", "repeats"),
+    "ddpm": ("samples", "repeats", "steps"),
 }
 
 
@@ -87,19 +88,21 @@ def make_estimator(
         UsageError: an unknown bound or dequantiser, or options that contradict each other.
     """
     make = lookup("bound", evaluation.ESTIMATORS, arguments.bound)
+    given = {name: getattr(arguments, name) for names in _OPTIONS.values() for name in names}
+    given = {name: value for name, value in given.items() if value is not None}
+    for name in given:
+        if name not in _OPTIONS[arguments.bound]:
+            raise UsageError(f"--bound {arguments.bound} takes no --{name}: leave it out.")
     settings = dict(experiment.settings["likelihood"])
     settings.pop("batch_size")
-    if arguments.probes is not None:
-        settings["probes"] = arguments.probes
     if settings["t_min"] is None:
         settings["t_min"] = experiment.sde.t_min
-    protocol = {"bound": arguments.bound}
     if arguments.bound != "exact":
-        settings |= {name: getattr(arguments, name) for name in ("samples", "repeats", "steps")}
-        if settings["steps"] is None:  # as many as a discrete process has
-            settings["steps"] = getattr(experiment.sde, "num_scales", 1001) - 1
-        names = _BOUND_OPTIONS[arguments.bound]
-        settings = {name: settings[name] for name in names if settings[name] is not None}
+        settings = {"t_min": settings["t_min"]}
+    if arguments.bound == "ddpm":  # as many as a discrete process has
+        settings["steps"] = getattr(experiment.sde, "num_scales", 1001) - 1
+    settings |= given
+    protocol = {"bound": arguments.bound}
     bins = experiment.source.levels
     if arguments.bound in ("vdm", "ddpm"):
         if arguments.dequantizer is not None:

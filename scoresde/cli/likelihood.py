@@ -13,14 +13,12 @@ Numbers of different protocols (dequantisation, t_min, range, bound) do not comp
 """
 
 import argparse
-import json
 import math
 
 from scoresde import files
 from scoresde.cli.arguments import add_workdir, config_from_workdir, result_name
+from scoresde.cli.workdir import process_sections
 from scoresde.registry import UsageError
-
-_PROCESS = ("data", "sde", "prediction", "network")  # the sections that the numbers depend on
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,15 +92,14 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
         "seed": arguments.seed,
         "step": step,
         "parameters": "raw" if arguments.raw else "ema",
+        "config": process_sections(config),
     }
     directory = workdir / "likelihood" / (arguments.name or f"{arguments.split}_{step}")
-    sections = json.loads(config.to_json())
     computed = {
         **protocol,
         "images": num,
         "passes": arguments.passes,
         "batch_size": batch_size,
-        "config": {name: section for name, section in sections.items() if name in _PROCESS},
     }
     parts = open_parts(directory, computed, arguments.overwrite)
 

@@ -2,7 +2,7 @@
 
 Example:
   scoresde sample --workdir runs/digits --num 64 --animation
-  scoresde sample --workdir runs/digits --name heun --config.sampler.name=probability_flow
+  scoresde sample --workdir runs/digits --name heun --config.sampler.name=heun
 
 Writes DIR/samples/NAME/: samples.npz (uint8 levels), grid.png, samples.json (how they were drawn)
 and, with --animation, noise_to_image.gif.
@@ -13,7 +13,7 @@ import time
 
 from scoresde import files
 from scoresde.cli.arguments import add_workdir, config_from_workdir, result_name
-from scoresde.cli.workdir import result_directory
+from scoresde.cli.workdir import process_sections, result_directory
 from scoresde.registry import UsageError
 
 
@@ -82,6 +82,8 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
         frames = [*drawn.trajectory[:, : len(shown)], *[shown] * 15]  # rests on the samples
         data.save_animation(directory / "noise_to_image.gif", frames, levels=levels)
         written.append(directory / "noise_to_image.gif")
+    else:  # one of earlier samples
+        (directory / "noise_to_image.gif").unlink(missing_ok=True)
     arrays = {"samples": drawn.images, "nfe": drawn.nfe}
     if labels is not None:
         arrays["labels"] = labels
@@ -92,6 +94,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
         "step": step,
         "parameters": "raw" if arguments.raw else "ema",
         "sampler": config.sampler.to_dict(),
+        "config": process_sections(config),
         "t_min": experiment.sampling_t_min,
         "nfe_mean": float(np.mean(drawn.nfe)),
         "nfe_max": int(np.max(drawn.nfe)),

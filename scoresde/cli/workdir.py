@@ -100,6 +100,12 @@ def load_config(workdir: pathlib.Path) -> ml_collections.ConfigDict:
         raise UsageError(f"{path} cannot be read ({error}).") from None
 
 
+def process_sections(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """The sections of `config` that say which model it is, for the record of a result."""
+    sections = _as_json(config)
+    return {name: sections[name] for name in ("data", "sde", "prediction", "network")}
+
+
 def result_directory(path: pathlib.Path, overwrite: bool) -> pathlib.Path:
     """`path`, which must not exist with anything in it unless `overwrite`.
 

@@ -203,7 +203,9 @@ def test_results_are_not_overwritten_unasked(evaluated, capsys):
         (["trian"], "invalid choice: 'trian'"),
         (["train", "--config", "no.py", "--workdir", "x"], "no config file 'no.py'"),
         (["train", *CONFIG, "--workdir", "x", "--wrokdir", "y"], "Unknown argument '--wrokdir'"),
+        (["train", *CONFIG, "--workdir", "x", "--config.seed", "5"], "--config.seed=VALUE"),
         (["train", *CONFIG, "--workdir", "x", "--config.sde.nme=ve"], "nme"),
+        (["train", *CONFIG, "--workdir", "x", "--config.sedd=1"], "Did you mean 'seed'?"),
         (["train", *CONFIG, "--workdir", "x", "--config.training.batch_size=a"], "batch_size"),
         (["train", *CONFIG, "--workdir", "x", "--config.sde.name=vf"], "Unknown SDE 'vf'"),
         (["train", *CONFIG, "--workdir", "x", "--config.training.ema_rate=2"], "EMA rate"),
@@ -230,6 +232,7 @@ def test_mistakes_about_a_run(workdir, capsys):
         (["likelihood", "--workdir", workdir, "--split", "valid"], "valid"),
         (["likelihood", "--workdir", workdir, "--num", "298"], "1 .. 297"),
         (["likelihood", "--workdir", workdir, "--probes", "0"], "at least 1"),
+        (["likelihood", "--workdir", workdir, "--samples", "5"], "takes no --samples"),
         (["likelihood", "--workdir", workdir, "--config.likelihood.rtl=1"], "rtl"),
     ):
         assert message in refused(arguments, capsys)
@@ -253,8 +256,6 @@ def test_missing_data_says_how_to_get_it(tmp_path, capsys):
 
 
 def test_truncated_and_missing_checkpoints(workdir, tmp_path, capsys):
-    import shutil
-
     copy = tmp_path / "run"
     shutil.copytree(workdir, copy)
     largest = max(
@@ -282,6 +283,12 @@ def test_every_command_has_help_with_an_example(capsys):
             main([command, "--help"])
         text = capsys.readouterr().out
         assert stop.value.code == 0 and f"  scoresde {command}" in text
+
+
+def test_a_reader_that_has_seen_enough():
+    command = f"{sys.executable} -m scoresde samplers --options | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert done.stdout.count("\n") == 1 and not done.stderr
 
 
 def test_importing_scoresde_is_light():

@@ -171,6 +171,8 @@ def test_dequantisers_and_bounds_record_their_protocol(workdir):
         (["--dequantizer_std", "0.1"], "no option 'std'"),
         (["--dequantizer", "truncated_normal", "--dequantizer_std", "0"], "positive std"),
         (["--passes", "0"], "--passes must be at least 1"),
+        (["--bound", "vdm", "--probes", "2"], "--bound vdm takes no --probes"),
+        (["--bound", "vdm", "--steps", "5"], "--bound vdm takes no --steps"),
         (["--bound", "vdm", "--samples", "0"], "samples must be a positive integer"),
     ],
 )
