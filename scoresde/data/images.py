@@ -24,8 +24,9 @@ def make_grid(
         images: uint8 levels [n, height, width, channels], with one (grey) or three (RGB) channels.
         columns: images in a row; default: as square as possible.
         levels: number of grey levels; 0 .. levels-1 become 0 .. 255.
-        scale: each pixel becomes scale x scale pixels; default: so that images of 8 to 32 pixels
-            are shown with 64, larger ones as they are.
+        scale: enlargement, by bicubic interpolation (what eight pixels show is hard to see in
+            squares); 1 for the pixels as they are. Default: so that images of 8 to 32 pixels are
+            shown with 64, larger ones as they are.
 
     Raises:
         UsageError: images of another type or shape, values beyond the levels, or a columns or scale
@@ -51,7 +52,7 @@ def make_grid(
         raise UsageError(f"columns and scale must be at least 1, not {columns} and {scale}.")
 
     stretched = np.round(images * (255 / (levels - 1))).astype(np.uint8)
-    enlarged = stretched.repeat(scale, axis=1).repeat(scale, axis=2)
+    enlarged = [_enlarge(image, scale) for image in stretched]
     rows, height, width = -(-n // columns), height * scale + _GAP, width * scale + _GAP
     shape = (rows * height + _GAP, columns * width + _GAP, channels)
     grid = np.full(shape, _GAP_GREY, np.uint8)
@@ -59,6 +60,18 @@ def make_grid(
         top, left = _GAP + i // columns * height, _GAP + i % columns * width
         grid[top : top + height - _GAP, left : left + width - _GAP] = image
     return grid
+
+
+def _enlarge(image: np.ndarray, scale: int) -> np.ndarray:
+    if scale == 1:
+        return image
+    from PIL import Image
+
+    height, width, channels = image.shape
+    picture = Image.fromarray(image[..., 0] if channels == 1 else image)
+    size = (width * scale, height * scale)
+    pixels = np.asarray(picture.resize(size, Image.Resampling.BICUBIC))
+    return pixels.reshape(height * scale, width * scale, channels)
 
 
 def save_grid(
