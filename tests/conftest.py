@@ -8,6 +8,8 @@ os.environ.setdefault(
     "XLA_FLAGS",
     "--xla_cpu_experimental_ynn_fusion_type=-LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION",
 )
+# Programs here take longer to compile than to run.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 # Tests that start processes compile the same programs.
 cache = pathlib.Path(__file__).parent.parent / ".jax_cache"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
@@ -19,14 +21,6 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 from scoresde import analytic  # noqa: E402
-
-
-@pytest.fixture
-def quick_compilation():
-    """For programs that take longer to compile than to run."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="session")

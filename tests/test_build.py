@@ -91,7 +91,7 @@ def test_a_component_of_ones_own():
     assert type(build.experiment(config).sde).__name__ == "SubVP"
 
 
-def test_a_learned_schedule_is_trained_beside_its_network(quick_compilation):
+def test_a_learned_schedule_is_trained_beside_its_network():
     config = load("vdm/digits")
     config.network.update({"nf": 8, "ch_mult": (1,), "attn_resolutions": ()})
     experiment = build.experiment(config)

@@ -11,14 +11,6 @@ from scoresde import losses, predictions, sdes, times
 from scoresde.registry import UsageError
 
 
-@pytest.fixture(autouse=True, scope="module")
-def quick_compilation():
-    """For programs that take longer to compile than to run."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 @pytest.fixture(scope="module")
 def schedule():
     """A schedule with a shape of its own, and ends between which a mixture is resolved."""

@@ -11,15 +11,6 @@ import pytest
 
 from scoresde import analytic, predictions, sdes, variational
 
-
-@pytest.fixture(autouse=True, scope="module")
-def quick_compilation():
-    """For programs that take longer to compile than to run."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 PROBABILITIES = np.array([0.1, 0.4, 0.05, 0.3, 0.15])
 
 

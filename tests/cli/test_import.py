@@ -18,13 +18,6 @@ NETWORK += ("resblock_type", "progressive", "progressive_input", "embedding_type
 NETWORK += ("scale_by_sigma", "dropout")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """Four 16x16 colour images of five classes, as a file."""

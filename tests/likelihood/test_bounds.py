@@ -13,8 +13,6 @@ from scoresde.likelihood import bounds
 from scoresde.predictions import Noise
 from scoresde.registry import UsageError
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 PROCESSES = {
     "vp": sdes.VP(),
     "subvp": sdes.SubVP(),

@@ -11,8 +11,6 @@ from scoresde.likelihood.bounds.decoders import gaussian_decoder_cost
 from scoresde.likelihood.bounds.steps import _step_coefficients
 from scoresde.registry import UsageError
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 BINS = 5
 LEVELS = np.arange(BINS)[:, None]
 X = LEVELS[:, 0] / 2 - 1

@@ -12,8 +12,6 @@ from scoresde.likelihood.trace import draw_vectors, value_and_traces
 from scoresde.predictions import Noise
 from scoresde.registry import UsageError
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 CONTINUOUS = ["vp", "subvp", "ve", "edm", "cosine", "rectified_flow"]
 
 

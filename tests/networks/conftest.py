@@ -46,11 +46,3 @@ def images():
     generator = np.random.default_rng(1)
     x = generator.standard_normal((3, *IMAGE_SHAPE), np.float32)
     return x, np.array([0.02, 0.7, 30.0], np.float32)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-    """Networks run a few times and compile in a third of the time without optimisations."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)

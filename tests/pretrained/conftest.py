@@ -76,11 +76,3 @@ def relative_error():
     return lambda actual, expected: (
         np.linalg.norm(np.asarray(actual) - expected) / np.linalg.norm(expected)
     )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-    """Networks run a few times and compile in a third of the time without optimisations."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)

@@ -13,8 +13,6 @@ from scoresde.samplers.adaptive_sde import KnownNoise
 from scoresde.samplers.interpolation import spherical
 from scoresde.samplers.observe import Observer
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 @pytest.fixture(scope="module")
 def decode(key):

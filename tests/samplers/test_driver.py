@@ -14,8 +14,6 @@ from scoresde.samplers.observe import _bars
 
 ADAPTIVE = ("probability_flow", "gotta_go_fast")
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def linear(params, x, condition, labels):
     return 0.3 * x

@@ -72,7 +72,7 @@ def label(value):
 
 
 @pytest.fixture(autouse=True)
-def double_precision(quick_compilation):
+def double_precision():
     with jax.enable_x64(True):
         yield
 
