@@ -18,7 +18,7 @@ from scoresde import training
 from scoresde.cli import COMMANDS, main
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
-STEPS = 24
+STEPS = 12
 SMALL = [
     "--config.network.nf=8",
     "--config.network.ch_mult=(1,)",
@@ -27,9 +27,9 @@ SMALL = [
     "--config.training.batch_size=16",
     f"--config.training.num_steps={STEPS}",
     "--config.training.log_every=1",
-    "--config.training.eval_every=8",
-    "--config.training.sample_every=12",
-    "--config.training.checkpoint_every=8",
+    "--config.training.eval_every=4",
+    "--config.training.sample_every=6",
+    "--config.training.checkpoint_every=4",
     "--config.sampler.steps=12",
     "--config.likelihood.batch_size=8",
     "--config.likelihood.rtol=1e-3",
@@ -72,8 +72,9 @@ def workdir(tmp_path_factory):
 @pytest.fixture(scope="module")
 def evaluated(workdir):
     """Samples and likelihoods of that run."""
-    run(["sample", "--workdir", str(workdir), "--num", "10", "--batch_size", "8", "--animation"])
-    run(["likelihood", "--workdir", str(workdir), "--num", "11", "--baseline", "--name", "a"])
+    there = ["--workdir", str(workdir)]
+    assert main(["sample", *there, "--num", "10", "--batch_size", "8", "--animation"]) == 0
+    assert main(["likelihood", *there, "--num", "11", "--baseline", "--name", "a"]) == 0
     return workdir
 
 
@@ -89,7 +90,7 @@ def test_training_leaves_everything_behind(workdir):
     assert config["network"]["nf"] == 8 and config["training"]["num_steps"] == STEPS
     rows = training.read_metrics(workdir)
     assert [row["step"] for row in rows if "loss" in row] == list(range(1, STEPS + 1))
-    assert sum("eval_loss" in row for row in rows) == STEPS // 8
+    assert sum("eval_loss" in row for row in rows) == STEPS // 4
     assert rows[-1].get("loss", rows[-2].get("loss")) < rows[0]["loss"]
     for name in ("loss.png", f"samples/step_{STEPS:08d}.png"):
         assert Image.open(workdir / name).size[0] > 100
@@ -125,7 +126,7 @@ def test_likelihood_leaves_everything_behind(evaluated):
 def test_killed_and_resumed_equals_uninterrupted(workdir, tmp_path):
     """kill -9 after the first checkpoint, then the same command again: bit for bit the same."""
     process = start(train(tmp_path / "run"))
-    first = tmp_path / "run" / "checkpoints" / "8"
+    first = tmp_path / "run" / "checkpoints" / "4"
     deadline = time.monotonic() + 240
     while not first.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
