@@ -200,6 +200,15 @@ def _optimizer(options, num_steps):
     return make_optimizer(**options)
 
 
+def _plain(value: Any) -> Any:
+    """ConfigDicts as dictionaries and lists as tuples, which are hashable and come from JSON."""
+    if isinstance(value, ml_collections.ConfigDict | Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return tuple(_plain(entry) for entry in value)
+    return value
+
+
 def experiment(config: ml_collections.ConfigDict | Mapping[str, Any]) -> Experiment:
     """The objects that `config` describes, checked.
 
@@ -207,7 +216,7 @@ def experiment(config: ml_collections.ConfigDict | Mapping[str, Any]) -> Experim
         UsageError: an unknown name, key or option, a missing one, or values that contradict each
             other.
     """
-    sections = read(config)
+    sections = read(_plain(config))
     settings = {name: sections[name] for name in _SETTINGS}
     sde = make("SDE", SDES, **named("sde", sections["sde"]))
 

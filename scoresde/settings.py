@@ -1,24 +1,13 @@
 """A config's sections as plain values: every key that there is, and its default.
 
 A section or key that nothing reads is an error. `configs/default.py` lists the keys with their
-meaning. With `scoresde.build` and the command line, the only module that sees a ConfigDict.
+meaning. What comes here are dictionaries: `scoresde.build` makes them of a ConfigDict.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-import ml_collections
-
 from scoresde.registry import UsageError, closest, lookup
-
-
-def _plain(value: Any) -> Any:
-    """ConfigDicts as dictionaries and lists as tuples, which are hashable and come from JSON."""
-    if isinstance(value, ml_collections.ConfigDict | Mapping):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return tuple(_plain(entry) for entry in value)
-    return value
 
 
 def _take(section: str, options: dict[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,13 +122,13 @@ def _complete(section: str, options: dict[str, Any], known: Mapping[str, Any]) -
     return taken
 
 
-def read(config: ml_collections.ConfigDict | Mapping[str, Any]) -> dict[str, Any]:
-    """All sections of a config, with defaults for the keys it leaves out.
+def read(config: Mapping[str, Any]) -> dict[str, Any]:
+    """All sections of a config of plain values, with defaults for the keys it leaves out.
 
     Raises:
         UsageError: an unknown section or key, or one that is missing.
     """
-    sections = _complete("", _plain(config), _SECTIONS)
+    sections = _complete("", dict(config), _SECTIONS)
     return sections | {
         "data": _complete("data", sections["data"], _DATA),
         "loss": _loss_settings(sections["loss"]),
