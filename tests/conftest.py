@@ -19,6 +19,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from any_process import AnyProcess  # noqa: E402
 
 from scoresde import analytic  # noqa: E402
 
@@ -45,3 +46,9 @@ def gaussian():
 def key():
     """One key for all."""
     return jax.random.key(0)
+
+
+@pytest.fixture(scope="session")
+def any_process():
+    """name -> a process that shares its compiled programs with the others."""
+    return AnyProcess.called

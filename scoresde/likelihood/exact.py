@@ -138,7 +138,7 @@ def _encode(denoiser: BaseDenoiser, x: Array, keys: Array, t: float) -> tuple[Ar
     return x_t, jnp.sum(0.5 * square + expand(jnp.log(sde.alpha(t)), square), axis=1)
 
 
-_STATIC = ("probes", "trace", "t_min", "correction", "method", "max_steps", "state_dtype")
+_STATIC = ("probes", "trace", "correction", "method", "max_steps", "state_dtype")
 
 
 @functools.partial(jax.jit, static_argnames=_STATIC)

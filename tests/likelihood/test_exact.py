@@ -1,5 +1,8 @@
 """log_prob against closed forms."""
 
+import dataclasses
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,47 +19,110 @@ CONTINUOUS = ["vp", "subvp", "ve", "edm", "cosine", "rectified_flow"]
 
 
 @pytest.fixture(scope="module")
-def wide_gaussian():
-    """Sixteen dimensions, full covariance, wide beside VE's sigma_min."""
-    factor = np.random.default_rng(2).normal(size=(16, 16)) / 4
-    return analytic.gaussian(np.full((4, 4, 1), 0.2), factor @ factor.T + 0.2 * np.eye(16))
+def data():
+    """In sixteen dimensions: a Gaussian, as two equal components, and a mixture of two."""
+    factors = np.random.default_rng(2).normal(size=(2, 16, 16)) / 4
+    means = np.stack([np.full((4, 4, 1), 0.2), np.linspace(-0.5, 0.5, 16).reshape(4, 4, 1)])
+    covariances = factors @ factors.transpose(0, 2, 1) + 0.2 * np.eye(16)
+    return {
+        name: analytic.GaussianMixture([0.3, 0.7], means[which], covariances[which])
+        for name, which in {"gaussian": [0, 0], "mixture": [0, 1]}.items()
+    }
 
 
+@pytest.fixture(scope="module")
+def exact(key):
+    """(denoiser, x [16, 4, 4, 1], tolerance, **options) -> LogProb, of one program for them all."""
+
+    def evaluate(denoiser, x, tolerance, **options):
+        assert x.shape == (16, 4, 4, 1)
+        options = {"rtol": tolerance, "atol": tolerance, **options}
+        return likelihood.log_prob(key, denoiser, x, trace="exact", **options)
+
+    return evaluate
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "mixture"])
 @pytest.mark.parametrize("name", CONTINUOUS)
-def test_exact_trace_matches_a_gaussian(name, wide_gaussian, key):
-    denoiser = wide_gaussian.denoiser(sdes.SDES[name]())
-    x = wide_gaussian.sample(key, 16)
-    result = likelihood.log_prob(key, denoiser, x, trace="exact", rtol=1e-6, atol=1e-6)
-    truth = wide_gaussian.log_prob(x)
+def test_the_exact_trace_matches_the_density(name, kind, data, any_process, exact, key):
+    denoiser = data[kind].denoiser(any_process(name))
+    x = data[kind].sample(key, 16)
+    result = exact(denoiser, x, 1e-6)
     assert result.finished.all() and (result.stderr == 0).all()
-    # VE starts from data blurred by sigma_min.
+    # What the flow from t_min computes: the density of the state at t_min.
+    truth = denoiser.log_prob(x, jnp.full(16, sdes.SDES[name]().t_min))
+    np.testing.assert_allclose(result.nats / 16, truth / 16, atol=2e-5)
+    # That of the data, but for VE, which starts from data blurred by sigma_min.
     tolerance = 1e-3 if name == "ve" else 1e-4
-    np.testing.assert_allclose(result.nats / 16, truth / 16, atol=tolerance)
+    np.testing.assert_allclose(result.nats / 16, data[kind].log_prob(x) / 16, atol=tolerance)
 
 
 @pytest.mark.parametrize("name", CONTINUOUS)
-def test_exact_trace_matches_a_mixture(name, mixture, key):
-    sde = sdes.SDES[name]()
-    denoiser = mixture.denoiser(sde)
-    x = mixture.sample(key, 64)
-    result = likelihood.log_prob(key, denoiser, x, trace="exact", rtol=1e-6, atol=1e-6)
-    # What the flow from t_min computes: the density of the state at t_min.
-    truth = denoiser.log_prob(x, jnp.full((64,), sde.t_min))
-    np.testing.assert_allclose(result.nats / 2, truth / 2, atol=1e-3)
+def test_the_error_shrinks_with_the_tolerance_at_the_solvers_order(
+    name, data, any_process, exact, key
+):
+    denoiser = data["mixture"].denoiser(any_process(name))
+    x = data["mixture"].sample(key, 16)
+    truth = denoiser.log_prob(x, jnp.full(16, sdes.SDES[name]().t_min))
+    results = [exact(denoiser, x, tolerance) for tolerance in (1e-3, 1e-5)]
+    errors = [np.sqrt(np.mean((result.nats - truth) ** 2)) for result in results]
+    nfe = [np.mean(result.nfe) for result in results]
+    assert np.log(errors[0] / errors[1]) / np.log(nfe[1] / nfe[0]) > 4  # the order is 5
+
+
+PRIOR_STD = {"vp": 1, "subvp": 1, "ve": 50, "edm": 80, "cosine": 1, "rectified_flow": 1}
+
+
+def _no_noise(params, x, t, labels):
+    return 0 * x
+
+
+PROBES = {"probes": 8, "rtol": 1e-3, "atol": 1e-3}
+
+
+@pytest.fixture(scope="module")
+def images(data):
+    """256 images, of which one lies far out and needs steps of its own."""
+    return data["mixture"].sample(jax.random.key(1), 256).at[0].mul(10.0)
+
+
+@pytest.fixture(scope="module")
+def estimates(data, images):
+    """trace -> LogProb of the images under VP."""
+    denoiser = data["mixture"].denoiser(sdes.VP())
+
+    @functools.cache
+    def evaluate(trace):
+        return likelihood.log_prob(jax.random.key(5), denoiser, images, trace=trace, **PROBES)
+
+    return evaluate
 
 
 @pytest.mark.parametrize("trace", ["rademacher", "gaussian", "hutch++"])
-def test_probes_are_unbiased_with_a_calibrated_error(trace, wide_gaussian, key):
-    denoiser = wide_gaussian.denoiser(sdes.VP())
-    x = jnp.repeat(wide_gaussian.sample(key, 1), 256, axis=0)
-    result = likelihood.log_prob(
-        jax.random.key(5), denoiser, x, probes=8, trace=trace, rtol=1e-3, atol=1e-3
-    )
-    z = (result.nats - wide_gaussian.log_prob(x)) / result.stderr
-    assert abs(z.mean()) < 4 / np.sqrt(256) * 1.3
-    assert 0.7 < z.std() < 1.6  # Student's t with 7 degrees of freedom has 1.18
-    mean_error = (result.nats - wide_gaussian.log_prob(x)).mean()
-    assert abs(mean_error) < 4 * result.nats.std() / np.sqrt(256)
+def test_probes_are_unbiased_with_a_calibrated_error(trace, data, images, estimates):
+    nats, stderr = (values[1:] for values in estimates(trace)[:2])
+    error = nats - data["mixture"].log_prob(images[1:])
+    z = error / stderr
+    assert abs(z.mean()) < 4 / np.sqrt(255) * 1.3
+    assert 1.0 < z.std() < 1.4  # Student's t with 7 degrees of freedom has 1.18
+    assert abs(error.mean()) < 4 * np.sqrt(np.mean(stderr**2) / 255)
+
+
+def test_one_probe_takes_as_many_steps_and_says_nothing_of_its_error(data, images, estimates):
+    denoiser = data["mixture"].denoiser(sdes.VP())
+    one = likelihood.log_prob(jax.random.key(5), denoiser, images, **{**PROBES, "probes": 1})
+    assert estimates("rademacher").nfe.sum() <= 1.02 * one.nfe.sum()
+    assert jnp.isnan(one.stderr).all() and jnp.isfinite(one.nats).all()
+
+
+def test_a_sample_does_not_depend_on_its_batch(data, images, estimates):
+    denoiser, together = data["mixture"].denoiser(sdes.VP()), estimates("rademacher")
+    for index in (0, 255):
+        own_key = sample_keys(jax.random.key(5), 1, first=index)
+        alone = likelihood.log_prob(own_key, denoiser, images[index : index + 1], **PROBES)
+        np.testing.assert_allclose(alone.nats[0], together.nats[index], rtol=1e-4)
+        assert alone.nfe[0] == together.nfe[index]
+    assert len(set(together.nfe.tolist())) > 1
 
 
 def test_hutch_plus_plus_finds_the_dominant_directions(key):
@@ -73,8 +139,9 @@ def test_hutch_plus_plus_finds_the_dominant_directions(key):
     np.testing.assert_allclose(traces, jnp.trace(matrix), rtol=1e-4)
 
 
-def test_the_decoder_bounds_the_density_of_what_it_decodes(wide_gaussian, key):
+def test_the_decoder_bounds_the_density_of_what_it_decodes(data, any_process, exact, key):
     """From a t_min at which VP has blurred the data; all in closed form for a Gaussian."""
+    wide_gaussian = data["gaussian"]
     denoiser, keys = wide_gaussian.denoiser(sdes.VP()), jax.random.split(key, 256)
     x = jnp.repeat(wide_gaussian.sample(key, 1), 256, axis=0)
     options = {"t_min": 0.05, "trace": "exact", "rtol": 1e-4, "atol": 1e-4}
@@ -98,35 +165,25 @@ def test_the_decoder_bounds_the_density_of_what_it_decodes(wide_gaussian, key):
     bound = float(wide_gaussian.log_prob(x[:1])[0]) + gap
     assert abs(nats.mean() - bound) < 4 * error
     assert abs(jax.nn.logsumexp(nats) - np.log(256) - density) < 4 * error
-    assert abs(likelihood.log_prob(keys[:1], denoiser, x[:1], **options).nats[0] - density) > 0.1
+    blurred = exact(wide_gaussian.denoiser(any_process("vp")), x[:16], 1e-4, t_min=0.05)
+    assert abs(blurred.nats[0] - density) > 0.1
 
 
-def test_log_p_has_tolerances_of_its_own(wide_gaussian, key):
-    denoiser, x = wide_gaussian.denoiser(sdes.VP()), wide_gaussian.sample(key, 8)
+def test_log_p_has_tolerances_of_its_own(data, any_process, exact, key):
+    denoiser, x = data["gaussian"].denoiser(any_process("vp")), data["gaussian"].sample(key, 16)
 
     def evaluate(**options):
-        result = likelihood.log_prob(
-            key, denoiser, x, trace="exact", rtol=1e-2, atol=1e-2, **options
-        )
-        return jnp.abs(result.nats - wide_gaussian.log_prob(x)).mean(), result.nfe.mean()
+        result = exact(denoiser, x, 1e-2, **options)
+        return jnp.abs(result.nats - data["gaussian"].log_prob(x)).mean(), result.nfe.mean()
 
     loose, loose_nfe = evaluate()
     error, nfe = evaluate(log_prob_rtol=1e-6, log_prob_atol=1e-5)
     assert nfe > 1.5 * loose_nfe and error < 0.2 * loose
 
 
-def test_more_probes_take_no_more_steps(wide_gaussian, key):
-    denoiser, x = wide_gaussian.denoiser(sdes.VP()), wide_gaussian.sample(key, 8)
-    one, many = (
-        likelihood.log_prob(key, denoiser, x, probes=probes, rtol=1e-3, atol=1e-3).nfe
-        for probes in (1, 64)
-    )
-    assert many.sum() <= 1.02 * one.sum()
-
-
 def test_float64_states_do_not_gather_rounding(key):
     """Over thousands of steps of a low order. The network predicts no noise: x shrinks by alpha."""
-    denoiser = Denoiser(sdes.VP(), Noise(), lambda params, x, t, labels: 0 * x, None)
+    denoiser = Denoiser(sdes.VP(), Noise(), _no_noise, None)
     x, errors = jax.random.normal(key, (4, 64)), {}
     scale = float(sdes.VP().alpha(1.0) / sdes.VP().alpha(1e-5))
     for precision in ("float32", "float64"):
@@ -138,35 +195,20 @@ def test_float64_states_do_not_gather_rounding(key):
     assert errors["float64"] < 0.3 * errors["float32"]
 
 
-def test_one_probe_says_nothing_of_its_error(mixture, key):
-    result = likelihood.log_prob(key, mixture.denoiser(sdes.VP()), mixture.sample(key, 2))
-    assert jnp.isnan(result.stderr).all() and jnp.isfinite(result.nats).all()
-
-
-def test_the_prior_and_the_direction_of_time(key):
+@pytest.mark.parametrize("name", CONTINUOUS)
+def test_the_prior_and_the_direction_of_time(name, any_process, key):
     """A network that predicts no noise leaves x where it is, up to scale: log p in closed form."""
-    for sde, scale in ((sdes.VE(), 1.0), (sdes.VP(), sdes.VP().alpha(1.0))):
-        denoiser = Denoiser(sde, Noise(), lambda params, x, t, labels: 0 * x, None)
-        x = jax.random.normal(key, (3, 5))
-        result = likelihood.log_prob(key, denoiser, x, trace="exact", rtol=1e-6, atol=1e-6)
-        scale = scale / sde.alpha(sde.t_min)
-        std = 50.0 if isinstance(sde, sdes.VE) else 1.0
-        normal = -0.5 * (scale * x / std) ** 2 - np.log(std * np.sqrt(2 * np.pi))
-        np.testing.assert_allclose(result.latent, scale * x, rtol=1e-3, atol=1e-5)
-        np.testing.assert_allclose(result.nats, normal.sum(axis=1) + 5 * np.log(scale), rtol=1e-4)
-
-
-def test_a_sample_does_not_depend_on_its_batch(mixture, key):
-    denoiser = mixture.denoiser(sdes.VP())
-    x = mixture.sample(key, 32).at[3].mul(20.0)  # a neighbour that needs other steps
-    together = likelihood.log_prob(key, denoiser, x, probes=2)
-    for index in (0, 3, 31):
-        alone = likelihood.log_prob(
-            sample_keys(key, 1, first=index), denoiser, x[index : index + 1], probes=2
-        )
-        np.testing.assert_allclose(alone.nats[0], together.nats[index], rtol=1e-4)
-        assert alone.nfe[0] == together.nfe[index]
-    assert len(set(together.nfe.tolist())) > 1
+    denoiser = Denoiser(any_process(name), Noise(), _no_noise, None)
+    x = jax.random.normal(key, (3, 5))
+    end = {"t_max": 0.9} if name == "rectified_flow" else {}  # where something of x is left
+    denoiser = dataclasses.replace(denoiser, sde=dataclasses.replace(denoiser.sde, **end))
+    result = likelihood.log_prob(key, denoiser, x, trace="exact", rtol=1e-6, atol=1e-6)
+    sde = sdes.SDES[name](**end)
+    scale = float(sde.alpha(sde.t_max) / sde.alpha(sde.t_min))
+    std = PRIOR_STD[name]
+    normal = -0.5 * (scale * x / std) ** 2 - np.log(std * np.sqrt(2 * np.pi))
+    np.testing.assert_allclose(result.latent, scale * x, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(result.nats, normal.sum(axis=1) + 5 * np.log(scale), rtol=1e-4)
 
 
 def test_nfe_is_the_number_of_evaluations(key):
@@ -187,16 +229,14 @@ def test_nfe_is_the_number_of_evaluations(key):
         return 0.3 * x + zero(x)
 
     denoiser = Denoiser(sdes.VP(), Noise(), network, None)
-    result = likelihood.log_prob(key, denoiser, jnp.ones((1, 3)), rtol=1e-2, atol=1e-2)
-    result.nats.block_until_ready()
-    assert result.nfe.tolist() == [len(calls)]
-
-
-def test_an_unfinished_solve_is_reported(mixture, key):
-    result = likelihood.log_prob(
-        key, mixture.denoiser(sdes.VP()), mixture.sample(key, 2), max_steps=4
-    )
-    assert not result.finished.any()
+    for tolerance, enough in ((1e-2, True), (1e-5, False)):
+        calls.clear()
+        result = likelihood.log_prob(
+            key, denoiser, jnp.ones((1, 3)), rtol=tolerance, atol=tolerance, max_steps=16
+        )
+        result.nats.block_until_ready()
+        assert result.finished.tolist() == [enough]
+        assert not enough or result.nfe.tolist() == [len(calls)]
 
 
 @pytest.mark.parametrize(
@@ -217,6 +257,13 @@ def test_mistakes(options, message, mixture, key):
         likelihood.log_prob(key, mixture.denoiser(sdes.VP()), jnp.ones((2, 2)), **options)
 
 
-def test_integer_images_are_refused(mixture, key):
-    with pytest.raises(UsageError, match="dequantise"):
-        likelihood.log_prob(key, mixture.denoiser(sdes.VP()), jnp.ones((2, 2), jnp.uint8))
+@pytest.mark.parametrize(
+    "x, message",
+    [
+        (np.ones((2, 2), np.uint8), "dequantise"),
+        (np.ones(2), "of shape"),
+    ],
+)
+def test_images_that_have_no_density(x, message, mixture, key):
+    with pytest.raises(UsageError, match=message):
+        likelihood.log_prob(key, mixture.denoiser(sdes.VP()), x)

@@ -1,60 +1,12 @@
-"""Every continuous process behind one type, so that a sampler is compiled once for all of them."""
+"""What tests of samplers share."""
 
-import dataclasses
 import functools
 
 import jax
 import jax.numpy as jnp
 import pytest
 
-from scoresde import sdes
 from scoresde.keys import sample_keys
-
-PROCESSES = {
-    name: sde() for name, sde in sdes.SDES.items() if name not in ("discrete_vp", "learned_vp")
-}
-
-
-def _learned(default):
-    return dataclasses.field(default=default, metadata={"learned": True})
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class AnyProcess(sdes.SDE):
-    """PROCESSES[which], where `which` is data."""
-
-    which: int = _learned(0)
-    t_min: float = _learned(0.0)
-    t_max: float = _learned(1.0)
-
-    @classmethod
-    def called(cls, name):
-        sde = PROCESSES[name]
-        which = jnp.int32(list(PROCESSES).index(name))
-        return cls(which=which, t_min=jnp.asarray(sde.t_min, float), t_max=sde.t_max)
-
-    def _switch(self, method, *arguments):
-        if not isinstance(self.which, jax.core.Tracer):
-            return method(list(PROCESSES.values())[int(self.which)], *arguments)
-        arguments = [jnp.asarray(value, jnp.result_type(float)) for value in arguments]
-        values = [method(sde, *arguments) for sde in PROCESSES.values()]
-        return jax.tree.map(lambda *each: jnp.stack(each)[self.which], *values)
-
-    @property
-    def prior_std(self):
-        return self._switch(lambda sde: jnp.asarray(sde.prior_std, float))
-
-
-def _delegate(name):
-    def method(self, *arguments):
-        return self._switch(lambda sde, *values: getattr(sde, name)(*values), *arguments)
-
-    return method
-
-
-_ELEMENTWISE = ("alpha", "sigma", "alpha_dot", "sigma_dot", "drift_rate", "diffusion_squared")
-for _name in (*_ELEMENTWISE, "log_snr", "time_of_log_snr", "transition"):
-    setattr(AnyProcess, _name, _delegate(_name))
 
 
 @functools.partial(jax.jit, static_argnames="sampler")
@@ -66,12 +18,6 @@ def _walk(sampler, keys, x, times, steps, denoiser):
 
     state = x, sampler.init(x, denoiser, steps)
     return jax.lax.fori_loop(0, steps, body, state)[0]
-
-
-@pytest.fixture(scope="session")
-def any_process():
-    """name -> a process that shares its compiled programs with the others."""
-    return AnyProcess.called
 
 
 @pytest.fixture(scope="session")
