@@ -31,26 +31,36 @@ def check(method: str, **tolerances: float) -> None:
             raise UsageError(f"The tolerance {name} must be positive, got {value}.")
 
 
-class _PartByPart(diffrax.PIDController):
-    """Measures the error of each part of the state, a tuple, by the part's own tolerance."""
+class _Controller(diffrax.PIDController):
+    """Gives up where the state is not a number, and takes tolerances for each part of it.
 
-    tolerances: tuple[tuple[float, float], ...] = ()  # of (rtol, atol)
+    Attributes:
+        tolerances: (rtol, atol) of each part of the state, a tuple; None for one pair for all.
+    """
+
+    tolerances: tuple[tuple[float, float], ...] | None = None
 
     def adapt_step_size(self, t0, t1, y0, y1_candidate, args, y_error, *rest):
         def relative(tolerance, before, after, error):
             rtol, atol = tolerance
             return error / (atol + rtol * jnp.maximum(jnp.abs(before), jnp.abs(after)))
 
-        scaled = tuple(map(relative, self.tolerances, y0, y1_candidate, y_error))
-        zero = jax.tree.map(jnp.zeros_like, y0)  # with atol = 1 the error is taken as it is
-        return super().adapt_step_size(t0, t1, zero, zero, args, scaled, *rest)
+        if self.tolerances is not None:
+            y_error = tuple(map(relative, self.tolerances, y0, y1_candidate, y_error))
+            # With atol = 1 it is then taken as it is.
+            y0 = y1_candidate = jax.tree.map(jnp.zeros_like, y0)
+        *others, result = super().adapt_step_size(t0, t1, y0, y1_candidate, args, y_error, *rest)
+        # The length of the next step is then not a number either: one bad sample would keep all of
+        # its batch waiting for max_steps attempts.
+        known = jnp.isfinite(others[2])
+        return *others, diffrax.RESULTS.where(known, result, diffrax.RESULTS.dt_min_reached)
 
 
 def _controller(rtol, atol, norm):
     if not isinstance(rtol, tuple):
-        return diffrax.PIDController(rtol=rtol, atol=atol, norm=norm)
+        return _Controller(rtol=rtol, atol=atol, norm=norm)
     tolerances = tuple(zip(rtol, atol, strict=True))
-    return _PartByPart(rtol=0.0, atol=1.0, norm=norm, tolerances=tolerances)
+    return _Controller(rtol=0.0, atol=1.0, norm=norm, tolerances=tolerances)
 
 
 class Stats(NamedTuple):

@@ -47,7 +47,7 @@ class LogProb(NamedTuple):
     """A log-likelihood per sample; every field has a leading [batch].
 
     Attributes:
-        nats: the log density in nats, in the units of x.
+        nats: the log density in nats, in the units of x; NaN where the solver did not finish.
         stderr: the standard error of `nats` over the probes; 0 with the exact trace, NaN with one
             probe, which says nothing about its own error.
         latent: the state at t_max, like x.
@@ -117,6 +117,7 @@ def integrate(
         augmented, start, t_min, denoiser.sde.t_max, args=(noise, labels), norm=norm, **options
     )
     nats = denoiser.terminal_log_prob(latent) + jnp.mean(divergence, axis=1)
+    nats = jnp.where(stats.finished, nats, jnp.nan)  # half an integral is no estimate
     if trace == "exact":
         stderr = jnp.zeros_like(nats)
     else:  # with one probe this is 0 / 0

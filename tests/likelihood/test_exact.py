@@ -181,6 +181,16 @@ def test_log_p_has_tolerances_of_its_own(data, any_process, exact, key):
     assert nfe > 1.5 * loose_nfe and error < 0.2 * loose
 
 
+def test_what_is_not_a_number_ends_at_once_and_hurts_no_neighbour(data, any_process, exact, key):
+    denoiser, x = data["gaussian"].denoiser(any_process("vp")), data["gaussian"].sample(key, 16)
+    whole = exact(denoiser, x, 1e-3)
+    hurt = exact(denoiser, x.at[3].set(jnp.nan), 1e-3)
+    assert jnp.isnan(hurt.nats[3]) and not hurt.finished[3] and hurt.nfe[3] < 20
+    np.testing.assert_array_equal(np.delete(hurt.nats, 3), np.delete(whole.nats, 3))
+    at_zero = exact(denoiser, x, 1e-3, t_min=0.0)  # where VP has no score
+    assert not at_zero.finished.any() and jnp.isnan(at_zero.nats).all() and (at_zero.nfe < 20).all()
+
+
 def test_float64_states_do_not_gather_rounding(key):
     """Over thousands of steps of a low order. The network predicts no noise: x shrinks by alpha."""
     denoiser = Denoiser(sdes.VP(), Noise(), _no_noise, None)
@@ -235,7 +245,7 @@ def test_nfe_is_the_number_of_evaluations(key):
             key, denoiser, jnp.ones((1, 3)), rtol=tolerance, atol=tolerance, max_steps=16
         )
         result.nats.block_until_ready()
-        assert result.finished.tolist() == [enough]
+        assert result.finished.tolist() == [enough] == jnp.isfinite(result.nats).tolist()
         assert not enough or result.nfe.tolist() == [len(calls)]
 
 
