@@ -12,8 +12,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import ArrayLike
 
 from scoresde.predictions import Prediction, PredictionKind
+from scoresde.registry import UsageError
 from scoresde.sdes import SDE, expand
 
 
@@ -93,3 +95,17 @@ class Labelled(BaseDenoiser):
 
     def __call__(self, x: Array, t: Array, labels: Array | None = None) -> Prediction:
         return self.denoiser(x, t, self.labels if labels is None else labels)
+
+
+def labelled(denoiser: BaseDenoiser, labels: ArrayLike | None, batch: int) -> BaseDenoiser:
+    """The denoiser with the labels [batch] of its samples; as it is where they are None.
+
+    Raises:
+        UsageError: there is not one label for each sample.
+    """
+    if labels is None:
+        return denoiser
+    labels = jnp.asarray(labels)
+    if labels.shape != (batch,):
+        raise UsageError(f"{batch} samples need labels [{batch}], got {labels.shape}.")
+    return Labelled(denoiser, labels)

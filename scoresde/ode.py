@@ -155,8 +155,10 @@ def solve(
         the Stats.
 
     Raises:
-        UsageError: unknown method.
+        UsageError: unknown method, or no steps.
     """
+    if max_steps < 1:
+        raise UsageError(f"max_steps must be at least 1, got {max_steps}.")
     solver = lookup("ODE method", METHODS, method)()
     saveat = diffrax.SaveAt(t1=True) if save_times is None else diffrax.SaveAt(ts=save_times)
 

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
@@ -33,12 +34,13 @@ def bits_per_dim(
         data_range: the interval that the bins fill, in the units that the density was taken in.
 
     Raises:
-        UsageError: d or bins not positive, or an empty range.
+        UsageError: d or bins not a positive integer, or an empty range.
     """
     low, high = data_range
-    if num_dims < 1 or bins < 1 or not high > low:
+    whole = all(isinstance(number, int | np.integer) for number in (num_dims, bins))
+    if not whole or num_dims < 1 or bins < 1 or not high > low:
         raise UsageError(
-            f"bits_per_dim needs num_dims >= 1, bins >= 1 and a range low < high, "
+            f"bits_per_dim needs whole num_dims >= 1 and bins >= 1 and a range low < high, "
             f"got {num_dims}, {bins} and {data_range}."
         )
     return -nats / (num_dims * math.log(2)) + math.log2(bins / (high - low))

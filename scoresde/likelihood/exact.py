@@ -28,7 +28,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from scoresde import ode
-from scoresde.denoiser import BaseDenoiser, Labelled
+from scoresde.denoiser import BaseDenoiser, Labelled, labelled
 from scoresde.keys import fold_in, normal, sample_keys
 from scoresde.likelihood.trace import (
     check_trace,
@@ -226,12 +226,14 @@ def log_prob(
         labels: None or [batch].
         method: a name of `scoresde.ode.METHODS`.
         max_steps: bound on the solver's steps; a sample that needs more has `finished` False.
-        precision: of the solver's state, "float32" or "float64" (not on TPUs); the denoiser is
-            evaluated in float32 either way. Results are float32.
+        precision: of the solver's state, "float32" or "float64" (not on TPUs; not inside a function
+            that JAX transforms, unless it has 64 bits everywhere); the denoiser is evaluated in
+            float32 either way. Results are float32.
 
     Raises:
-        UsageError: unknown trace, method, correction or precision, no probes, a tolerance that is
-            not positive, a t_min outside the process, or integer x.
+        UsageError: unknown trace, method, correction or precision, no probes or steps, a tolerance
+            that is not positive, a t_min outside the process, x that is empty or not real, labels
+            of another number, or float64 asked for where it cannot be had.
     """
     check_options(
         probes=probes,
@@ -257,15 +259,20 @@ def log_prob(
             f"log_prob takes a density of real values, got {x.dtype}: dequantise integer images "
             "first (scoresde.data.dequantize) and scale them to the denoiser's range."
         )
-    if x.ndim < 2:
+    if x.ndim < 2 or x.size == 0:
         raise UsageError(f"log_prob takes x of shape [batch, ...], got {x.shape}.")
-    if labels is not None:
-        denoiser = Labelled(denoiser, jnp.asarray(labels))
+    denoiser = labelled(denoiser, labels, len(x))
     options = {"rtol": rtol, "atol": atol, "method": method, "max_steps": max_steps}
     options |= {"probes": probes, "trace": trace, "t_min": t_min, "correction": correction}
     keys = sample_keys(key, len(x))
     if precision == "float32":
         return _log_prob(keys, denoiser, x, **options)
+    traced = any(isinstance(a, jax.core.Tracer) for a in jax.tree.leaves((keys, denoiser, x)))
+    if traced and not jax.config.jax_enable_x64:
+        raise UsageError(
+            "precision='float64' cannot be had inside jit, vmap or grad: call log_prob outside of "
+            "them (it compiles itself), or set jax_enable_x64."
+        )
     with jax.enable_x64(True):
         result = _log_prob(keys, denoiser, x, **options, state_dtype="float64")
         as_given = {name: getattr(result, name).astype(x.dtype) for name in LogProb._fields[:3]}

@@ -17,6 +17,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from scoresde.registry import UsageError
@@ -82,5 +83,5 @@ def check_trace(trace: str, probes: int) -> None:
     """Raises UsageError for an unknown estimator or a number of probes that is not positive."""
     if trace not in TRACES:
         raise UsageError(f"Unknown trace estimator {trace!r}. Known: {', '.join(TRACES)}.")
-    if probes < 1:
-        raise UsageError(f"The number of probes must be at least 1, got {probes}.")
+    if not isinstance(probes, int | np.integer) or probes < 1:
+        raise UsageError(f"The number of probes must be an integer, at least 1, got {probes!r}.")

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from scoresde.denoiser import BaseDenoiser, Labelled
+from scoresde.denoiser import BaseDenoiser, labelled
 from scoresde.keys import fold_in, normal, sample_keys
 from scoresde.registry import UsageError
 from scoresde.samplers.observe import Observer, progress_bar
@@ -214,11 +214,7 @@ def sample(
     if not temperature >= 0:
         raise UsageError(f"temperature must not be negative, got {temperature}.")
     shape = tuple(int(n) for n in shape)
-    if labels is not None:
-        labels = jnp.asarray(labels)
-        if labels.shape != shape[:1]:
-            raise UsageError(f"{shape[0]} samples need labels [{shape[0]}], got {labels.shape}.")
-        denoiser = Labelled(denoiser, labels)
+    denoiser = labelled(denoiser, labels, shape[0])
     every = int(trajectory or record is not None) or None
     if every is not None and every < 1:
         raise UsageError(f"trajectory must be a positive stride, got {trajectory}.")

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from scoresde import ode
-from scoresde.denoiser import BaseDenoiser, Labelled
+from scoresde.denoiser import BaseDenoiser, Labelled, labelled
 from scoresde.registry import UsageError
 from scoresde.samplers.driver import Samples, require_continuous_time, tweedie
 from scoresde.samplers.observe import Observer
@@ -124,7 +124,6 @@ def encode(
     """
     ode.check(method, rtol=rtol, atol=atol)
     require_continuous_time(denoiser, "The probability-flow ODE")
-    if labels is not None:
-        denoiser = Labelled(denoiser, jnp.asarray(labels))
+    denoiser = labelled(denoiser, labels, len(x))
     options = {"rtol": rtol, "atol": atol, "method": method}
     return _encode(denoiser, x, tuple(options.items()))

@@ -31,6 +31,12 @@ def test_a_histogram_density_costs_its_entropy():
 
 
 def test_mistakes():
-    for arguments in ({"num_dims": 0}, {"bins": 0}, {"data_range": (1, 1)}):
+    for arguments in (
+        {"num_dims": 0},
+        {"num_dims": (8, 8, 1)},
+        {"bins": 0},
+        {"bins": 255.5},
+        {"data_range": (1, 1)},
+    ):
         with pytest.raises(UsageError):
             bits_per_dim(0.0, **{"num_dims": 2, **arguments})

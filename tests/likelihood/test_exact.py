@@ -254,6 +254,9 @@ def test_nfe_is_the_number_of_evaluations(key):
     [
         ({"trace": "hutch"}, "Unknown trace"),
         ({"probes": 0}, "at least 1"),
+        ({"probes": 2.5}, "an integer"),
+        ({"max_steps": 0}, "max_steps must be at least 1"),
+        ({"labels": [1, 2, 3]}, "2 samples need labels"),
         ({"t_min": 2.0}, "t_min"),
         ({"method": "euler"}, "Unknown ODE method"),
         ({"rtol": 0.0}, "rtol"),
@@ -272,8 +275,17 @@ def test_mistakes(options, message, mixture, key):
     [
         (np.ones((2, 2), np.uint8), "dequantise"),
         (np.ones(2), "of shape"),
+        (np.ones((0, 2)), "of shape"),
     ],
 )
 def test_images_that_have_no_density(x, message, mixture, key):
     with pytest.raises(UsageError, match=message):
         likelihood.log_prob(key, mixture.denoiser(sdes.VP()), x)
+
+
+def test_float64_inside_a_transformation_is_refused(mixture, key):
+    def nats(x):
+        return likelihood.log_prob(key, mixture.denoiser(sdes.VP()), x, precision="float64").nats
+
+    with pytest.raises(UsageError, match="inside jit, vmap or grad"):
+        jax.eval_shape(nats, jnp.ones((2, 2)))

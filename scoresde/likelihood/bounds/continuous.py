@@ -11,7 +11,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from scoresde import times as time_distributions
-from scoresde.denoiser import BaseDenoiser, Labelled
+from scoresde.denoiser import BaseDenoiser, labelled
 from scoresde.keys import fold_in, sample_keys, split
 from scoresde.likelihood.bounds.decoders import marginal_decoder_cost
 from scoresde.likelihood.bounds.terms import (
@@ -135,8 +135,7 @@ def _prepare(key, denoiser, batch, labels, times, samples, repeats, t_min):
     check_counts(samples=samples, repeats=repeats)
     if not callable(times):
         times = lookup("time distribution of a bound", TIMES, times)
-    if labels is not None:
-        denoiser = Labelled(denoiser, jnp.asarray(labels))
+    denoiser = labelled(denoiser, labels, batch)
     t_min = check_t_min(denoiser.sde, t_min)
     check_noise(denoiser.sde, t_min)
     options = {"times": times, "samples": int(samples), "repeats": int(repeats), "t_min": t_min}

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from scoresde.denoiser import BaseDenoiser, Labelled
+from scoresde.denoiser import BaseDenoiser, labelled
 from scoresde.keys import fold_in, sample_keys, split
 from scoresde.likelihood.bounds.decoders import gaussian_decoder_cost
 from scoresde.likelihood.bounds.terms import (
@@ -145,8 +145,7 @@ def ddpm_bound(
     check_noise(sde, times[-1])
     samples = len(times) - 1 if samples is None else samples
     check_counts(samples=samples, repeats=repeats)
-    if labels is not None:
-        denoiser = Labelled(denoiser, jnp.asarray(labels))
+    denoiser = labelled(denoiser, labels, len(levels))
     return _ddpm_bound(
         sample_keys(key, len(levels)),
         denoiser,
