@@ -261,6 +261,7 @@ def log_prob(
         )
     if x.ndim < 2 or x.size == 0:
         raise UsageError(f"log_prob takes x of shape [batch, ...], got {x.shape}.")
+    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))  # bfloat16 would be the state's type too
     denoiser = labelled(denoiser, labels, len(x))
     options = {"rtol": rtol, "atol": atol, "method": method, "max_steps": max_steps}
     options |= {"probes": probes, "trace": trace, "t_min": t_min, "correction": correction}

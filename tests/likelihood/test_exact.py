@@ -289,3 +289,12 @@ def test_float64_inside_a_transformation_is_refused(mixture, key):
 
     with pytest.raises(UsageError, match="inside jit, vmap or grad"):
         jax.eval_shape(nats, jnp.ones((2, 2)))
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float32])
+def test_the_state_is_never_less_than_float32(dtype, mixture, key):
+    denoiser = mixture.denoiser(sdes.VP())
+    result = jax.eval_shape(
+        lambda x: likelihood.log_prob(key, denoiser, x), jnp.ones((2, 2), dtype)
+    )
+    assert result.nats.dtype == result.latent.dtype == result.stderr.dtype == jnp.float32

@@ -210,6 +210,7 @@ def score_flow_bound(
             f"score_flow_bound takes real values [batch, ...], got {x.dtype} of shape {x.shape}: "
             "dequantise integer images first, or use vdm_bound."
         )
+    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     keys, denoiser, options = _prepare(
         key, denoiser, len(x), labels, times, samples, repeats, t_min
     )
