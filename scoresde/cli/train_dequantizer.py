@@ -66,11 +66,11 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     print(f"{count:,} parameters, {len(source.splits['train']):,} images.", flush=True)
+    denoiser = experiment.denoiser(
+        training.replicate(mesh, score_params), experiment.settings["likelihood"]["t_min"]
+    )
     loss_fn = bound_loss(
         network,
-        experiment.denoiser(
-            training.replicate(mesh, score_params), experiment.settings["likelihood"]["t_min"]
-        ),
         bins=source.levels,
         data_range=experiment.data_range,
         labels=experiment.settings["data"]["labels"],
@@ -82,6 +82,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
         ema_rate=settings["ema_rate"],
         steps_per_dispatch=settings["steps_per_dispatch"],
         accumulate=settings["accumulate"],
+        frozen=denoiser,
     )
     loader = data.Loader(
         source.splits["train"],

@@ -56,26 +56,25 @@ def one_time_bound(
 
 def bound_loss(
     network: Any,
-    denoiser: BaseDenoiser,
     *,
     bins: int,
     data_range: tuple[float, float],
     labels: bool = False,
-) -> Callable[[Any, Array, dict[str, Array]], tuple[Array, dict[str, Array]]]:
-    """A loss for `scoresde.training`: (params, key, batch) -> (loss, metrics).
+) -> Callable[[Any, Array, dict[str, Array], BaseDenoiser], tuple[Array, dict[str, Array]]]:
+    """A loss for `scoresde.training`: (params, key, batch, denoiser) -> (loss, metrics).
 
     The loss is -(bound on log p(x) - log q(u | levels)), which bounds -log P(levels), in bits/dim
-    (Song et al. 2021, arXiv:2101.09258, section 5); the score model is frozen.
+    (Song et al. 2021, arXiv:2101.09258, section 5). The denoiser is the score model, frozen, on the
+    process from the likelihood's t_min.
 
     Args:
         network: the flow, `(params, noise, unit image) -> (y, log determinant)`.
-        denoiser: the score model, on the process from the likelihood's t_min.
         bins: number of grey levels.
         data_range: what the bins fill in the denoiser's range.
         labels: whether the denoiser is given the labels of the batch.
     """
 
-    def loss_fn(params, key, batch):
+    def loss_fn(params, key, batch, denoiser):
         noise_key, bound_key = jax.random.split(key)
         levels = batch["image"]
         unit, log_q = Flow(network=network, params=params)(noise_key, levels, bins)

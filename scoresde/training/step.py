@@ -16,14 +16,16 @@ from scoresde.training.state import TrainState
 
 PyTree = Any
 Metrics = dict[str, jax.Array]
-LossFn = Callable[[PyTree, jax.Array, PyTree], tuple[jax.Array, Metrics]]
+LossFn = Callable[..., tuple[jax.Array, Metrics]]
 
 
 def _checked(loss_fn: LossFn) -> LossFn:
     """`loss_fn`, refusing metrics under the names that the step itself reports."""
 
-    def checked(params: PyTree, key: jax.Array, batch: PyTree) -> tuple[jax.Array, Metrics]:
-        loss, metrics = loss_fn(params, key, batch)
+    def checked(
+        params: PyTree, key: jax.Array, batch: PyTree, *frozen: PyTree
+    ) -> tuple[jax.Array, Metrics]:
+        loss, metrics = loss_fn(params, key, batch, *frozen)
         taken = {"loss", "grad_norm"} & metrics.keys()
         if taken:
             raise UsageError(
@@ -37,7 +39,7 @@ def _checked(loss_fn: LossFn) -> LossFn:
 
 def _accumulated(
     gradient_fn: Callable, accumulate: int, mesh: Mesh
-) -> Callable[[PyTree, jax.Array, PyTree], tuple[tuple[jax.Array, Metrics], PyTree]]:
+) -> Callable[..., tuple[tuple[jax.Array, Metrics], PyTree]]:
     """`gradient_fn` averaged over equal parts of the batch, of which one at a time is in memory."""
 
     def split(leaf: jax.Array) -> jax.Array:
@@ -48,17 +50,17 @@ def _accumulated(
             jnp.moveaxis(parts, 1, 0), batch_sharding(mesh, axis=1)
         )
 
-    def averaged(params: PyTree, key: jax.Array, batch: PyTree) -> Any:
+    def averaged(params: PyTree, key: jax.Array, batch: PyTree, *frozen: PyTree) -> Any:
         keys = jax.random.split(key, accumulate)
         parts = jax.tree.map(split, batch)
         first = jax.tree.map(lambda leaf: leaf[0], (keys, parts))
         zeros = jax.tree.map(
             lambda leaf: jnp.zeros(leaf.shape, leaf.dtype),
-            jax.eval_shape(lambda inputs: gradient_fn(params, *inputs), first),
+            jax.eval_shape(lambda inputs: gradient_fn(params, *inputs, *frozen), first),
         )
 
         def add(total: PyTree, inputs: tuple[jax.Array, PyTree]) -> tuple[PyTree, None]:
-            return jax.tree.map(jnp.add, total, gradient_fn(params, *inputs)), None
+            return jax.tree.map(jnp.add, total, gradient_fn(params, *inputs, *frozen)), None
 
         total, _ = jax.lax.scan(add, zeros, (keys, parts))
         return jax.tree.map(lambda leaf: leaf / accumulate, total)
@@ -75,6 +77,7 @@ def make_train_step(
     ema_warmup: str = "none",
     steps_per_dispatch: int = 1,
     accumulate: int = 1,
+    frozen: PyTree = None,
 ) -> Callable[[TrainState, PyTree], tuple[TrainState, Metrics]]:
     """A compiled `train_step(state, batches) -> (state, metrics)`.
 
@@ -99,6 +102,9 @@ def make_train_step(
         accumulate: number of equal parts of a batch whose gradients are averaged, one part at a
             time, to fit a batch that the memory would not hold. An update is still one step: the
             schedule, the EMA and all counts mean the same. Each part draws from its own key.
+        frozen: what the loss needs and nothing trains, such as another model's parameters. If it is
+            given, `loss_fn` gets it as a fourth argument: an argument of the compiled step too,
+            where a constant would be compiled into it. The step then has no `lower`.
 
     Raises:
         UsageError: at the first call, when the batch does not fit these numbers.
@@ -107,9 +113,9 @@ def make_train_step(
     if accumulate > 1:
         gradient_fn = _accumulated(gradient_fn, accumulate, mesh)
 
-    def one_step(state: TrainState, batch: PyTree) -> tuple[TrainState, Metrics]:
+    def one_step(state: TrainState, batch: PyTree, *frozen: PyTree) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(state.key, state.step)
-        (loss, metrics), gradient = gradient_fn(state.params, key, batch)
+        (loss, metrics), gradient = gradient_fn(state.params, key, batch, *frozen)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         step = state.step + 1
@@ -135,22 +141,29 @@ def make_train_step(
                     f"batch, ...]; the data gave one of shape {leaf.shape}."
                 )
 
-    def scanned(state: TrainState, batches: PyTree) -> tuple[TrainState, Metrics]:
+    def scanned(state: TrainState, batches: PyTree, *frozen: PyTree) -> tuple[TrainState, Metrics]:
         check(batches, steps_per_dispatch)
-        return jax.lax.scan(one_step, state, batches)
+        return jax.lax.scan(lambda state, batch: one_step(state, batch, *frozen), state, batches)
 
-    def single(state: TrainState, batches: PyTree) -> tuple[TrainState, Metrics]:
+    def single(state: TrainState, batches: PyTree, *frozen: PyTree) -> tuple[TrainState, Metrics]:
         check(batches, 1)
-        state, metrics = one_step(state, jax.tree.map(lambda leaf: leaf[0], batches))
+        state, metrics = one_step(state, jax.tree.map(lambda leaf: leaf[0], batches), *frozen)
         return state, jax.tree.map(lambda value: value[None], metrics)
 
     whole = replicated(mesh)
+    given = () if frozen is None else (frozen,)
     compiled = jax.jit(
         scanned if scan else single,
-        in_shardings=(whole, batch_sharding(mesh, axis=1)),
+        in_shardings=(whole, batch_sharding(mesh, axis=1), *[whole] * len(given)),
         out_shardings=(whole, whole),
         donate_argnums=0,
     )
+    if given:
+        jitted = compiled
+
+        def compiled(state: TrainState, batches: PyTree) -> tuple[TrainState, Metrics]:
+            return jitted(state, batches, *given)
+
     if scan or steps_per_dispatch == 1:
         return compiled
 

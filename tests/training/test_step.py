@@ -39,6 +39,22 @@ def eight_steps(mesh):
     return run(mesh, make_step(mesh), 8, 1)
 
 
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_what_is_frozen_reaches_the_loss_and_is_not_trained(mesh, accumulate):
+    def scaled(params, key, batch, scale):
+        loss, metrics = toy.loss_fn(params, key, batch)
+        return scale["loss"] * loss, metrics
+
+    frozen = {"loss": jnp.array(3.0)}
+    given = make_step(mesh, scaled, accumulate=accumulate, frozen=frozen)
+    closed = make_step(mesh, lambda *inputs: scaled(*inputs, frozen), accumulate=accumulate)
+    (given, metrics), (closed, expected) = (run(mesh, step, 2, 1) for step in (given, closed))
+    np.testing.assert_allclose(metrics["loss"], expected["loss"], rtol=1e-6)
+    for leaf, other in zip(jax.tree.leaves(given.params), jax.tree.leaves(closed.params)):
+        np.testing.assert_allclose(leaf, other, rtol=1e-5, atol=1e-6)
+    assert given.params.keys() == toy.make_params().keys()
+
+
 def test_the_step_is_what_it_says(eight_steps):
     """Against the same eight steps written out."""
     state, metrics = eight_steps
