@@ -44,7 +44,7 @@ class Uniform:
         """The range of t."""
         low = self.sde.t_min if self.t_min is None else self.t_min
         high = self.sde.t_max if self.t_max is None else self.t_max
-        if not self.sde.t_min <= low < high <= self.sde.t_max:
+        if not is_traced(self.sde) and not self.sde.t_min <= low < high <= self.sde.t_max:
             raise UsageError(
                 f"Training times [{low}, {high}] must lie in the process's "
                 f"[{self.sde.t_min}, {self.sde.t_max}]."

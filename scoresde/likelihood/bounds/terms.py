@@ -166,7 +166,7 @@ def check_t_min(sde: SDE, t_min: float | None) -> float:
     Raises:
         UsageError: it is outside the process's range.
     """
-    t_min = sde.t_min if t_min is None else float(t_min)
+    t_min = float(sde.t_min if t_min is None else t_min)
     if not sde.t_min <= t_min < sde.t_max:
         raise UsageError(f"t_min must lie in [{sde.t_min}, {sde.t_max}), got {t_min}.")
     return t_min
