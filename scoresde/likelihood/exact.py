@@ -224,7 +224,8 @@ def log_prob(
             log density of x when the last step to it is taken by a Gaussian decoder. Over many keys
             the bound is the mean; the log-mean-exp tends to the log density itself.
         labels: None or [batch].
-        method: a name of `scoresde.ode.METHODS`.
+        method: a name of `scoresde.ode.METHODS`. "dopri8" is for denoisers smooth in t; embeddings
+            of t in a network oscillate, and it then takes several times dopri5's evaluations.
         max_steps: bound on the solver's steps; a sample that needs more has `finished` False.
         precision: of the solver's state, "float32" or "float64" (not on TPUs; not inside a function
             that JAX transforms, unless it has 64 bits everywhere); the denoiser is evaluated in
