@@ -10,6 +10,9 @@ every product with J then costs about one evaluation.
                           arXiv:2010.09649, algorithm 1): three products a probe, and only the part
                           of J that the sketch misses has variance
     exact                 the diagonal, from d products
+
+The products are forward-mode. Reverse-mode ones cost as much (64 of a DDPM++ on 8x8 digits, batch
+4, on a CPU: 0.15 s either way, with 24 MB against 26 MB).
 """
 
 import math
@@ -23,6 +26,9 @@ from jax import Array
 from scoresde.registry import UsageError
 
 TRACES = ("rademacher", "gaussian", "hutch++", "exact")
+
+# Products in memory together: as fast as all at once, and an exact trace of 3072 dimensions fits.
+_TOGETHER = 64
 
 
 def draw_vectors(key: Array, shape: tuple[int, ...], probes: int, trace: str, dtype) -> Array:
@@ -62,7 +68,10 @@ def value_and_traces(
 
     def product(rows):
         """J on each row of [n, d]."""
-        return jax.vmap(push_forward)(rows.reshape(-1, *x.shape)).reshape(rows.shape)
+        tangents = rows.reshape(-1, *x.shape)
+        if len(rows) <= _TOGETHER:
+            return jax.vmap(push_forward)(tangents).reshape(rows.shape)
+        return jax.lax.map(push_forward, tangents, batch_size=_TOGETHER).reshape(rows.shape)
 
     vectors = vectors.reshape(len(vectors), -1)
     if trace == "hutch++":
