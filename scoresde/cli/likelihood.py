@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
     from scoresde import build, evaluation, training
     from scoresde.cli.estimator import DONE, make_estimator, open_parts, trained_flow
     from scoresde.cli.sampling import to_host
-    from scoresde.dequantization import check_levels
+    from scoresde.data import check_levels
     from scoresde.keys import sample_keys
 
     workdir = arguments.workdir

@@ -14,6 +14,7 @@ from scoresde.data.evaluation import batches
 from scoresde.data.images import make_grid, save_animation, save_grid
 from scoresde.data.source import Source, Split
 from scoresde.data.transforms import (
+    check_levels,
     check_range,
     dequantize,
     dequantized_to_levels,
@@ -40,6 +41,7 @@ __all__ = [
     "Source",
     "Split",
     "batches",
+    "check_levels",
     "check_range",
     "dequantize",
     "dequantized_to_levels",

@@ -20,8 +20,37 @@ from scoresde.registry import UsageError
 
 
 def to_unit(images: ArrayLike, levels: int = 256) -> Array:
-    """Levels 0 .. levels-1, any shape, to float32 k / (levels - 1) in [0, 1], ends included."""
+    """Levels 0 .. levels-1, any shape, to float32 k / (levels - 1) in [0, 1], ends included.
+
+    Raises:
+        UsageError: the images are not on the grid.
+    """
+    check_levels(images, levels)
     return jnp.asarray(images, jnp.float32) / (levels - 1)
+
+
+def check_levels(levels: ArrayLike, bins: int) -> None:
+    """Checks that images are on the grid 0, 1, ..., bins - 1.
+
+    The values are looked at only if they are known; while JAX traces, only their type is.
+
+    Raises:
+        UsageError: they are not integers, or one is outside.
+    """
+    traced = isinstance(levels, jax.core.Tracer)
+    levels = levels if traced else np.asarray(levels)
+    if not jnp.issubdtype(levels.dtype, jnp.integer):
+        raise UsageError(
+            f"Images must be integer levels 0 .. {bins - 1}, got {levels.dtype}: give them as they "
+            "were before scaling; bits/dim are defined for discrete images only."
+        )
+    if not 2 <= bins <= 256:
+        raise UsageError(f"Images must have 2 .. 256 levels, not {bins}.")
+    if not traced and levels.size and not 0 <= levels.min() <= levels.max() < bins:
+        raise UsageError(
+            f"The images have levels {levels.min()} .. {levels.max()}, but {bins} bins hold "
+            f"0 .. {bins - 1}; give the number of levels of the data as bins."
+        )
 
 
 def dequantize(key: Array, images: ArrayLike, levels: int = 256, first: ArrayLike = 0) -> Array:
@@ -39,8 +68,9 @@ def dequantize(key: Array, images: ArrayLike, levels: int = 256, first: ArrayLik
         first: the number of the first image in the batch, with a single key.
 
     Raises:
-        UsageError: an array of keys of another length than the batch.
+        UsageError: the images are not on the grid, or an array of keys is of another length.
     """
+    check_levels(images, levels)
     images = jnp.asarray(images)
     keys = sample_keys(key, len(images), first)
     bits = jax.vmap(lambda key: jax.random.bits(key, images.shape[1:], jnp.uint16))(keys)

@@ -12,9 +12,10 @@ any noise, with w the width of a bin in the units of x,
 when q(u | levels) is p's own distribution within the bin.
 """
 
+from scoresde.data import check_levels
 from scoresde.dequantization.choose import DEQUANTIZERS, choose
 from scoresde.dequantization.flow import Flow
-from scoresde.dequantization.levels import Dequantized, check_levels
+from scoresde.dequantization.levels import Dequantized
 from scoresde.dequantization.truncated_normal import TruncatedNormal
 from scoresde.dequantization.uniform import Uniform
 

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from scoresde.dequantization.levels import Dequantized, check_levels, into_bins
+from scoresde.data import check_levels
+from scoresde.dequantization.levels import Dequantized, into_bins
 from scoresde.keys import sample_keys
 
 

@@ -1,14 +1,9 @@
-"""What dequantisers share: their result, and the grid that images must be on."""
+"""What dequantisers share: their result, and how noise stays within its bin."""
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
-from jax.typing import ArrayLike
-
-from scoresde.registry import UsageError
 
 # float32 holds k + u for k < 256 and this u exactly, and dividing by the bins cannot carry it over.
 _LARGEST = 1 - 2.0**-15
@@ -24,30 +19,6 @@ class Dequantized(NamedTuple):
 
     unit: Array
     log_q: Array
-
-
-def check_levels(levels: ArrayLike, bins: int) -> None:
-    """Checks that images are on the grid 0, 1, ..., bins - 1.
-
-    The values are looked at only if they are known; while JAX traces, only their type is.
-
-    Raises:
-        UsageError: they are not integers, or one is outside.
-    """
-    traced = isinstance(levels, jax.core.Tracer)
-    levels = levels if traced else np.asarray(levels)
-    if not jnp.issubdtype(levels.dtype, jnp.integer):
-        raise UsageError(
-            f"Dequantisation takes integer levels 0 .. {bins - 1}, got {levels.dtype}: give the "
-            "images as they were before scaling; bits/dim are defined for discrete images only."
-        )
-    if not 2 <= bins <= 256:
-        raise UsageError(f"Dequantisation takes 2 .. 256 bins, got {bins}.")
-    if not traced and levels.size and not 0 <= levels.min() <= levels.max() < bins:
-        raise UsageError(
-            f"The images have levels {levels.min()} .. {levels.max()}, but {bins} bins hold "
-            f"0 .. {bins - 1}; give the number of levels of the data as bins."
-        )
 
 
 def into_bins(levels: Array, noise: Array, bins: int) -> Array:

@@ -16,7 +16,8 @@ from jax import Array
 from jax.scipy.special import erfinv
 from jax.typing import ArrayLike
 
-from scoresde.dequantization.levels import Dequantized, check_levels, into_bins
+from scoresde.data import check_levels
+from scoresde.dequantization.levels import Dequantized, into_bins
 from scoresde.keys import sample_keys
 from scoresde.registry import UsageError
 from scoresde.sdes import SDE

@@ -8,7 +8,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from scoresde import data
-from scoresde.dequantization.levels import Dequantized, check_levels
+from scoresde.dequantization.levels import Dequantized
 
 
 @jax.tree_util.register_dataclass
@@ -27,5 +27,4 @@ class Uniform:
         Raises:
             UsageError: the levels are not on the grid.
         """
-        check_levels(levels, bins)
         return Dequantized(data.dequantize(key, levels, bins), jnp.zeros(len(levels)))
