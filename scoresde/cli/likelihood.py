@@ -212,7 +212,10 @@ def _gaussian_bits(experiment, images, seed_key):
 def _print(summary, arguments, directory):
     num = summary["images"]
     if summary["unfinished"]:
-        print(f"Warning: the solver did not finish for {summary['unfinished']} of {num} images.")
+        print(
+            f"Warning: the solver did not finish for {summary['unfinished']} of {num} images, so "
+            "the mean is NaN. Loosen config.likelihood.rtol and .atol, or find what is not finite."
+        )
     print(
         f"{summary['bits_per_dim']:.4f} bits/dim, standard error "
         f"{summary['standard_error'] or float('nan'):.4f} over {num} {arguments.split} images; "
