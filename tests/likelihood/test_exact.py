@@ -207,17 +207,17 @@ def test_what_is_not_a_number_ends_at_once_and_hurts_no_neighbour(data, any_proc
 
 
 def test_float64_states_do_not_gather_rounding(key):
-    """Over thousands of steps of a low order. The network predicts no noise: x shrinks by alpha."""
+    """Over hundreds of steps of a low order. The network predicts no noise: x shrinks by alpha."""
     denoiser = Denoiser(sdes.VP(), Noise(), _no_noise, None)
-    x, errors = jax.random.normal(key, (4, 64)), {}
+    x = jax.random.normal(key, (4, 64))
+    result = likelihood.log_prob(
+        key, denoiser, x, method="bosh3", rtol=1e-9, atol=1e-9, precision="float64"
+    )
+    assert result.finished.all() and result.nats.dtype == result.latent.dtype == jnp.float32
     scale = float(sdes.VP().alpha(1.0) / sdes.VP().alpha(1e-5))
-    for precision in ("float32", "float64"):
-        options = {"method": "bosh3", "rtol": 1e-9, "atol": 1e-9, "precision": precision}
-        result = likelihood.log_prob(key, denoiser, x, **options, max_steps=100_000)
-        assert result.finished.all() and result.nats.dtype == result.latent.dtype == jnp.float32
-        errors[precision] = np.std(np.float64(result.latent) / np.float64(x) / scale)
-        np.testing.assert_allclose(np.mean(result.latent / x / scale), 1.0, atol=2e-6)
-    assert errors["float64"] < 0.3 * errors["float32"]
+    ratio = np.float64(result.latent) / np.float64(x) / scale
+    assert ratio.std() < 1e-7  # in float32, 6e-7
+    np.testing.assert_allclose(ratio.mean(), 1.0, atol=2e-6)
 
 
 @pytest.mark.parametrize("name", CONTINUOUS)
@@ -306,7 +306,7 @@ def test_float64_inside_a_transformation_is_refused(mixture, key):
         jax.eval_shape(nats, jnp.ones((2, 2)))
 
 
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float32])
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
 def test_the_state_is_never_less_than_float32(dtype, mixture, key):
     denoiser = mixture.denoiser(sdes.VP())
     result = jax.eval_shape(
