@@ -192,20 +192,21 @@ def make_grid(sde: SDE, steps: int | None, grid: str | Sequence[float] | Array |
             decrease, leave [t_min, t_max], or the process has no such grid (an infinite log-SNR).
             The times of a named grid are not checked where the process is traced.
     """
+    dtype = jnp.result_type(float)
     if grid is None or isinstance(grid, str):
         name = grid or "uniform"
         function = lookup("time grid", GRIDS, name)
         if steps is None or int(steps) != steps or steps < 1:
             raise UsageError(f"A sampler needs a positive number of steps, got steps={steps}.")
         with _ahead(sde):
-            times = function(sde, int(steps)).astype(jnp.float32)
-            times = times.at[jnp.array([0, -1])].set(jnp.array([sde.t_max, sde.t_min]))
+            times = function(sde, int(steps)).astype(dtype)
+            times = times.at[0].set(sde.t_max).at[-1].set(sde.t_min)
         if is_traced(sde):
             return times
         times = np.asarray(times)
         source = f"The {name!r} grid of {int(steps)} steps"
     else:
-        times = np.asarray(grid, np.float32)
+        times = np.asarray(grid, dtype)
         if times.ndim != 1 or len(times) < 2:
             raise UsageError(f"A time grid is an array of at least two times, got {times.shape}.")
         if steps is not None and steps != len(times) - 1:
@@ -215,10 +216,11 @@ def make_grid(sde: SDE, steps: int | None, grid: str | Sequence[float] | Array |
         source = "The given grid"
     if not np.isfinite(times).all() or not (np.diff(times) < 0).all():
         raise UsageError(f"{source} must be finite and strictly decreasing for {sde}.")
-    low, high = np.float32(sde.t_min), np.float32(sde.t_max)
-    if times[-1] < low or times[0] > high:
+    # Compared in single precision: an end may have been rounded to it on its way here.
+    first, last = np.float32(times[0]), np.float32(times[-1])
+    if last < np.float32(sde.t_min) or first > np.float32(sde.t_max):
         raise UsageError(
-            f"{source} runs from {times[0]:g} to {times[-1]:g}, outside the process's "
+            f"{source} runs from {first:g} to {last:g}, outside the process's "
             f"[{sde.t_min}, {sde.t_max}]."
         )
     return jnp.asarray(times)

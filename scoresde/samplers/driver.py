@@ -159,7 +159,8 @@ class GridSampler:
 @functools.partial(jax.jit, static_argnames=("sampler", "shape"))
 def _run(keys, x, temperature, times, steps, denoiser, observer, *, sampler, shape):
     if x is None:
-        x = temperature * denoiser.sde.prior_std * normal(fold_in(keys, _PRIOR), shape)
+        sde, dtype = denoiser.sde, times.dtype
+        x = (temperature * sde.prior_std * normal(fold_in(keys, _PRIOR), shape, dtype)).astype(dtype)
     return sampler.run(keys, x, times, steps, denoiser, observer)
 
 
@@ -186,7 +187,8 @@ def sample(
         sampler: what `samplers.get` returns.
         denoiser: a Denoiser, analytic or guided denoiser.
         shape: [batch, ...] of the samples; taken from `x_init` where that is given.
-        x_init: start from these states at the first time instead of draws from the prior.
+        x_init: start from these states at the first time instead of draws from the prior. States
+            are float32, or float64 where JAX's 64-bit mode is on.
         temperature: factor on the standard deviation of the prior's draws; >= 0.
         labels: None or [batch], handed to the denoiser.
         steps: number of steps of a named grid. An adaptive solver needs none.
@@ -204,6 +206,7 @@ def sample(
             process or network.
     """
     if x_init is not None:
+        x_init = jnp.asarray(x_init, jnp.result_type(float))
         if shape is not None and tuple(shape) != x_init.shape:
             raise UsageError(f"shape {tuple(shape)} contradicts x_init's {x_init.shape}.")
         if temperature != 1:
@@ -220,7 +223,7 @@ def sample(
         raise UsageError(f"trajectory must be a positive stride, got {trajectory}.")
 
     sampler.check(denoiser)
-    times = sampler.times(denoiser.sde, steps, grid).astype(jnp.result_type(float))
+    times = sampler.times(denoiser.sde, steps, grid)
     last, levels = len(times) - 1, trained_levels(denoiser)
     if levels is not None and last >= levels:
         raise UsageError(

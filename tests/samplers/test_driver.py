@@ -1,5 +1,7 @@
 """The driver: keys, counts, trajectories, progress, errors."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -155,6 +157,24 @@ def test_states_stay_float32_around_a_bfloat16_network(key, uncompiled):
     denoiser = Denoiser(sdes.VP(), Noise(), network, None)
     samples = samplers.sample(key, samplers.get("unipc"), denoiser, (4, 3), steps=5, trajectory=1)
     assert samples.x.dtype == samples.trajectory.dtype == jnp.float32
+
+
+@pytest.mark.parametrize("double", [False, True])
+def test_states_have_jaxs_own_precision(double, key):
+    """Whatever they are started from."""
+    starts = {
+        "shape": (2, 3),
+        "x_init": [[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]],
+        "integers": np.ones((2, 3), np.uint8),
+        "bfloat16": jnp.ones((2, 3), jnp.bfloat16),
+    }
+    with jax.enable_x64(double):
+        denoiser, sampler = Denoiser(sdes.VP(), Noise(), squash, None), samplers.get("pc")
+        for name, value in starts.items():
+            start = {"shape" if name == "shape" else "x_init": value}
+            draw = functools.partial(samplers.sample, key, sampler, denoiser, **start, steps=2)
+            x = jax.eval_shape(draw).x
+            assert x.dtype == (jnp.float64 if double else jnp.float32), name
 
 
 @pytest.mark.parametrize("name, options", [("ddim", {"steps": 5}), ("probability_flow", {})])
