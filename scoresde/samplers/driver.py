@@ -160,7 +160,8 @@ class GridSampler:
 def _run(keys, x, temperature, times, steps, denoiser, observer, *, sampler, shape):
     if x is None:
         sde, dtype = denoiser.sde, times.dtype
-        x = (temperature * sde.prior_std * normal(fold_in(keys, _PRIOR), shape, dtype)).astype(dtype)
+        std = temperature * sde.prior_std * sde.sigma(times[0]) / sde.sigma(sde.t_max)
+        x = (std * normal(fold_in(keys, _PRIOR), shape, dtype)).astype(dtype)
     return sampler.run(keys, x, times, steps, denoiser, observer)
 
 
@@ -193,7 +194,7 @@ def sample(
         labels: None or [batch], handed to the denoiser.
         steps: number of steps of a named grid. An adaptive solver needs none.
         grid: a name of `times.GRIDS` (by default "uniform", for most samplers), or an array of
-            decreasing times.
+            decreasing times. Where it starts below t_max, the prior shrinks with sigma.
         trajectory: k or True: also return the state at every k-th (every) time of the grid.
         record: what to record of a state [batch, ...] instead of all of it: a function to an array
             or a pytree of them, for instance `lambda x: x[:4]`. Every state, unless `trajectory`

@@ -177,6 +177,19 @@ def test_states_have_jaxs_own_precision(double, key):
             assert x.dtype == (jnp.float64 if double else jnp.float32), name
 
 
+def test_the_prior_is_that_of_the_first_time(key, uncompiled):
+    sde, sampler = sdes.VE(), samplers.get("euler")
+    denoiser = Denoiser(sde, Noise(), linear, None)
+
+    def first(*grid):
+        return samplers.sample(key, sampler, denoiser, (4, 3), grid=grid, trajectory=1).trajectory[
+            0
+        ]
+
+    expected = first(1.0, 0.4) * sde.sigma(0.5) / sde.sigma_max
+    np.testing.assert_allclose(first(0.5, 0.4), expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize("name, options", [("ddim", {"steps": 5}), ("probability_flow", {})])
 def test_labels_reach_the_network_sample_by_sample(name, options, key):
     def network(params, x, condition, labels):
