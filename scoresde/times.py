@@ -31,6 +31,13 @@ def _ahead(sde):
     return contextlib.nullcontext() if is_traced(sde) else jax.ensure_compile_time_eval()
 
 
+def starts_at_finite_log_snr(sde: SDE) -> bool:
+    """Whether the log-SNR at t_max is finite, as it is taken to be where the process is traced."""
+    with _ahead(sde):
+        log_snr = sde.log_snr(sde.t_max)
+    return is_traced(sde) or bool(np.isfinite(log_snr))
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Uniform:
     """t uniform on [t_min, t_max] of the process, or on the range given."""
@@ -215,7 +222,10 @@ def make_grid(sde: SDE, steps: int | None, grid: str | Sequence[float] | Array |
             )
         source = "The given grid"
     if not np.isfinite(times).all() or not (np.diff(times) < 0).all():
-        raise UsageError(f"{source} must be finite and strictly decreasing for {sde}.")
+        remedy = ""
+        if isinstance(grid, str) and not starts_at_finite_log_snr(sde):
+            remedy = " Its log-SNR is infinite at t_max: lower t_max, or take a grid in t."
+        raise UsageError(f"{source} must be finite and strictly decreasing for {sde}.{remedy}")
     # Compared in single precision: an end may have been rounded to it on its way here.
     first, last = np.float32(times[0]), np.float32(times[-1])
     if last < np.float32(sde.t_min) or first > np.float32(sde.t_max):

@@ -10,7 +10,7 @@ from scoresde.keys import normal
 from scoresde.registry import UsageError
 from scoresde.samplers.driver import GridSampler
 from scoresde.samplers.exponential import noise_step
-from scoresde.times import make_grid
+from scoresde.times import make_grid, starts_at_finite_log_snr
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class EDMHeun(GridSampler):
 
     def times(self, sde, steps, grid):
         if grid is None:
-            grid = "edm" if jnp.isfinite(sde.log_snr(sde.t_max)) else "uniform"
+            grid = "edm" if starts_at_finite_log_snr(sde) else "uniform"
         return make_grid(sde, steps, grid)
 
     def init(self, x, denoiser, steps):

@@ -177,6 +177,18 @@ def test_states_have_jaxs_own_precision(double, key):
             assert x.dtype == (jnp.float64 if double else jnp.float32), name
 
 
+@pytest.mark.parametrize("sde", [sdes.VP(), sdes.RectifiedFlow(), sdes.learned_vp()])
+def test_edm_runs_within_a_compiled_program(sde, key):
+    """Although its grid depends on the process, and even where that is an argument."""
+
+    def draw(key, denoiser):
+        return samplers.sample(key, samplers.get("edm"), denoiser, (2, 3), steps=3).x
+
+    denoiser = Denoiser(sde, Noise(), squash, None)
+    assert jax.eval_shape(draw, key, denoiser).shape == (2, 3)
+    assert jax.eval_shape(functools.partial(draw, denoiser=denoiser), key).shape == (2, 3)
+
+
 def test_the_prior_is_that_of_the_first_time(key, uncompiled):
     sde, sampler = sdes.VE(), samplers.get("euler")
     denoiser = Denoiser(sde, Noise(), linear, None)
