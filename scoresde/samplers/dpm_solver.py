@@ -7,15 +7,11 @@ grid, at fractions of the step in log-SNR.
 
 from typing import ClassVar
 
-import jax.numpy as jnp
-
 from scoresde.samplers.driver import GridSampler
 from scoresde.samplers.exponential import (
     data_step,
-    emerges,
-    half_log_snr,
+    noise_correction,
     noise_step,
-    phi,
     time_between,
 )
 
@@ -57,21 +53,9 @@ class DPMSolver3(_SingleStep):
         return 3
 
     def step(self, keys, x, t, s, denoiser, carry):
-        sde, r1, r2 = denoiser.sde, 1 / 3, 2 / 3
-        t1, t2 = time_between(sde, t, s, r1), time_between(sde, t, s, r2)
-        h = half_log_snr(sde, s) - half_log_snr(sde, t)
-        h = jnp.where(emerges(sde, t, s), 0.0, h)  # a step out of nothing is DDIM's
-        # (exp(z) - 1) / z - 1 is z phi_2(z).
-        correction1 = sde.sigma(t1) * r2 / r1 * (r2 * h) * phi(2, r2 * h)[1]
-        correction2 = sde.sigma(s) / r2 * h * phi(2, h)[1]
-
         prediction = denoiser(x, t)
-        noise = prediction.noise
-        x1 = noise_step(sde, prediction, noise, t, t1)
-        difference1 = denoiser(x1, t1).noise - noise
-        x2 = noise_step(sde, prediction, noise, t, t2) - correction1 * difference1
-        difference2 = denoiser(x2, t2).noise - noise
-        x = noise_step(sde, prediction, noise, t, s) - correction2 * difference2
+        x = noise_step(denoiser.sde, prediction, prediction.noise, t, s)
+        x += noise_correction(denoiser, prediction, t, s, order=3)
         return x, x, carry
 
 

@@ -24,6 +24,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
+from scoresde.denoiser import BaseDenoiser
 from scoresde.predictions import Prediction
 from scoresde.sdes import SDE
 
@@ -115,6 +116,28 @@ def trapezoid(nodes: Sequence[Array], h: Array, sign: int) -> list[Array]:
     """`weights` of one node with phi_1 / 2 in place of phi_2: of the same order, 2, and published
     for DPM-Solver++ and UniPC."""
     return [sign * jnp.expm1(sign * h) / (2 * node) for node in nodes]
+
+
+def noise_correction(
+    denoiser: BaseDenoiser, prediction: Prediction, t: Array, s: Array, order: int
+) -> Array:
+    """What evaluations within the step from t to s add to `noise_step`, for a step of this order.
+
+    Exponential Runge-Kutta: every evaluation starts from the one before it, as in DPM-Solver-3
+    (arXiv:2206.00927, algorithm 2). `prediction` is that at t; order 2 takes one evaluation more,
+    order 3 two.
+    """
+    sde, noise = denoiser.sde, prediction.noise
+    h = half_log_snr(sde, s) - half_log_snr(sde, t)
+    h = jnp.where(emerges(sde, t, s), 0.0, h)  # a step out of nothing is DDIM's
+    before, change = None, None
+    for fraction in {2: (1 / 2,), 3: (1 / 3, 2 / 3)}[order]:
+        between = time_between(sde, t, s, fraction)
+        x = noise_step(sde, prediction, noise, t, between)
+        if before is not None:
+            x -= sde.sigma(between) * weights([before / fraction], fraction * h, 1)[0] * change
+        before, change = fraction, denoiser(x, between).noise - noise
+    return -sde.sigma(s) * weights([before], h, 1)[0] * change
 
 
 class History(NamedTuple):

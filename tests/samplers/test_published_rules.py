@@ -135,6 +135,27 @@ def test_sde_dpm_solver_adds_the_posterior_noise(x, keys, vp):
     close(ours[1], ancestral[1], 1e-4)
 
 
+def test_dpm_solver_3_is_the_papers(x, keys, gaussian):
+    """Algorithm 2 of arXiv:2206.00927."""
+    sde = sdes.Cosine()
+    denoiser, lambdas = gaussian.denoiser(sde), np.array([-0.3, 0.0, 0.3, 0.6])  # r1, r2 = 1/3, 2/3
+    times = sde.time_of_log_snr(2 * lambdas)
+    alpha, sigma, h = np.asarray(sde.alpha(times)), np.asarray(sde.sigma(times)), 0.9
+
+    def noise(x, i):
+        return np.asarray(denoiser(jnp.asarray(x), times[i]).noise)
+
+    def linear(i, r):
+        return alpha[i] / alpha[0] * x - sigma[i] * np.expm1(r * h) * first
+
+    first = noise(x, 0)
+    difference = noise(linear(1, 1 / 3), 1) - first
+    second = linear(2, 2 / 3) - sigma[2] * 2 * (np.expm1(0.6) / 0.6 - 1) * difference
+    difference = noise(second, 2) - first
+    expected = linear(3, 1) - sigma[3] * 1.5 * (np.expm1(h) / h - 1) * difference
+    close(step(samplers.DPMSolver3(), keys, x, times[0], times[3], denoiser)[0], expected)
+
+
 def test_edm_churn_is_the_papers(x, keys, gaussian):
     """Algorithm 2 of arXiv:2206.00364, for sigma(t) = t, with N = 20."""
     denoiser, t, s = gaussian.denoiser(sdes.EDM()), jnp.float32(2.0), jnp.float32(1.5)
