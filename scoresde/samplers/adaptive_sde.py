@@ -15,35 +15,58 @@ from scoresde.samplers.observe import Observer
 from scoresde.sdes import SDE, expand
 from scoresde.times import make_grid
 
+# A sample remembers as many points of its Brownian path; beyond that, the farthest is forgotten.
+_POINTS = 8
+
 
 class KnownNoise(NamedTuple):
-    """The Brownian increment that rejected steps have revealed of the time just ahead.
+    """The points of the Brownian path ahead that rejected steps have revealed, in no order.
 
     Attributes:
-        length: how far ahead, [batch].
-        w: the increment up to there, [batch, ...], variance `length`.
+        ahead: how far ahead they are, [points, batch]; the first is now, 0; infinite where unused.
+        w: the increments up to there, [points, batch, ...].
     """
 
-    length: Array
+    ahead: Array
     w: Array
 
-    def draw(self, h: Array, z: Array) -> tuple[Array, "KnownNoise", "KnownNoise"]:
-        """The increment over the step h [batch], drawn with standard normal z [batch, ...].
+    @classmethod
+    def nothing(cls, x: Array) -> "KnownNoise":
+        """Only now is known, for states like x [batch, ...]."""
+        ahead = jnp.full((_POINTS, len(x)), jnp.inf, x.dtype).at[0].set(0.0)
+        return cls(ahead, jnp.zeros((_POINTS, *x.shape), x.dtype))
 
-        Also returns what is known afterwards, if the step is accepted and if it is rejected.
+    def draw(self, h: Array, z: Array) -> Array:
+        """The increment over the step h [batch], from standard normal z [batch, ...].
+
+        A Brownian bridge between the known points next to h; free if none is beyond it.
         """
-        within = h < self.length
-        share = jnp.where(within, h / jnp.where(within, self.length, 1.0), 1.0)
-        variance = jnp.where(within, share * (self.length - h), h - self.length)
-        w = expand(share, z) * self.w + expand(jnp.sqrt(variance), z) * z
-        inside = expand(within, z)
-        rest = KnownNoise(jnp.maximum(self.length - h, 0.0), jnp.where(inside, self.w - w, 0.0))
-        whole = KnownNoise(jnp.maximum(self.length, h), jnp.where(inside, self.w, w))
-        return w, rest, whole
 
-    def where(self, choice: Array, other: "KnownNoise") -> "KnownNoise":
-        """This where `choice` [batch] is true, elsewhere the other."""
-        return jax.tree.map(lambda a, b: jnp.where(expand(choice, a), a, b), self, other)
+        def w_at(index):
+            return jnp.take_along_axis(self.w, expand(index[None], self.w), axis=0)[0]
+
+        before = self.ahead <= h
+        earlier = jnp.where(before, self.ahead, -1.0)
+        later = jnp.where(before, jnp.inf, self.ahead)
+        start, w_start = jnp.max(earlier, axis=0), w_at(jnp.argmax(earlier, axis=0))
+        end, w_end = jnp.min(later, axis=0), w_at(jnp.argmin(later, axis=0))
+        share = (h - start) / (end - start)  # 0 if the end is infinitely far
+        std = jnp.sqrt((h - start) * (1 - share))
+        return w_start + expand(share, z) * (w_end - w_start) + expand(std, z) * z
+
+    def after(self, accept: Array, h: Array, w: Array) -> "KnownNoise":
+        """What is known after the step h with increment w was accepted [batch], or rejected."""
+        beyond = self.ahead > h
+        moved = KnownNoise(
+            jnp.where(beyond, self.ahead - h, jnp.inf).at[0].set(0.0),
+            jnp.where(expand(beyond, self.w), self.w - w, 0.0),
+        )
+        number = jnp.arange(_POINTS)[:, None]
+        farthest = number == jnp.argmax(self.ahead, axis=0)
+        kept = KnownNoise(
+            jnp.where(farthest, h, self.ahead), jnp.where(expand(farthest, self.w), w, self.w)
+        )
+        return jax.tree.map(lambda a, b: jnp.where(expand(accept[None], a), a, b), moved, kept)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,8 +78,9 @@ class GottaGoFast:
     and x'' is the error, and x'' is kept where it is small. Two evaluations an attempt.
 
     Unlike the paper's, a rejected step does not throw its noise away, which would favour steps
-    whose noise happens to be small, at every tolerance: the shorter step that follows draws its
-    noise given the sum that is known already (a Brownian bridge).
+    whose noise happens to be small, at every tolerance: what it has revealed of the Brownian path
+    is remembered, and later steps draw their noise given that (rejection sampling with memory,
+    Rackauckas and Nie 2017), at the cost of a few more states in memory.
 
     Attributes:
         rtol: relative tolerance; the paper uses 0.01 (precise) to 0.5 (fast).
@@ -121,9 +145,7 @@ class GottaGoFast:
             number, x, previous, t, h, known, nfe = state
             active = t > end
             s = jnp.where(h >= t - end, end, t - h)  # ends exactly
-            w, accepted, rejected = known.draw(
-                t - s, normal(fold_in(keys, number), x.shape, x.dtype)
-            )
+            w = known.draw(t - s, normal(fold_in(keys, number), x.shape, x.dtype))
             first = increment(x, t, t - s, w)
             second = increment(x + first, s, t - s, w)
 
@@ -140,8 +162,8 @@ class GottaGoFast:
                 (start - jnp.max(t)) / (start - end),
                 (start - jnp.max(jnp.where(accept, s, t))) / (start - end),
             )
+            known = known.after(accept, t - s, w)
             t = jnp.where(accept, s, t)
-            known = accepted.where(accept, rejected)
             # An error that is not a number, from a step far too long, shortens the next the most.
             growth = jnp.clip(jnp.nan_to_num(error**-self.exponent, nan=0.0), 0.1, 1e3)
             h = jnp.where(active, self.safety * growth * h, h)
@@ -154,7 +176,7 @@ class GottaGoFast:
             x,
             jnp.full(batch, start),
             jnp.full(batch, self.first_step * (start - end)),
-            KnownNoise(jnp.zeros(batch), jnp.zeros_like(x)),
+            KnownNoise.nothing(x),
             jnp.zeros(batch, jnp.int32),
         )
         _, x, _, t, _, _, nfe = jax.lax.while_loop(unfinished, attempt, state)

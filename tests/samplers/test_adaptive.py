@@ -87,38 +87,45 @@ def test_spherical_interpolation(key):
 
 
 def test_known_noise_is_a_brownian_path(key):
-    """Increments before and after a split add up, and have the variances of a Brownian bridge."""
+    """However often a step is rejected, the increments are those of one Brownian path."""
     samples = 40_000
-    z = jax.random.normal(key, (3, samples, 1))
-    h = jnp.full(samples, 0.5)
-    nothing = KnownNoise(jnp.zeros(samples), jnp.zeros((samples, 1)))
-    total, rest, whole = nothing.draw(h, z[0])
-    np.testing.assert_allclose(total.var(), 0.5, rtol=0.03)
-    assert (rest.length == 0).all() and (rest.w == 0).all()
-    assert (whole.length == 0.5).all() and (whole.w == total).all()
+    z = jax.random.normal(key, (4, samples, 1))
+    yes, no = jnp.full(samples, True), jnp.full(samples, False)
+    known = KnownNoise.nothing(z[0])
 
-    first, rest, again = whole.draw(0.4 * h, z[1])  # the step was rejected
-    np.testing.assert_allclose(first.var(), 0.2, rtol=0.03)
-    np.testing.assert_allclose(rest.w, total - first, atol=1e-6)
-    np.testing.assert_allclose(jnp.mean(first * rest.w), 0.0, atol=0.006)  # independent
-    assert (again.length == 0.5).all() and (again.w == total).all()
+    def length(h):
+        return jnp.full(samples, h)
 
-    second, beyond, _ = rest.draw(h, z[2])  # past what is known
-    np.testing.assert_allclose(second.var(), 0.5, rtol=0.03)
-    np.testing.assert_allclose(jnp.mean(first * second), 0.0, atol=0.01)
-    assert (beyond.length == 0).all()
+    drawn = {}
+    for number, h in enumerate((0.5, 0.2, 0.1)):  # rejected, each shorter than the one before
+        drawn[h] = known.draw(length(h), z[number])
+        np.testing.assert_allclose(drawn[h].var(), h, rtol=0.03)
+        known = known.after(no, length(h), drawn[h])
+    for h, w in drawn.items():  # none is forgotten
+        np.testing.assert_allclose(known.draw(length(h), z[3]), w, atol=1e-6)
+    first, second, third = drawn[0.1], drawn[0.2] - drawn[0.1], drawn[0.5] - drawn[0.2]
+    np.testing.assert_allclose(
+        jnp.cov(jnp.hstack([first, second, third]).T)[~np.eye(3, dtype=bool)], 0, atol=0.006
+    )
+
+    known = known.after(yes, length(0.1), first)
+    np.testing.assert_allclose(known.draw(length(0.1), z[3]), second, atol=1e-6)
+    beyond = known.draw(length(0.6), z[3])  # past what is known, 0.4
+    np.testing.assert_allclose((beyond - second - third).var(), 0.2, rtol=0.03)
+    known = known.after(yes, length(0.6), beyond)
+    assert jnp.isinf(known.ahead[1:]).all() and (known.w[0] == 0).all()
 
 
 def test_gotta_go_fast_adapts_each_sample(key):
     """More evaluations for a smaller tolerance; and a sample that cannot finish says so."""
     denoiser, nfe = Denoiser(sdes.VP(), Noise(), lambda p, x, c, labels: jnp.tanh(x), None), {}
+    for rtol in (1.0, 0.1):
+        sampler = samplers.get("gotta_go_fast", rtol=rtol, atol=rtol)
+        samples = samplers.sample(key, sampler, denoiser, (4, 3))
+        assert jnp.isfinite(samples.x).all()
+        assert len(set(samples.nfe.tolist())) > 1
+        nfe[rtol] = samples.nfe.mean()
+    assert nfe[0.1] > 1.5 * nfe[1.0]
     with jax.disable_jit():
-        for rtol in (1.0, 0.2):
-            sampler = samplers.get("gotta_go_fast", rtol=rtol, atol=rtol)
-            samples = samplers.sample(key, sampler, denoiser, (4, 3))
-            assert jnp.isfinite(samples.x).all()
-            assert len(set(samples.nfe.tolist())) > 1
-            nfe[rtol] = samples.nfe.mean()
-        assert nfe[0.2] > 1.5 * nfe[1.0]
         sampler = samplers.get("gotta_go_fast", max_steps=5)
         assert jnp.isnan(samplers.sample(key, sampler, denoiser, (4, 3)).x).all()
