@@ -2,17 +2,16 @@
 
 import dataclasses
 import math
-from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
 
 from scoresde.registry import UsageError
-from scoresde.samplers.driver import GridSampler
 from scoresde.samplers.exponential import (
-    History,
+    Multistep,
     extrapolate,
     half_log_snr,
+    noise_correction,
     noise_step,
     weights,
 )
@@ -45,22 +44,23 @@ def _time_weights(history, sde, t, s):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DEIS(GridSampler):
+class DEIS(Multistep):
     """tAB-DEIS: Adams-Bashforth for the noise with exact coefficients, one evaluation a step.
 
     The noise prediction is extrapolated by the polynomial through its values at the last `order`
-    times, of degree order - 1, which names it tAB(order - 1) in the paper; order 1 is DDIM. The
-    first steps have fewer values, and so a lower order.
+    times, of degree order - 1, which names it tAB(order - 1) in the paper; order 1 is DDIM.
 
     Attributes:
         order: number of values, and order of convergence; from 1 to 4.
         variable: what the polynomial is in: "t" (tAB) or "log_rho", the log-SNR.
+        full_start: whether the first order - 2 steps, which have fewer values, are single steps of
+            order - 1 with order - 2 more evaluations each; else they have a lower order, as
+            published, and unless they are short, the whole has order 2.
     """
 
     order: int = 3
     variable: str = "t"
-
-    denoise_rules: ClassVar[tuple[str, ...]] = ("tweedie", "none")
+    full_start: bool = True
 
     def __post_init__(self):
         super().__post_init__()
@@ -69,18 +69,23 @@ class DEIS(GridSampler):
         if self.variable not in ("t", "log_rho"):
             raise UsageError(f"Unknown variable {self.variable!r}. Known: t, log_rho.")
 
-    def init(self, x, denoiser, steps):
-        return History.empty(x, self.order)
-
     def step(self, keys, x, t, s, denoiser, carry):
         sde, prediction = denoiser.sde, denoiser(x, t)
         if self.variable == "t":
             history = carry.push(prediction.noise, t)
-            correction = history.combine(0, _time_weights(history, sde, t, s))
+
+            def multistep():
+                return history.combine(0, _time_weights(history, sde, t, s))
         else:
             lambda_t = half_log_snr(sde, t)
             h = half_log_snr(sde, s) - lambda_t
             history = carry.push(prediction.noise, lambda_t)
-            correction = -sde.sigma(s) * extrapolate(history, h, 1, weights)
+
+            def multistep():
+                return -sde.sigma(s) * extrapolate(history, h, 1, weights)
+
+        correction = self.correct(
+            history, lambda: noise_correction(denoiser, prediction, t, s, self.order - 1), multistep
+        )
         x = noise_step(sde, prediction, prediction.noise, t, s) + correction
         return x, x, history

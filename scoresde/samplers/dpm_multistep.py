@@ -1,9 +1,10 @@
 """DPM-Solver++, the multistep methods (Lu et al. 2022, arXiv:2211.01095).
 
 The data prediction is extrapolated from its values at the last times of the grid: one evaluation a
-step. The first steps have fewer values, and so a lower order.
+step. The first steps have fewer values.
 """
 
+import dataclasses
 from typing import ClassVar
 
 import jax.numpy as jnp
@@ -12,26 +13,31 @@ from scoresde.keys import normal
 from scoresde.samplers.driver import GridSampler
 from scoresde.samplers.exponential import (
     History,
+    Multistep,
     data_step,
     extrapolate,
     half_log_snr,
     midpoint,
+    time_between,
     trapezoid,
 )
 
 
-class _DataMultistep(GridSampler):
-    order: ClassVar[int]
-    denoise_rules: ClassVar[tuple[str, ...]] = ("tweedie", "none")
-
-    def init(self, x, denoiser, steps):
-        return History.empty(x, self.order)
-
+class _DataMultistep(Multistep):
     def step(self, keys, x, t, s, denoiser, carry):
         sde, x0 = denoiser.sde, denoiser(x, t).x0
         lambda_t = half_log_snr(sde, t)
+        h = half_log_snr(sde, s) - lambda_t
         history = carry.push(x0, lambda_t)
-        correction = extrapolate(history, half_log_snr(sde, s) - lambda_t, -1, trapezoid)
+
+        def midpoint_step():  # of DPM-Solver++(2S)
+            middle = time_between(sde, t, s, 0.5)
+            halfway = data_step(sde, x, x0, t, middle)
+            return -jnp.expm1(-h) * (denoiser(halfway, middle).x0 - x0)
+
+        correction = self.correct(
+            history, midpoint_step, lambda: extrapolate(history, h, -1, trapezoid)
+        )
         x = data_step(sde, x, x0, t, s) + sde.alpha(s) * correction
         return x, x, history
 
@@ -42,14 +48,21 @@ class DPMSolverPP2M(_DataMultistep):
     order = 2
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class DPMSolverPP3M(_DataMultistep):
     """DPM-Solver++(3M): order 3, one evaluation a step.
 
     The quadratic through three values, integrated exactly. The authors' code halves its second
-    derivative, which costs one order; this does not. The first two steps are DDIM and 2M.
+    derivative, which costs one order; this does not. The first two steps are 2S and 2M.
+
+    Attributes:
+        full_start: whether the first step is 2S, with one more evaluation; else it is DDIM, as
+            published, and unless it is short, the whole has order 2.
     """
 
-    order = 3
+    full_start: bool = True
+
+    order: ClassVar[int] = 3
 
 
 class SDEDPMSolverPP2M(GridSampler):

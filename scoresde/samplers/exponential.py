@@ -19,13 +19,15 @@ finite as it stands, and of the noise form the finite part is kept, which is DDI
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
 from scoresde.denoiser import BaseDenoiser
 from scoresde.predictions import Prediction
+from scoresde.samplers.driver import GridSampler
 from scoresde.sdes import SDE
 
 # Bounds of lambda, so that a step from alpha = 0 or to sigma = 0 has a finite h with a finite exp.
@@ -116,6 +118,37 @@ def trapezoid(nodes: Sequence[Array], h: Array, sign: int) -> list[Array]:
     """`weights` of one node with phi_1 / 2 in place of phi_2: of the same order, 2, and published
     for DPM-Solver++ and UniPC."""
     return [sign * jnp.expm1(sign * h) / (2 * node) for node in nodes]
+
+
+class Multistep(GridSampler):
+    """A multistep method of `order`, which needs as many values: the newest, and earlier steps'.
+
+    With `full_start`, the first order - 2 steps, which have too few, take order - 2 evaluations
+    within the step in their place. Without, as published, their lower order leaves the whole at
+    order 2, unless they are short.
+    """
+
+    order: ClassVar[int]
+    full_start: ClassVar[bool] = True
+    denoise_rules: ClassVar[tuple[str, ...]] = ("tweedie", "none")
+
+    def init(self, x, denoiser, steps):
+        return History.empty(x, self.order)
+
+    def total_evaluations(self, steps):
+        short = max(0, self.order - 2) if self.full_start else 0
+        return steps + short * jnp.minimum(steps, short)
+
+    def correct(
+        self, history: "History", start: Callable[[], Array], multistep: Callable[[], Array]
+    ) -> Array:
+        """What `multistep` adds to the step or, while the history is too short, what `start` does.
+
+        A step of order k - 1 from its start alone is enough where the whole has order k.
+        """
+        if self.order <= 2 or not self.full_start:
+            return multistep()
+        return jax.lax.cond(history.length < self.order - 1, start, multistep)
 
 
 def noise_correction(

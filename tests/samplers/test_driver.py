@@ -56,6 +56,8 @@ def test_a_key_gives_the_same_sample_in_any_batch(name, options, key, uncompiled
         ("pc", {"corrector": "none", "denoise": "last_mean"}),
         ("pc", {"corrector_steps": 2, "order": "predictor_first", "denoise": "none"}),
         ("pndm", {"kind": "s", "denoise": "none"}),
+        ("deis", {"order": 4}),
+        ("deis", {"order": 4, "full_start": False}),
     ],
 )
 def test_nfe_is_the_number_of_evaluations(name, options, key, uncompiled):

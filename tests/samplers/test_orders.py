@@ -119,8 +119,6 @@ def make_grid(sde, steps, variable):
     if variable == "t":
         first, last = sde.time_of_log_snr(jnp.array([NOISY, CLEAN]))
         return first + (last - first) * u
-    # The first steps of a multistep method, which have a lower order, are short.
-    u = u**2 * (1.5 - 0.5 * u)
     return sde.time_of_log_snr(jnp.asarray(NOISY + (CLEAN - NOISY) * u))
 
 
