@@ -153,6 +153,11 @@ def test_prior_density_matches_prior_samples(name, key):
     assert abs(z.std() / sde.prior_std - 1) < 0.02
 
 
+def test_the_prior_is_that_of_t_max():
+    sde = sdes.VE(t_max=0.5)
+    np.testing.assert_allclose(sde.prior_std, sde.sigma(0.5), rtol=1e-5)
+
+
 def test_a_new_process_is_one_class_with_two_functions():
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Circle(sdes.SDE):

@@ -63,7 +63,7 @@ class VE(_NoiseOnly):
 
     @property
     def prior_std(self):
-        return self.sigma_max
+        return self.sigma_min ** (1 - self.t_max) * self.sigma_max**self.t_max
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
