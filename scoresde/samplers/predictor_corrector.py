@@ -34,7 +34,8 @@ class PredictorCorrector(GridSampler):
             )
         if self.predictor is None and self.corrector is None:
             raise UsageError("A predictor-corrector sampler needs a predictor or a corrector.")
-        if self.predictor is not None and self.denoise not in self.predictor.denoise_rules:
+        rules = ("tweedie", "none") if self.predictor is None else self.predictor.denoise_rules
+        if self.denoise not in rules:
             raise UsageError(f"This predictor has no {self.denoise!r}; use denoise='tweedie'.")
 
     @property
@@ -77,7 +78,7 @@ class PredictorCorrector(GridSampler):
             a, _ = transition(denoiser.sde, None, t)
             x = self.corrector.correct(corrector_keys, x, t, a, denoiser)
             evaluations = self.corrector.evaluations
-        if self.denoise == "last_mean" and self.predictor is not None:
+        if self.denoise == "last_mean":
             mean = self.predictor.step(keys, x, t, None, denoiser, carry)[1]
             return mean, evaluations + self.predictor.evaluations
         x, last = super().finish(keys, x, t, denoiser, carry)

@@ -236,6 +236,7 @@ def test_labels_reach_the_network_sample_by_sample(name, options, key):
         (lambda: samplers.get("pc", snr=-1.0), "snr > 0"),
         (lambda: samplers.get("pc", predictor="none", corrector="none"), "needs a predictor or"),
         (lambda: samplers.get("pc", predictor=samplers.Heun(), denoise="last_mean"), "last_mean"),
+        (lambda: samplers.get("annealed_langevin", denoise="last_mean"), "last_mean"),
         (lambda: samplers.get("euler_maruyama", denoise="yes"), "Unknown denoise"),
         (lambda: samplers.get("heun", denoise="last_mean"), "Unknown denoise"),
         (lambda: samplers.get("probability_flow", method="euler"), "Unknown ODE method"),
