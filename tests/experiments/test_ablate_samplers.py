@@ -24,7 +24,7 @@ def settings(**changes):
             "sde": {"name": "vp"},
         },
         "num_samples": 256,
-        "batch_size": 200,
+        "batch_size": 256,
         "seed": 0,
         "metrics": ("sliced_wasserstein", "energy_distance"),
         "sweep": [
@@ -59,7 +59,7 @@ def test_a_sweep_leaves_its_table_and_figure_and_keeps_its_cells(tmp_path, capsy
 
 def test_a_failing_cell_is_reported_and_does_not_end_the_sweep(tmp_path, capsys):
     sweep = [{"name": "euler", "steps": 0}, {"name": "euler", "steps": 3}]
-    assert ablate.sweep(settings(sweep=sweep), tmp_path) == 1
+    assert ablate.sweep(settings(sweep=sweep, batch_size=200), tmp_path) == 1
     assert "positive number of steps" in capsys.readouterr().out
     (cell,) = (tmp_path / "cells").iterdir()
     assert json.loads(cell.read_text())["cell"]["steps"] == 3
