@@ -1,4 +1,7 @@
-"""Paired timings: the candidates take turns, so that what else the machine does hits them all."""
+"""Paired timings: the candidates take turns, so that what else the machine does hits them all.
+
+Who goes first changes from round to round, so that nobody always runs after the same other.
+"""
 
 import platform
 import time
@@ -16,13 +19,14 @@ def paired(candidates: dict[str, Callable[[], object]], rounds: int = 5) -> dict
         candidates: name -> a function that returns when it is done, or arrays to wait for.
         rounds: how often each is timed.
     """
-    seconds = {name: [] for name in candidates}
+    seconds, names = {name: [] for name in candidates}, list(candidates)
     for number in range(rounds + 1):
-        for name, call in candidates.items():
+        for name in names:
             start = time.perf_counter()
-            jax.block_until_ready(call())
+            jax.block_until_ready(candidates[name]())
             if number:
                 seconds[name].append(time.perf_counter() - start)
+        names = names[1:] + names[:1]
     return {name: min(values) for name, values in seconds.items()}
 
 
