@@ -215,7 +215,8 @@ class NCSNpp(nn.Module):
         """The standard deviation that the noise condition stands for."""
         if self.embedding_type == "fourier":
             return noise_condition
-        index = jnp.round(noise_condition).astype(jnp.int32)
+        # Between levels, at 999 t, the originals take the table's entry below.
+        index = noise_condition.astype(jnp.int32)
         return embeddings.sigma_at(index, self.sigma_min, self.sigma_max, self.num_scales)
 
 
@@ -274,8 +275,8 @@ def ncsnpp(
         fourier_scale: standard deviation of the fixed Fourier frequencies.
         init_scale: scale of the initialiser of last convolutions; 0 makes the first output ~0.
         scale_by_sigma: whether to divide the output by sigma, which is noise_condition itself, or
-            with a positional embedding the entry of index noise_condition in the descending
-            geometric table of `num_scales` values from `sigma_max` to `sigma_min`.
+            with a positional embedding the entry of index noise_condition, rounded down, in the
+            descending geometric table of `num_scales` values from `sigma_max` to `sigma_min`.
         nonlinearity: "elu", "relu", "lrelu" or "swish".
         dropout: rate in the residual blocks in training.
         centered: whether data lie in [-1, 1]; if not, in [0, 1], and the network maps x to 2x - 1.
