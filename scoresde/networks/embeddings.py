@@ -29,7 +29,9 @@ class GaussianFourierProjection(nn.Module):
     def __call__(self, v: jax.Array) -> jax.Array:
         """Embeds v [batch] as [batch, 2 frequencies]."""
         weight = parameter(self, "W", Normal(self.scale), (self.frequencies,))
-        angle = 2 * math.pi * v[:, None] * jax.lax.stop_gradient(weight)
+        # EDM's order of the factors: its v may be in the hundreds, where another order rounds the
+        # angle, of 10^5 radians, by a hundredth.
+        angle = v[:, None] * (2 * math.pi * jax.lax.stop_gradient(weight))
         return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)
 
 

@@ -124,6 +124,16 @@ def test_bfloat16_is_close_and_returns_float32(small, standard, images):
     assert 1e-4 < relative(low, output) < 0.03
 
 
+def test_fourier_features_of_great_conditions_are_rounded_as_edm_rounds_them():
+    """EDM's v may be 999: the angle is v times the float32 (2 pi W), exact to its own rounding."""
+    frequencies = np.float32([0.1, -17.3, 41.7])
+    layer = embeddings.GaussianFourierProjection(3)
+    output = layer.apply({"params": {"W": frequencies}}, np.float32([999.0]))[0]
+    angle = np.float32(999.0) * (np.float32(2 * np.pi) * frequencies)
+    expected = np.concatenate([np.sin(angle.astype(float)), np.cos(angle.astype(float))])
+    np.testing.assert_allclose(output, expected, atol=1e-5)
+
+
 def test_output_is_divided_by_sigma(small, standard, images):
     _, params, output = standard
     sigma = images[1][:, None, None, None]
