@@ -144,13 +144,17 @@ class ADM(nn.Module):
         return layers.Conv(channels, law=SILENT)(h)
 
     def _attend(self, h: jax.Array, train: bool) -> jax.Array:
-        if h.shape[-1] % self.channels_per_head:
+        channels = h.shape[-1]
+        heads = channels // self.channels_per_head
+        if heads == 0:
+            return h
+        if channels % heads:
             raise UsageError(
-                f"network 'adm': {h.shape[-1]} channels do not divide into heads of "
+                f"network 'adm': {channels} channels do not divide into {heads} heads of at least "
                 f"{self.channels_per_head}; change model_channels or channels_per_head."
             )
         return AttnBlockpp(
-            heads=h.shape[-1] // self.channels_per_head,
+            heads=heads,
             law=PYTORCH,
             epsilon=EPSILON,
             implementation=self.attention_implementation,
@@ -211,7 +215,8 @@ def adm(
         channel_mult_emb: features of the embedding per model channel.
         num_blocks: residual blocks a level on the way down (one more on the way up).
         attn_resolutions: heights of the feature maps that get self-attention.
-        channels_per_head: channels of an attention head.
+        channels_per_head: least channels of an attention head; as in EDM, there are as many heads
+            as that allows, and no attention where a map has fewer channels.
         dropout: rate in the residual blocks in training.
         label_dropout: probability of training a sample without its class.
         dtype: "float32" or "bfloat16".

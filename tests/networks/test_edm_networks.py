@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from scoresde import networks
+from scoresde.networks import attention
 from scoresde.registry import UsageError
 
 SMALL = {
@@ -67,6 +68,19 @@ def test_wrong_options_are_refused(name, options, message):
         networks.get(name, **options)
 
 
+@pytest.mark.parametrize("channels, heads", [(32, 0), (96, 1), (160, 2)])
+def test_heads_have_at_least_their_channels(monkeypatch, channels, heads):
+    """EDM's rule: a map of fewer channels than a head needs has no attention."""
+    shapes = []
+    monkeypatch.setattr(
+        attention, "attend", lambda query, *_: shapes.append(query.shape[2:]) or query
+    )
+    network = networks.get("adm", model_channels=channels, channel_mult=[1], num_blocks=1)
+    params = network.parameter_shapes((4, 4, 3))
+    assert ("AttnBlockpp_0" in params) == (heads > 0)
+    assert set(shapes) == ({(heads, channels // heads)} if heads else set())
+
+
 def test_channels_must_divide_into_heads():
-    with pytest.raises(UsageError, match="96 channels do not divide into heads of 64"):
-        networks.get("adm", model_channels=96).init(jax.random.key(0), (32, 32, 3))
+    with pytest.raises(UsageError, match="224 channels do not divide into 3 heads"):
+        networks.get("adm", model_channels=224).parameter_shapes((8, 8, 3))
