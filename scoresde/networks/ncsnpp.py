@@ -31,6 +31,7 @@ class NCSNpp(nn.Module):
             `layers.GroupNorm`.
         log_condition: whether the Fourier embedding takes the noise condition's logarithm.
         embedding_features: length of the noise embedding, None for 2 nf (Fourier) or nf.
+        hidden_multiplier: length of the embedding that the blocks receive, in units of nf.
         augment_dim: length of the augmentation labels, 0 for none.
     """
 
@@ -66,6 +67,7 @@ class NCSNpp(nn.Module):
     norm_groups: int | None = None
     log_condition: bool = True
     embedding_features: int | None = None
+    hidden_multiplier: int = 4
     augment_dim: int = 0
 
     @property
@@ -152,7 +154,7 @@ class NCSNpp(nn.Module):
         return output
 
     def _embed(self, noise_condition, labels, augment_labels, train: bool) -> jax.Array | None:
-        """The embedding [batch, 4 nf] that every residual block receives."""
+        """The embedding [batch, features] that every residual block receives."""
         if self.embedding_type == "fourier":
             level = jnp.log(noise_condition) if self.log_condition else noise_condition
             frequencies = (self.embedding_features or 2 * self.nf) // 2
@@ -174,8 +176,9 @@ class NCSNpp(nn.Module):
             embedding += embeddings.AugmentEmbedding(
                 self.augment_dim, embedding.shape[-1], name="augment_embedding"
             )(augment_labels, len(embedding))
-        embedding = layers.Dense(4 * self.nf)(embedding)
-        return layers.Dense(4 * self.nf)(layers.ACTIVATIONS[self.nonlinearity](embedding))
+        features = self.hidden_multiplier * self.nf
+        embedding = layers.Dense(features)(embedding)
+        return layers.Dense(features)(layers.ACTIVATIONS[self.nonlinearity](embedding))
 
     def _blocks(self, kernel: Sequence[float], train: bool):
         """The residual block's constructor, and a function that resamples h up or down."""

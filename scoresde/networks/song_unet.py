@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from scoresde.networks import ncsnpp, options
 from scoresde.networks.network import Network
+from scoresde.registry import UsageError
 
 ENCODERS = {"standard": "none", "skip": "input_skip", "residual": "residual"}
 DECODERS = {"standard": "none", "skip": "output_skip"}
@@ -19,6 +20,7 @@ def song_unet(
     augment_dim: int = 0,
     model_channels: int = 128,
     channel_mult: Sequence[int] = (1, 2, 2, 2),
+    channel_mult_emb: int = 4,
     num_blocks: int = 4,
     attn_resolutions: Sequence[int] = (16,),
     dropout: float = 0.1,
@@ -44,6 +46,7 @@ def song_unet(
             `Network.apply` as augment_labels [batch, augment_dim], and are zero if they are not.
         model_channels: channels at full resolution, before the multiplier.
         channel_mult: channel multiplier of each level; each next level has half the size.
+        channel_mult_emb: features of the embedding per model channel.
         num_blocks: residual blocks a level on the way down (one more on the way up).
         attn_resolutions: heights of the feature maps that get self-attention.
         dropout: rate in the residual blocks in training.
@@ -52,7 +55,7 @@ def song_unet(
         channel_mult_noise: features of the noise embedding per model channel.
         encoder_type: "standard", "skip" (the image enters at every level) or "residual".
         decoder_type: "standard" or "skip" (an image leaves at every level).
-        resample_filter: filter taps of one axis.
+        resample_filter: filter taps of one axis, symmetric and of even number.
         dtype: "float32" or "bfloat16".
         remat: whether to recompute residual blocks in the backward pass.
         attention_implementation: "xla" or "cudnn".
@@ -63,8 +66,15 @@ def song_unet(
     name = "song_unet"
     options.in_range(name, "label_dim", label_dim, 0, kind=int)
     options.in_range(name, "augment_dim", augment_dim, 0, kind=int)
+    options.in_range(name, "channel_mult_emb", channel_mult_emb, 1, kind=int)
     options.in_range(name, "channel_mult_noise", channel_mult_noise, 1, kind=int)
     options.in_range(name, "model_channels", model_channels, 4, kind=int)
+    taps = options.numbers(name, "resample_filter", resample_filter, kind=float, least=2)
+    if len(taps) % 2 or taps != taps[::-1]:
+        raise UsageError(
+            f"network {name!r}: resample_filter={resample_filter!r} must be symmetric and of even "
+            "length, such as [1, 1] or [1, 3, 3, 1]."
+        )
     options.one_of(name, "encoder_type", encoder_type, ENCODERS)
     options.one_of(name, "decoder_type", decoder_type, DECODERS)
     return ncsnpp.build(
@@ -76,7 +86,7 @@ def song_unet(
         resamp_with_conv=True,
         conditional=True,
         fir=True,
-        fir_kernel=resample_filter,
+        fir_kernel=taps,
         skip_rescale=True,
         resblock_type="biggan",
         progressive=DECODERS[decoder_type],
@@ -99,5 +109,6 @@ def song_unet(
         attention_implementation=attention_implementation,
         log_condition=False,
         embedding_features=model_channels * channel_mult_noise,
+        hidden_multiplier=channel_mult_emb,
         augment_dim=augment_dim,
     )

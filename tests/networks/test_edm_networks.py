@@ -57,6 +57,8 @@ def test_options_of_computation_leave_the_function(conditioned, randomised, imag
         ("song_unet", {"encoder_type": "none"}, "encoder_type='none' is not one of 'standard'"),
         ("song_unet", {"label_dim": -1}, "label_dim=-1 must be an integer of at least 0"),
         ("song_unet", {"label_dropout": 0.1}, "has no labels to drop"),
+        ("song_unet", {"resample_filter": [1, 2, 1]}, "symmetric and of even length"),
+        ("song_unet", {"resample_filter": [1, 2]}, "symmetric and of even length"),
         ("song_unet", {"channel_mult_noise": 1, "model_channels": 5}, "even width, not 5"),
         ("adm", {"dtype": "float64"}, "dtype='float64' is not one of"),
         ("adm", {"model_channels": 0}, "model_channels=0 must be an integer"),
