@@ -13,9 +13,9 @@ import numpy as np
 
 from scoresde import networks
 from scoresde.pretrained import array_file
-from scoresde.pretrained.edm_precondition import prediction_of
+from scoresde.pretrained.edm_precondition import PRECONDITIONS, name_of, prediction_of
 from scoresde.pretrained.model import Pretrained
-from scoresde.pretrained.weights import Checkpoint, Path, entry, fit
+from scoresde.pretrained.weights import Checkpoint, Path, array, entry, fit
 from scoresde.registry import UsageError
 from scoresde.sdes import EDM
 
@@ -25,6 +25,7 @@ MODEL_TYPES = {"SongUNet": "song_unet", "DhariwalUNet": "adm"}
 OUTSIDE = (
     *("precond", "class_name", "img_resolution", "img_channels", "model_type"),
     *("use_fp16", "sigma_min", "sigma_max", "sigma_data"),
+    *("beta_d", "beta_min", "epsilon_t", "C_1", "C_2", "M"),
 )
 """Arguments of EDM's preconditioning that do not concern the network inside."""
 
@@ -62,17 +63,17 @@ def network_of(network_kwargs: Mapping[str, Any]) -> networks.Network:
     """The network inside of the preconditioning that EDM built from these arguments.
 
     Args:
-        network_kwargs: `model_type` ("SongUNet" or "DhariwalUNet") and its options.
+        network_kwargs: `model_type` ("SongUNet" or "DhariwalUNet"; if it is not given, what the
+            preconditioning builds without one) and its options.
 
     Raises:
         UsageError: an unknown model type, or options that it refuses.
     """
-    model_type = network_kwargs.get("model_type", "DhariwalUNet")
+    precondition = PRECONDITIONS.get(name_of(network_kwargs), PRECONDITIONS["EDMPrecond"])
+    model_type = network_kwargs.get("model_type", precondition.model_type)
     if model_type not in MODEL_TYPES:
         raise UsageError(f"Unknown EDM model_type {model_type!r}. Known: {', '.join(MODEL_TYPES)}.")
     options = {k: v for k, v in network_kwargs.items() if k not in OUTSIDE}
-    if model_type == "SongUNet" and options.pop("channel_mult_emb", 4) != 4:
-        raise UsageError("network 'song_unet' has channel_mult_emb=4 and no other.")
     return networks.get(MODEL_TYPES[model_type], **options)
 
 
@@ -146,8 +147,8 @@ def params_from_edm(
         if module in ORDER:
             part, _, leaf = leaf.partition(".")
             module = f"{module}.{part}"
-        value = np.asarray(value, np.float32)
-        if module == "out_conv" and len(value) == 2 * image_shape[-1]:
+        value = array(value)
+        if module.endswith(("out_conv", "aux_conv")) and value.shape[:1] == (2 * image_shape[-1],):
             value = value[: image_shape[-1]]  # iDDPM's second half, variances, EDM leaves unused
         modules.setdefault(module, {})[leaf] = value
 

@@ -8,15 +8,15 @@ x_t / alpha there, and sigma is sigma / alpha.
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from scoresde import predictions
-from scoresde.sdes import SDE, VP
+from scoresde.sdes import SDE
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,45 +55,104 @@ class RescaledNoise(predictions.Noise):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TimeOfVP:
-    """999 t at the time t when VP has this sigma / alpha, the condition of its network."""
+    """The time when VP has this sigma / alpha, times the last level's number: 999 t.
+
+    Attributes:
+        beta_min: VP's beta at t = 0.
+        beta_d: what beta has grown by at t = 1.
+        M: number of levels.
+    """
+
+    beta_min: float = 0.1
+    beta_d: float = 19.9
+    M: int = 1000
 
     def __call__(self, sde: SDE, t: Array) -> Array:
-        return 999 * VP(t_min=0.0).time_of_log_snr(sde.log_snr(t))
+        # 1 + sigma^2 rounds small sigma away; the network was trained with what is left of it.
+        integral = jnp.log(1 + jnp.square(sde.sigma(t) / sde.alpha(t)))
+        root = jnp.sqrt(self.beta_min**2 + 2 * self.beta_d * integral)
+        return (self.M - 1) * ((root - self.beta_min) / self.beta_d)
 
 
 @functools.cache
-def iddpm_levels() -> np.ndarray:
-    """sigma of iDDPM's 1000 levels, the least first (its cosine schedule, beta at most 0.999)."""
-    angle = 0.5 * math.pi * np.arange(1001) / (1000 * 1.008)
+def iddpm_levels(C_1: float, C_2: float, M: int) -> np.ndarray:
+    """sigma of no noise and of iDDPM's M levels, the least first (its cosine schedule)."""
+    angle = 0.5 * math.pi * np.arange(M + 1) / (M * (1 + C_2))
     alpha_bar = np.sin(angle) ** 2  # of the levels counted from the noisiest on
-    ratio = np.maximum(alpha_bar[:-1] / alpha_bar[1:], 0.001)
+    ratio = np.maximum(alpha_bar[:-1] / alpha_bar[1:], C_1)
     squares = [0.0]
     for step in reversed(ratio):
         squares.append((squares[-1] + 1) / step - 1)
-    return np.sqrt(squares[1:])
+    return np.sqrt(squares)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NearestLevel:
-    """The number of the nearest of iDDPM's levels, 0 for the least noise."""
+    """The number of the nearest of iDDPM's levels, 0 for the least noise and -1 for none.
+
+    Attributes:
+        C_1: least ratio of successive alpha_bar.
+        C_2: offset of the cosine schedule.
+        M: number of levels.
+    """
+
+    C_1: float = 0.001
+    C_2: float = 0.008
+    M: int = 1000
 
     def __call__(self, sde: SDE, t: Array) -> Array:
         sigma = jnp.exp(-0.5 * sde.log_snr(t))
-        levels = jnp.asarray(iddpm_levels(), jnp.float32)
-        return jnp.argmin(jnp.abs(sigma[..., None] - levels), axis=-1).astype(jnp.float32)
+        levels = jnp.asarray(iddpm_levels(self.C_1, self.C_2, self.M), jnp.float32)
+        nearest = jnp.argmin(jnp.abs(sigma[..., None] - levels), axis=-1)
+        return nearest.astype(jnp.float32) - 1
+
+
+class Precondition(NamedTuple):
+    """One of EDM's preconditionings.
+
+    Attributes:
+        prediction: makes the prediction from the options.
+        options: its own arguments that the prediction depends on.
+        model_type: the network that EDM builds if it is not told which.
+    """
+
+    prediction: Callable[..., predictions.PredictionKind]
+    options: tuple[str, ...]
+    model_type: str
+
+
+PRECONDITIONS = {
+    "EDMPrecond": Precondition(predictions.EDM, ("sigma_data",), "DhariwalUNet"),
+    "VPPrecond": Precondition(
+        lambda **options: RescaledNoise(time_input=TimeOfVP(**options)),
+        ("beta_min", "beta_d", "M"),
+        "SongUNet",
+    ),
+    "VEPrecond": Precondition(lambda: NegativeNoise(time_input=LogHalfSigma()), (), "SongUNet"),
+    "iDDPMPrecond": Precondition(
+        lambda **options: RescaledNoise(time_input=NearestLevel(**options)),
+        ("C_1", "C_2", "M"),
+        "DhariwalUNet",
+    ),
+}
+"""Preconditionings by the names of EDM's classes."""
+
+
+def name_of(network_kwargs: Mapping[str, Any]) -> str:
+    """The class of the preconditioning, for which EDM itself writes `class_name`."""
+    name = network_kwargs.get("precond", network_kwargs.get("class_name", "EDMPrecond"))
+    return str(name).rpartition(".")[2]
 
 
 def prediction_of(network_kwargs: Mapping[str, Any]) -> predictions.PredictionKind | None:
     """How the network inside of EDM's preconditioning is fed and read; None if it is not known.
 
     Args:
-        network_kwargs: `precond`, "EDMPrecond" if it is not given, and `sigma_data`.
+        network_kwargs: `precond` (or `class_name`), "EDMPrecond" if neither is given, and the
+            preconditioning's own arguments.
     """
-    precond = network_kwargs.get("precond", "EDMPrecond")
-    if precond == "EDMPrecond":
-        return predictions.EDM(sigma_data=network_kwargs.get("sigma_data", 0.5))
-    return {
-        "VPPrecond": RescaledNoise(time_input=TimeOfVP()),
-        "VEPrecond": NegativeNoise(time_input=LogHalfSigma()),
-        "iDDPMPrecond": RescaledNoise(time_input=NearestLevel()),
-    }.get(precond)
+    precondition = PRECONDITIONS.get(name_of(network_kwargs))
+    if precondition is None:
+        return None
+    options = {k: network_kwargs[k] for k in precondition.options if k in network_kwargs}
+    return precondition.prediction(**options)

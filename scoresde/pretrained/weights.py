@@ -26,6 +26,13 @@ class Checkpoint(NamedTuple):
     step: int
 
 
+def array(value: Any) -> np.ndarray:
+    """A weight of a foreign file; tensors of PyTorch may be on a device, or in bfloat16."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu().float()
+    return np.asarray(value)
+
+
 def flatten(tree: Mapping[str, Any], prefix: Path = ()) -> dict[Path, Any]:
     """The leaves of nested dictionaries by path."""
     leaves = {}

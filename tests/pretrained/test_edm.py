@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from scoresde import pretrained, sdes
+from scoresde.pretrained import edm
 from scoresde.registry import UsageError
 
 CASES = [
@@ -97,6 +98,36 @@ def test_iddpms_preconditioning_is_its_table(golden, relative_error):
     output = jax.jit(model.apply)(model.params, x / np.sqrt(1 + scale**2), level, labels)
     x0 = denoise(model.denoiser(), x, np.float32(sigma), labels)
     assert relative_error(x0, x - scale * output) < 1e-5
+    time_input = model.prediction.time_input
+    np.testing.assert_array_equal(time_input(model.sde, np.float32([1e-3, u[999]])), [-1, 0])
+
+
+def test_variances_that_iddpm_adds_to_any_network_are_left_out(golden):
+    case = golden("edm_ddpmpp_vpprecond")
+    arrays = case.state_dict
+    expected = pretrained.load_edm(arrays, case.config).params
+    for name, value in arrays.items():
+        if "aux_conv" in name:
+            arrays[name] = np.concatenate([value, np.ones_like(value)])
+    params = pretrained.load_edm(arrays, case.config | {"precond": "iDDPMPrecond"}).params
+    jax.tree.map(np.testing.assert_array_equal, params, expected)
+
+
+def test_the_preconditioning_is_known_by_the_name_and_arguments_that_edm_writes(golden):
+    case = golden("edm_ddpmpp_vpprecond")
+    kwargs = {name: value for name, value in case.config.items() if name != "model_type"}
+    assert edm.network_of(kwargs) == edm.network_of(case.config)
+    del kwargs["precond"]
+    kwargs |= {"class_name": "training.networks.VPPrecond", "epsilon_t": 1e-5}
+    assert edm.network_of(kwargs) == edm.network_of(case.config)
+    kwargs |= {"beta_d": 15.0, "beta_min": 0.2, "M": 500}
+    time_input = edm.prediction_of(kwargs).time_input
+    t = np.float32([0.1, 0.7])  # where these options have the sigma
+    sigma = np.sqrt(np.expm1(0.5 * 15.0 * t**2 + 0.2 * t))
+    np.testing.assert_allclose(time_input(sdes.EDM(), sigma), 499 * t, rtol=1e-4)
+    kwargs = {"class_name": "training.networks.iDDPMPrecond", "M": 200, "C_1": 0.01, "C_2": 0.02}
+    levels = edm.prediction_of(kwargs).time_input(sdes.EDM(), np.float32([1e4]))
+    np.testing.assert_array_equal(levels, [199])
 
 
 def write_safetensors(path, arrays):
