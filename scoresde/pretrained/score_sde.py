@@ -16,11 +16,14 @@ import numpy as np
 from scoresde import networks, predictions
 from scoresde.pretrained import array_file, flax_file
 from scoresde.pretrained.model import Pretrained
-from scoresde.pretrained.weights import Checkpoint, Path, entry, fit, flatten
+from scoresde.pretrained.weights import Checkpoint, Path, array, entry, fit, flatten
 from scoresde.registry import UsageError, lookup
 
 RENAMED = {"ResnetBlockDDPM": "ResnetBlockDDPMpp", "AttnBlock": "AttnBlockpp"}
 """score_sde's module classes that have another name here."""
+
+OURS = ("num_classes", "label_dropout", "dtype", "remat", "attention_implementation")
+"""Options of our networks that score_sde's do not have, whatever a configuration calls so."""
 
 
 def network_of(reference_config: Mapping[str, Any]) -> networks.Network:
@@ -32,15 +35,22 @@ def network_of(reference_config: Mapping[str, Any]) -> networks.Network:
     Raises:
         UsageError: an unknown network, or options that it refuses.
     """
-    model = dict(entry(reference_config, "model"))
+    # The originals take names of options in any case.
+    model = {
+        key: value.lower() if isinstance(value, str) else value
+        for key, value in entry(reference_config, "model").items()
+    }
     name = entry(reference_config, "model", "name")
+    if name == "ncsn" and "num_classes" in model:
+        model["num_scales"] = model["num_classes"]  # what its normalisations call noise levels
     if name in ("ncsnv2_64", "ncsnv2_128", "ncsnv2_256"):
         name, model["resolution"] = "ncsnv2", int(name.removeprefix("ncsnv2_"))
     if model.get("interpolation") == "nearest_neighbor":
         model["interpolation"] = "nearest"
     factory = lookup("network", networks.NETWORKS, name)
     # Configurations carry keys of other networks along, which the one they name does not read.
-    options = {key: model[key] for key in inspect.signature(factory).parameters if key in model}
+    known = [key for key in inspect.signature(factory).parameters if key not in OURS]
+    options = {key: model[key] for key in known if key in model}
     return factory(**options, centered=entry(reference_config, "data", "centered"))
 
 
@@ -56,17 +66,18 @@ def prediction_of(reference_config: Mapping[str, Any]) -> predictions.Prediction
     Variance-exploding ones give the score for sigma or, trained on discrete levels, for the
     level's number from the noisiest on; the others give the noise for 999 t or the level's number.
     Without a `training.sde` that says which it is, a network that divides by sigma is of the
-    former kind.
+    former kind, and so is every NCSN, which knows levels by number only.
 
     Args:
-        reference_config: see `network_of`, with `training.continuous`.
+        reference_config: see `network_of`, with `training.continuous`, or else that is True.
     """
-    model, training = dict(reference_config["model"]), dict(reference_config["training"])
-    exploding = model.get("scale_by_sigma", False) or model["name"].startswith("ncsnv2")
+    model, training = reference_config["model"], reference_config.get("training", {})
+    by_number = model["name"] == "ncsn" or model["name"].startswith("ncsnv2")
+    exploding = model.get("scale_by_sigma", False) or by_number
     sde = str(training.get("sde", "vesde" if exploding else "vpsde")).lower()
     levels = {"num_scales": model.get("num_scales", 1000)}
     if sde == "vesde":
-        continuous = training.get("continuous", True)
+        continuous = training.get("continuous", True) and not by_number
         time_input = (
             predictions.Sigma() if continuous else predictions.Index(**levels, descending=True)
         )
@@ -227,7 +238,7 @@ def params_from_pytorch(
         if match is None and name != "sigmas":  # a table that follows from the configuration
             others[(name,)] = value
         elif match is not None and match[2].partition(".")[0] not in unused:
-            entries[(int(match[1]), *match[2].split("."))] = np.asarray(value)
+            entries[(int(match[1]), *match[2].split("."))] = array(value)
     # Modules without weights have a number there, but no name here.
     numbers = sorted({path[0] for path in entries})
     names = dict(zip(numbers, expected))

@@ -87,12 +87,60 @@ def test_a_variance_exploding_network_denoises_with_its_score(golden, apply, tor
         ({}, {"continuous": False}, Noise(time_input=Index(num_scales=1000))),
         ({}, {"continuous": False, "sde": "subvpsde"}, Noise(time_input=ScaledTime())),
         ({}, {"continuous": True, "sde": "vesde"}, Score(time_input=Sigma())),
+        ({}, {}, Noise(time_input=ScaledTime())),
+        (
+            {"name": "ncsn", "num_scales": 10},
+            {"continuous": False},
+            Score(time_input=Index(num_scales=10, descending=True)),
+        ),
+        (  # whatever the configuration says, it looks its sigma up
+            {"name": "ncsnv2_64", "num_scales": 232},
+            {"continuous": True},
+            Score(time_input=Index(num_scales=232, descending=True)),
+        ),
     ],
 )
 def test_what_a_network_predicts_follows_from_its_process(model, training, expected):
     config = {"model": {"name": "ncsnpp", **model}, "training": training}
     prediction = score_sde.prediction_of(config)
     assert type(prediction) is type(expected) and prediction == expected
+
+
+def test_configurations_are_read_as_the_originals_read_them(golden):
+    """Option names in any case, and keys that mean something else here."""
+    config = golden("ncsnpp_pyramid_skip").config
+    expected = score_sde.network_of(config)
+    config["model"] |= {"resblock_type": "BigGAN", "progressive": "Output_Skip", "num_classes": 10}
+    config["model"] |= {"nonlinearity": "Swish", "dtype": "half"}
+    assert score_sde.network_of(config) == expected
+    config["model"] |= {"name": "ncsn", "num_scales": 1000}
+    assert score_sde.network_of(config).module.num_scales == 10
+
+
+def test_tensors_of_pytorch_are_weights(golden):
+    class Tensor:
+        """Refuses to be an array where a tensor on a device, or of a parameter, does."""
+
+        def __init__(self, array):
+            self.array, self.shape = array, array.shape
+
+        def detach(self):
+            return self
+
+        def cpu(self):
+            return self
+
+        def float(self):
+            return self.array.astype(np.float32)
+
+        def __array__(self, *_, **__):
+            raise TypeError("convert it first")
+
+    case = golden("ddpmpp_vp")
+    tensors = {name: Tensor(value) for name, value in case.state_dict.items()}
+    params = pretrained.load_score_sde_pytorch(tensors, case.config).params
+    expected = pretrained.load_score_sde_pytorch(case.state_dict, case.config).params
+    jax.tree.map(np.testing.assert_array_equal, params, expected)
 
 
 def test_every_fault_of_a_state_dict_is_listed_at_once(golden):
