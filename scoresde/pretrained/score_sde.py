@@ -19,7 +19,13 @@ from scoresde.pretrained.model import Pretrained
 from scoresde.pretrained.weights import Checkpoint, Path, array, entry, fit, flatten
 from scoresde.registry import UsageError, lookup
 
-RENAMED = {"ResnetBlockDDPM": "ResnetBlockDDPMpp", "AttnBlock": "AttnBlockpp"}
+RENAMED = {
+    "ResnetBlockDDPM": "ResnetBlockDDPMpp",
+    "AttnBlock": "AttnBlockpp",
+    "ConditionalResidualBlock": "ResidualBlock",
+    "ConditionalInstanceNorm2dPlus": "InstanceNorm2dPlus",
+    **{f"Cond{part}Block": f"{part}Block" for part in ("Refine", "RCU", "MSF", "CRP")},
+}
 """score_sde's module classes that have another name here."""
 
 OURS = ("num_classes", "label_dropout", "dtype", "remat", "attention_implementation")
@@ -209,10 +215,22 @@ def params_from_jax(
         UsageError: the tree does not fit the network.
     """
     weights = {}
-    for (module, *inner), value in flatten(tree).items():
-        cls, _, number = module.rpartition("_")
-        weights[(f"{RENAMED.get(cls, cls)}_{number}", *inner)] = value
+    for names, value in flatten(tree).items():
+        *modules, leaf = (_renamed(name) for name in names)
+        if leaf == "embedding" and np.ndim(value) == 2:
+            # NCSN's normalisations have three vectors of each level in one array.
+            vectors = np.array_split(np.expand_dims(value, (1, 2)), 3, axis=-1)
+            for leaf, vector in zip(("gamma", "alpha", "beta"), vectors):
+                weights[(*modules[:-1], leaf)] = vector
+        else:
+            weights[(*modules, leaf)] = value
     return fit(weights, network, image_shape)
+
+
+def _renamed(name: str) -> str:
+    """The name here of a module called `name` there: its class and number."""
+    cls, _, number = name.rpartition("_")
+    return f"{RENAMED[cls]}_{number}" if cls in RENAMED else name
 
 
 def params_from_pytorch(

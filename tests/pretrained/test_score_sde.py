@@ -15,6 +15,7 @@ JAX = [
     "jax_ncsnpp_pyramid_residual",
     "jax_ncsnpp_plain_blocks",
     "jax_ddpm_ve",
+    "jax_ncsn",
     "jax_ncsnv2_64",
     "jax_ncsnv2_128",
 ]
