@@ -4,6 +4,7 @@ Parameters are float32 whatever the computation type; normalisation statistics a
 Images are [batch, height, width, channels]. Class and parameter names are Flax's.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 
 import flax.linen as nn
@@ -141,12 +142,21 @@ class GroupNorm(nn.Module):
             )
         scale = parameter(self, "scale", Constant(1.0), (channels,))
         bias = parameter(self, "bias", Constant(), (channels,))
+        return _group_norm(x, scale, bias, groups, self.epsilon, self.dtype)
 
-        def group_mean(y: jax.Array) -> jax.Array:
-            mean = y.mean(axis=(1, 2)).reshape(-1, groups, channels // groups).mean(axis=-1)
-            return jnp.repeat(mean, channels // groups, axis=-1)[:, None, None, :]
 
-        y = x.astype(jnp.float32)
-        y -= group_mean(y)
-        y *= lax.rsqrt(group_mean(jnp.square(y)) + self.epsilon) * scale
-        return (y + bias).astype(self.dtype)
+@functools.partial(jax.jit, static_argnums=(3, 4, 5), inline=True)
+def _group_norm(
+    x: jax.Array, scale: jax.Array, bias: jax.Array, groups: int, epsilon: float, dtype: jnp.dtype
+) -> jax.Array:
+    """See `GroupNorm`; a part of the whole program, but traced once a shape, not once a layer."""
+    channels = x.shape[-1]
+
+    def group_mean(y: jax.Array) -> jax.Array:
+        mean = y.mean(axis=(1, 2)).reshape(-1, groups, channels // groups).mean(axis=-1)
+        return jnp.repeat(mean, channels // groups, axis=-1)[:, None, None, :]
+
+    y = x.astype(jnp.float32)
+    y -= group_mean(y)
+    y *= lax.rsqrt(group_mean(jnp.square(y)) + epsilon) * scale
+    return (y + bias).astype(dtype)

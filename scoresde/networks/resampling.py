@@ -15,6 +15,7 @@ Why not a depthwise convolution: XLA on a CPU runs those about a hundred times s
 shifted sums below, which fuse into one loop there and into one kernel on a GPU.
 """
 
+import functools
 from collections.abc import Sequence
 
 import flax.linen as nn
@@ -29,15 +30,21 @@ HEIGHT, WIDTH = 1, 2
 """The spatial axes of an array [batch, height, width, channels]."""
 
 
-def _normalised(kernel: Sequence[float]) -> list[float]:
+def _normalised(kernel: Sequence[float]) -> tuple[float, ...]:
     total = float(sum(kernel))
-    return [tap / total for tap in reversed(kernel)]
+    return tuple(tap / total for tap in reversed(kernel))
 
 
+@functools.partial(
+    jax.jit, static_argnames=("taps", "axis", "first", "size", "stride"), inline=True
+)
 def _correlate(
-    x: jax.Array, taps: Sequence[float], axis: int, *, first: int, size: int, stride: int = 1
+    x: jax.Array, taps: tuple[float, ...], axis: int, *, first: int, size: int, stride: int = 1
 ) -> jax.Array:
-    """y[i] = sum_m taps[m] x[first + stride i + m] along `axis` for i < size, x = 0 outside."""
+    """y[i] = sum_m taps[m] x[first + stride i + m] along `axis` for i < size, x = 0 outside.
+
+    Compiled as a part of the whole, but traced once a shape, not once a layer.
+    """
     last = first + stride * (size - 1) + len(taps) - 1
     low, high = max(0, -first), max(0, last + 1 - x.shape[axis])
     padding = [(0, 0)] * x.ndim
@@ -50,7 +57,7 @@ def _correlate(
     )
 
 
-def _upsample_axis(x: jax.Array, taps: Sequence[float], axis: int, lead: int) -> jax.Array:
+def _upsample_axis(x: jax.Array, taps: tuple[float, ...], axis: int, lead: int) -> jax.Array:
     """Zero-stuffing by two, `lead` zeros in front, correlation with `taps`: the two phases apart.
 
     Every second tap meets a stuffed zero, so that even and odd outputs each need half the taps on
@@ -74,7 +81,7 @@ def upsample(x: jax.Array, kernel: Sequence[float] = (1, 3, 3, 1)) -> jax.Array:
         x: images or feature maps.
         kernel: filter taps of one axis, of any scale, at least two.
     """
-    taps = [2 * tap for tap in _normalised(kernel)]
+    taps = tuple(2 * tap for tap in _normalised(kernel))
     lead = (len(taps) - 1) // 2 + 1
     for axis in (HEIGHT, WIDTH):
         x = _upsample_axis(x, taps, axis, lead)
