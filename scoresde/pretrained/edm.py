@@ -175,7 +175,7 @@ def params_from_edm(
         for leaf, value in arrays.items():
             for path, converted in _convert(leaf, value, prefix, attention):
                 weights[path] = converted
-    return fit(weights, network, image_shape)
+    return fit(weights, expected)
 
 
 def _position(module: str) -> tuple:

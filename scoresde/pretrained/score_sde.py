@@ -224,7 +224,7 @@ def params_from_jax(
                 weights[(*modules[:-1], leaf)] = vector
         else:
             weights[(*modules, leaf)] = value
-    return fit(weights, network, image_shape)
+    return fit(weights, network.parameter_shapes(image_shape))
 
 
 def _renamed(name: str) -> str:
@@ -264,7 +264,7 @@ def params_from_pytorch(
         _from_pytorch((names.get(number, f"all_modules.{number}"), *inner), value)
         for (number, *inner), value in entries.items()
     )
-    return fit(weights | others, network, image_shape)
+    return fit(weights | others, expected)
 
 
 def _from_pytorch(path: Path, value: np.ndarray) -> tuple[Path, np.ndarray]:

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from scoresde.networks import Network
 from scoresde.registry import UsageError
 
 Path = tuple[str, ...]
@@ -55,20 +54,17 @@ def unflatten(leaves: Mapping[Path, Any]) -> dict[str, Any]:
     return tree
 
 
-def fit(
-    weights: Mapping[Path, Any], network: Network, image_shape: tuple[int, int, int]
-) -> dict[str, Any]:
-    """The parameter tree of `network` with these weights, in float32.
+def fit(weights: Mapping[Path, Any], shapes: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameter tree of these shapes with these weights, in float32.
 
     Args:
-        weights: arrays by their path in the network's tree.
-        network: the network they are meant for.
-        image_shape: (height, width, channels).
+        weights: arrays by their path in a network's tree.
+        shapes: `Network.parameter_shapes` of the network that they are meant for.
 
     Raises:
         UsageError: weights are missing, superfluous or of another shape; all are listed.
     """
-    expected = flatten(network.parameter_shapes(image_shape))
+    expected = flatten(shapes)
     faults = [f"missing {'/'.join(path)}" for path in expected if path not in weights]
     faults += [f"unexpected {'/'.join(path)}" for path in weights if path not in expected]
     faults += [
