@@ -101,7 +101,7 @@ def _print_costs(experiment, params) -> None:
         ("training step", training.flops / batch, activations / batch),
         ("likelihood evaluation, one probe", likelihood.flops, likelihood.peak_bytes),
     ):
-        print(f"{name:<32}{flops / 1e9:>10.4g}{_size(size):>12}")
+        print(f"{name:<32}{flops / 1e9:>10.4g}{human_size(size):>12}")
     print(f"\n{f'training, {batch} images at once':<42}{'memory':>12}")
     for name, size in (
         ("parameters, their average, the optimizer", state),
@@ -109,10 +109,13 @@ def _print_costs(experiment, params) -> None:
         ("activations", activations),
         ("together", state + weights + activations),
     ):
-        print(f"{name:<42}{_size(size):>12}")
+        print(f"{name:<42}{human_size(size):>12}")
 
 
-def _size(count: float) -> str:
+def human_size(count: float) -> str:
     """Bytes for people."""
-    unit = "MiB" if count < 2**30 else "GiB"
-    return f"{count / 2 ** (20 if unit == 'MiB' else 30):.3g} {unit}"
+    number, unit = count / 2**20, "MiB"
+    for greater in ("GiB", "TiB"):
+        if number >= 1024:
+            number, unit = number / 1024, greater
+    return f"{number:.3g} {unit}" if number < 1000 else f"{number:.0f} {unit}"

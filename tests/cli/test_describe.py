@@ -7,9 +7,10 @@ import jax
 import pytest
 
 from scoresde.cli import main
+from scoresde.cli.describe import human_size
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
-SMALL = ["--config.network.nf=16", "--config.network.num_res_blocks=1"]
+SMALL = [f"--config.network.{option}" for option in ("nf=16", "num_res_blocks=1", "ch_mult=(1,)")]
 
 
 def describe(capsys, config, *overrides):
@@ -25,21 +26,26 @@ def describe(capsys, config, *overrides):
 
 def bytes_of(text):
     number, unit = text.split()
-    return float(number) * 2 ** {"MiB": 20, "GiB": 30}[unit]
+    return float(number) * 2 ** {"MiB": 20, "GiB": 30, "TiB": 40}[unit]
 
 
-def test_the_largest_network_is_described_without_making_it(capsys):
-    """100 million parameters at 1024 pixels: described where not one of them is allocated."""
+def test_a_network_that_fits_no_machine_is_described_without_making_it(capsys):
+    """Attention over 1024x1024 pixels, with as many parameters as the largest published network."""
     before = {id(array) for array in jax.live_arrays()}
-    text, rows = describe(capsys, "ve/ffhq_ncsnpp_continuous")
+    wide = ["--config.network.nf=1024", "--config.network.ch_mult=(1,)"]
+    text, rows = describe(capsys, "ve/ffhq_ncsnpp_continuous", *wide)
     made = [array for array in jax.live_arrays() if id(array) not in before]
     assert sum(array.nbytes for array in made) < 2**20
-    assert text.startswith("105,785,896 parameters; images 1024x1024x3 in, 1024x1024x3 out.\n")
-    assert rows["stem"] == [["1", "1024x1024x16", "448"]]
-    assert rows["output"] == [["1", "1024x1024x3", "435"]]
+    count = int(text.partition(" ")[0].replace(",", ""))
+    assert count > 10**8 and text.partition(";")[2].startswith(
+        " images 1024x1024x3 in, 1024x1024x3 out.\n"
+    )
+    assert rows["stem"] == [["1", "1024x1024x1024", "28,672"]]
+    assert rows["output"] == [["1", "1024x1024x3", "27,651"]]
+    assert bytes_of(rows["forward"][0][1]) > 4 * 2**40  # the attention's weights
     # The float32 weights, their average and Adam's two moments.
     (state,) = rows["parameters, their average, the optimizer"]
-    assert bytes_of(*state) == pytest.approx(4 * 4 * 105_785_896, rel=0.01)
+    assert bytes_of(*state) == pytest.approx(4 * 4 * count, rel=0.01)
 
 
 def test_costs_follow_from_the_config(capsys):
@@ -64,6 +70,14 @@ def test_costs_follow_from_the_config(capsys):
     ratio = bytes_of(rows["activations"][0][0]) / bytes_of(accumulated["activations"][0][0])
     # Not quite four: the gradients, which are not counted, are not all there at the peak.
     assert 4 <= ratio < 5
+
+
+@pytest.mark.parametrize(
+    "mebibytes, text",
+    [(0.5, "0.5 MiB"), (1010, "1010 MiB"), (1024, "1 GiB"), (2**21, "2 TiB"), (2**31, "2048 TiB")],
+)
+def test_sizes_fit_their_column(mebibytes, text):
+    assert human_size(mebibytes * 2**20) == text
 
 
 def test_a_mistake_in_the_config_is_one_line(capsys):
