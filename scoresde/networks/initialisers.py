@@ -101,9 +101,15 @@ PYTORCH = ScaledUniform(1 / 3, "in")
 
 def parameter(module: nn.Module, name: str, law: Law, shape: Sequence[int]) -> jax.Array:
     """The module's parameter of this name; notes its law when the module is being initialised."""
+    shape = tuple(shape)
     if module.is_initializing():
         module.put_variable(LAWS, name, law)
-    return module.param(name, law, tuple(shape))
+    else:
+        # Flax's own look-up traces the law, for every parameter, to know the shape it has.
+        value = module.get_variable("params", name)
+        if value is not None and value.shape == shape:
+            return value
+    return module.param(name, law, shape)
 
 
 def draw(laws: Mapping[str, Any], shapes: Mapping[str, Any], key_data: Any) -> dict[str, Any]:
