@@ -75,7 +75,7 @@ def test_the_network_takes_the_images_and_the_process_reads_it(name):
     for part in prediction.read(sde, x, t, x):
         assert part.shape == x.shape and np.isfinite(part).all()
     again = ml_collections.ConfigDict(json.loads(config.to_json()))
-    assert build.experiment(again).network == experiment.network
+    assert networks.get(**again.network) == experiment.network
 
 
 def test_every_published_experiment_is_there():
