@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from scoresde import pretrained, sdes
+from scoresde.networks import embeddings
 from scoresde.pretrained import edm
 from scoresde.registry import UsageError
 
@@ -61,30 +62,37 @@ def test_denoisers_are_the_originals(loaded, relative_error, name):
     assert relative_error(x0[0] - x[0], expected[0] - x[0]) < 1e-4
 
 
-def test_one_hot_labels_are_labels(loaded, relative_error):
+def test_one_hot_labels_are_labels(loaded):
+    """To the layer that the labels enter by."""
     model, case = loaded("edm_ddpmpp_edmprecond_cond")
-    x, sigma, one_hot = case.images("input"), case.contents["sigma"], case.contents["class_onehot"]
-    x0 = denoise(model.denoiser(), x, sigma, one_hot)
-    assert relative_error(x0, case.images("denoised")) < 1e-5
+    params = {"params": model.params["class_embedding"]}
+    layer = embeddings.ClassEmbedding(10, params["params"]["Dense_0"]["kernel"].shape[1])
+    one_hot, classes = (
+        layer.apply(params, labels, 2, train=False)
+        for labels in (case.contents["class_onehot"], labels_of(case))
+    )
+    np.testing.assert_allclose(one_hot, classes, rtol=1e-6)
+    assert not np.allclose(*classes)
 
 
-def test_a_denoiser_on_the_process_it_was_trained_on(loaded, relative_error):
-    """alpha x at the time of sigma / alpha has the same clean image."""
+def test_a_denoiser_on_the_process_it_was_trained_on(loaded):
+    """alpha x at the time of sigma / alpha is fed and read as x at sigma is."""
     model, case = loaded("edm_ddpmpp_vpprecond")
-    sde = sdes.VP()
-    t = sde.time_of_log_snr(-2 * np.log(case.contents["sigma"]))
-    x = np.asarray(sde.alpha(t))[:, None, None, None] * case.images("input")
-    x0 = denoise(model.denoiser(sde), x, t, None)
-    assert relative_error(x0, case.images("denoised")) < 1e-5
+    vp, x, sigma = sdes.VP(), case.images("input"), case.contents["sigma"]
+    t = vp.time_of_log_snr(-2 * np.log(sigma))
+    scaled = np.asarray(vp.alpha(t))[:, None, None, None] * x
+    assert model.denoiser(vp).sde is vp
+    seen = []
+    for sde, *arguments in ((model.sde, x, sigma), (vp, scaled, t)):
+        fed = model.prediction.inputs(sde, *arguments)
+        seen.append((*fed, model.prediction.read(sde, *arguments, 3 * x).x0))
+    for ours, expected in zip(*seen):
+        np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_iddpms_preconditioning_is_its_table(golden, relative_error):
+def test_iddpms_preconditioning_is_its_table():
     """Karras et al. 2022, table 1: the network knows 1000 levels by number, the least noise 0."""
-    case = golden("edm_adm_edmprecond_cond")
-    arrays = case.state_dict | {"u": np.zeros(1001)}
-    for name in ("model.out_conv.weight", "model.out_conv.bias"):  # variances follow
-        arrays[name] = np.concatenate([arrays[name], np.ones_like(arrays[name])])
-    model = pretrained.load_edm(arrays, case.config | {"precond": "iDDPMPrecond"})
+    sde, prediction = sdes.EDM(), edm.prediction_of({"precond": "iDDPMPrecond"})
 
     def alpha_bar(j):
         return np.sin(np.pi / 2 * j / 1000 / 1.008) ** 2
@@ -92,22 +100,23 @@ def test_iddpms_preconditioning_is_its_table(golden, relative_error):
     u = np.zeros(1001)
     for j in range(1000, 0, -1):
         u[j - 1] = np.sqrt((u[j] ** 2 + 1) / max(alpha_bar(j - 1) / alpha_bar(j), 1e-3) - 1)
-    x, sigma, labels = case.images("input"), u[[990, 20]], labels_of(case)
-    level = np.array([999 - np.argmin(np.abs(u - s)) for s in sigma], np.float32)
-    scale = sigma[:, None, None, None].astype(np.float32)
-    output = jax.jit(model.apply)(model.params, x / np.sqrt(1 + scale**2), level, labels)
-    x0 = denoise(model.denoiser(), x, np.float32(sigma), labels)
-    assert relative_error(x0, x - scale * output) < 1e-5
-    time_input = model.prediction.time_input
-    np.testing.assert_array_equal(time_input(model.sde, np.float32([1e-3, u[999]])), [-1, 0])
+    sigma = np.float32([u[990], u[20], u[999], 1e-3])
+    x, output = (np.full((4, 1, 1, 1), value, np.float32) for value in (2.0, 3.0))
+    fed, level = prediction.inputs(sde, x, sigma)
+    np.testing.assert_array_equal(level, [9, 979, 0, -1])
+    scale = sigma[:, None, None, None]
+    np.testing.assert_allclose(fed, x / np.sqrt(1 + scale**2), rtol=1e-5)
+    x0 = prediction.read(sde, x, sigma, output).x0
+    np.testing.assert_allclose(x0, x - scale * output, rtol=1e-5)
 
 
-def test_variances_that_iddpm_adds_to_any_network_are_left_out(golden):
-    case = golden("edm_ddpmpp_vpprecond")
-    arrays = case.state_dict
+@pytest.mark.parametrize("name", ["edm_ddpmpp_vpprecond", "edm_adm_edmprecond_cond"])
+def test_variances_that_iddpm_adds_to_any_network_are_left_out(golden, name):
+    case = golden(name)
+    arrays = case.state_dict | {"u": np.zeros(1001)}
     expected = pretrained.load_edm(arrays, case.config).params
     for name, value in arrays.items():
-        if "aux_conv" in name:
+        if "aux_conv" in name or "out_conv" in name:
             arrays[name] = np.concatenate([value, np.ones_like(value)])
     params = pretrained.load_edm(arrays, case.config | {"precond": "iDDPMPrecond"}).params
     jax.tree.map(np.testing.assert_array_equal, params, expected)

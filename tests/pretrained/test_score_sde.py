@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from scoresde import pretrained, sdes
+from scoresde.denoiser import Denoiser
 from scoresde.predictions import Index, Noise, ScaledTime, Score, Sigma
 from scoresde.pretrained import score_sde
 from scoresde.registry import UsageError
@@ -16,7 +17,6 @@ JAX = [
     "jax_ncsnpp_plain_blocks",
     "jax_ddpm_ve",
     "jax_ncsn",
-    "jax_ncsnv2_64",
     "jax_ncsnv2_128",
 ]
 
@@ -43,7 +43,8 @@ def torch_model(golden):
 def test_a_pytorch_checkpoint_gives_its_moving_average(golden, relative_error, apply, torch_model):
     case = golden("torch_checkpoint_ve")
     x, sigma = case.images("input"), case.contents["labels"]
-    output = jax.jit(torch_model.apply)(torch_model.params, x, sigma)
+    output = apply(torch_model.network, torch_model.params, x, sigma)
+    assert jax.eval_shape(torch_model.apply, torch_model.params, x, sigma).shape == output.shape
     assert relative_error(output, case.images("ema_output")) < 1e-5
 
     raw = pretrained.load_score_sde_pytorch(case.file(".pth"), case.config, raw=True)
@@ -64,15 +65,13 @@ def test_a_jax_checkpoint_gives_its_moving_average(golden, relative_error, apply
     assert relative_error(apply(raw.network, raw.params, x, sigma), output) > 0.1
 
 
-def test_a_variance_exploding_network_denoises_with_its_score(golden, apply, torch_model):
-    case = golden("torch_checkpoint_ve")
+def test_the_denoiser_is_of_the_network_on_the_process(torch_model):
+    """What it computes: test_golden_likelihood.py."""
     sde = sdes.VE(sigma_min=0.01, sigma_max=50.0)
-    t = np.array([0.3, 0.9], np.float32)
-    x, sigma = case.images("input"), sde.sigma(t)
-    score = apply(torch_model.network, torch_model.params, x, sigma)
-    expected = x + sigma[:, None, None, None] ** 2 * score
-    prediction = jax.jit(lambda denoiser: denoiser(x, t))(torch_model.denoiser(sde))
-    np.testing.assert_allclose(prediction.x0, expected, rtol=1e-4, atol=1e-4)
+    expected = Denoiser(sde, Score(time_input=Sigma()), torch_model.network, torch_model.params)
+    assert torch_model.denoiser(sde) == expected
+    with pytest.raises(UsageError, match="Which process"):
+        torch_model.denoiser()
 
 
 @pytest.mark.parametrize(
