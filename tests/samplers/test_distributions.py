@@ -40,14 +40,6 @@ VARIANTS = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def optimized():
-    """Thousands of samples, a thousand steps: here it pays to optimise (tests/conftest.py)."""
-    jax.config.update("jax_disable_most_optimizations", False)
-    yield
-    jax.config.update("jax_disable_most_optimizations", True)
-
-
 def get(label, options):
     return samplers.get(label.split(",")[0], **options)
 
