@@ -4,8 +4,9 @@ Example:
   python experiments/ablate_samplers.py --config experiments/configs/mixture.py --workdir runs/a
   python experiments/ablate_samplers.py --config experiments/configs/digits.py --workdir runs/b
 
-A cell is a sampler with its options and number of steps. Every cell draws from the same seeds and
-is measured against the same reference samples. Writes to the work directory:
+A cell is a sampler with its options and its number of `steps`, or `nfe`, the most evaluations that
+its steps may take together. Every cell draws from the same seeds and is measured against the same
+reference samples. Writes to the work directory:
 
   cells/*.json    a finished cell each; a sweep that is interrupted or extended keeps them
   results.csv     a row per cell
@@ -32,6 +33,10 @@ METRICS = {
     "sliced_wasserstein": lambda x, y: metrics.sliced_wasserstein(jax.random.key(0), x, y),
     "energy_distance": metrics.energy_distance,
 }
+
+
+# Of a cell, what is not an option of its sampler.
+_RUN = ("steps", "nfe", "grid")
 
 
 class Problem(NamedTuple):
@@ -87,11 +92,21 @@ def trained_problem(options: dict[str, Any], num: int, seed: int) -> Problem:
     )
 
 
+def sampler_of(cell: dict[str, Any]) -> tuple[Any, int | None, Any]:
+    """The sampler of a cell, its number of steps and its grid."""
+    options = dict(cell)
+    steps, nfe, grid = (options.pop(key, None) for key in _RUN)
+    sampler = samplers.get(**options)
+    if nfe is None:
+        return sampler, steps, grid
+    if steps is not None or not hasattr(sampler, "steps_within"):
+        raise UsageError(f"{cell['name']} takes nfe instead of steps, and not if it is adaptive.")
+    return sampler, sampler.steps_within(nfe), grid
+
+
 def run_cell(cell: dict[str, Any], problem: Problem, settings: dict[str, Any]) -> dict[str, Any]:
     """Samples and measures one cell. Returns its row and the samples."""
-    options = dict(cell)
-    steps, grid = options.pop("steps", None), options.pop("grid", None)
-    sampler = samplers.get(**options)
+    sampler, steps, grid = sampler_of(cell)
     num, batch_size = settings["num_samples"], settings["batch_size"]
     key, parts, nfe = jax.random.key(settings["seed"] + 1), [], []
     start = time.perf_counter()
@@ -105,7 +120,8 @@ def run_cell(cell: dict[str, Any], problem: Problem, settings: dict[str, Any]) -
         nfe.append(np.asarray(drawn.nfe))
     seconds = time.perf_counter() - start
     x = np.concatenate(parts)
-    row = {"cell": cell, "nfe": float(np.concatenate(nfe).mean()), "seconds": round(seconds, 2)}
+    row = {"cell": cell, "steps": steps, "nfe": float(np.concatenate(nfe).mean())}
+    row["seconds"] = round(seconds, 2)
     for name in settings["metrics"]:
         row[name] = float(lookup("metric", METRICS, name)(x, problem.reference))
     if not all(np.isfinite(row[name]) for name in settings["metrics"]):
@@ -115,18 +131,23 @@ def run_cell(cell: dict[str, Any], problem: Problem, settings: dict[str, Any]) -
 
 def describe(cell: dict[str, Any]) -> str:
     """The sampler and its options, without the number of steps."""
-    options = [f"{k}={v}" for k, v in cell.items() if k not in ("name", "steps")]
+    options = [f"{k}={v}" for k, v in cell.items() if k not in ("name", "steps", "nfe")]
     return cell["name"] + (f" ({', '.join(options)})" if options else "")
+
+
+def budget(row: dict[str, Any]) -> int:
+    """The column of a row: the evaluations that it was given, else those that it took."""
+    return row["cell"].get("nfe", round(row["nfe"]))
 
 
 def write_table(path: pathlib.Path, rows: list[dict], names: list[str], floors: dict) -> None:
     """Markdown: a row per sampler and a column per number of evaluations, best in bold."""
     text = []
     for name in names:
-        nfes = sorted({round(row["nfe"]) for row in rows})
+        nfes = sorted({budget(row) for row in rows})
         table: dict[str, dict[int, float]] = {}
         for row in rows:
-            table.setdefault(describe(row["cell"]), {})[round(row["nfe"])] = row[name]
+            table.setdefault(describe(row["cell"]), {})[budget(row)] = row[name]
         best = {nfe: min(t[nfe] for t in table.values() if nfe in t) for nfe in nfes}
         text += [f"### {name} (noise floor {floors[name]:.4g})", ""]
         text += [f"| sampler \\ NFE | {' | '.join(map(str, nfes))} |"]
@@ -169,9 +190,9 @@ def write_figure(path: pathlib.Path, rows: list[dict], names: list[str], floors:
 
 def write_results(workdir: pathlib.Path, rows: list[dict], names: list[str], floors: dict) -> None:
     """The CSV, the table and the figure of the finished cells."""
-    options = sorted({key for row in rows for key in row["cell"]} - {"name", "steps"})
-    values = ["nfe", "seconds", *names]
-    sweeps.write_csv(workdir / "results.csv", rows, ["name", "steps", *options], values)
+    options = sorted({key for row in rows for key in row["cell"]} - {"name", "steps", "nfe"})
+    values = ["steps", "nfe", "seconds", *names]
+    sweeps.write_csv(workdir / "results.csv", rows, ["name", *options], values)
     write_table(workdir / "results.md", rows, names, floors)
     write_figure(workdir / "results.png", rows, names, floors)
 
@@ -186,7 +207,7 @@ def sweep(settings: dict[str, Any], workdir: pathlib.Path) -> int:
     make_problem = lookup("problem", kinds, options.pop("name"))
     cells = sweeps.expand(settings["sweep"])
     for cell in cells:  # a misspelt cell should not wait for its turn
-        samplers.get(**{k: v for k, v in cell.items() if k not in ("steps", "grid")})
+        sampler_of(cell)
     names = list(settings["metrics"])
     for name in names:
         lookup("metric", METRICS, name)
@@ -212,7 +233,7 @@ def sweep(settings: dict[str, Any], workdir: pathlib.Path) -> int:
         return f"NFE {row['nfe']:.0f}, {values}, {row['seconds']:.1f} s"
 
     def label(cell):
-        return f"{describe(cell)}, steps {cell.get('steps', 'adaptive')}"
+        return f"{describe(cell)}, steps {sampler_of(cell)[1] or 'of its own'}"
 
     rows, failed = sweeps.run_cells(workdir, cells, measure, label, words)
     if rows:

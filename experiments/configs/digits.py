@@ -5,7 +5,7 @@ import ml_collections
 
 def get_config():
     """The sweep."""
-    steps = (5, 10, 20, 50, 100)
+    nfe = (6, 12, 25, 50, 100)
     return ml_collections.ConfigDict(
         {
             "problem": {"name": "trained", "workdir": "runs/demo"},
@@ -14,11 +14,11 @@ def get_config():
             "seed": 0,
             "metrics": ("sliced_wasserstein", "energy_distance"),
             "sweep": (
-                {"name": "euler_maruyama", "steps": steps},
-                {"name": "ancestral_sampling", "steps": steps},
-                {"name": "pc", "snr": 0.16, "steps": steps},
-                {"name": "ddim", "steps": steps, "grid": "log_snr"},
-                {"name": "dpm_solver_pp_2m", "steps": steps, "grid": "log_snr"},
+                {"name": "euler_maruyama", "nfe": nfe},
+                {"name": "ancestral_sampling", "nfe": nfe},
+                {"name": "pc", "snr": 0.16, "nfe": nfe},
+                {"name": "ddim", "nfe": nfe, "grid": "log_snr"},
+                {"name": "dpm_solver_pp_2m", "nfe": nfe, "grid": "log_snr"},
                 {"name": "probability_flow", "rtol": 1e-3, "atol": 1e-3},
             ),
         }

@@ -5,7 +5,7 @@ import ml_collections
 
 def get_config():
     """The sweep."""
-    steps = (5, 10, 20, 50, 100, 200)
+    nfe = (6, 12, 25, 50, 100, 200)
     return ml_collections.ConfigDict(
         {
             "problem": {
@@ -24,14 +24,14 @@ def get_config():
             "seed": 0,
             "metrics": ("sliced_wasserstein", "energy_distance"),
             "sweep": (
-                {"name": "euler_maruyama", "steps": steps},
-                {"name": "reverse_diffusion", "steps": steps},
-                {"name": "ancestral_sampling", "steps": steps},
-                {"name": "pc", "snr": 0.16, "steps": steps},
-                {"name": "ddim", "eta": (0.0, 1.0), "steps": steps, "grid": "log_snr"},
-                {"name": "heun", "steps": steps, "grid": "quadratic"},
-                {"name": "dpm_solver_pp_2m", "steps": steps, "grid": "log_snr"},
-                {"name": "unipc", "steps": steps, "grid": "log_snr"},
+                {"name": "euler_maruyama", "nfe": nfe},
+                {"name": "reverse_diffusion", "nfe": nfe},
+                {"name": "ancestral_sampling", "nfe": nfe},
+                {"name": "pc", "snr": 0.16, "nfe": nfe},
+                {"name": "ddim", "eta": (0.0, 1.0), "nfe": nfe, "grid": "log_snr"},
+                {"name": "heun", "nfe": nfe, "grid": "quadratic"},
+                {"name": "dpm_solver_pp_2m", "nfe": nfe, "grid": "log_snr"},
+                {"name": "unipc", "nfe": nfe, "grid": "log_snr"},
                 {"name": "probability_flow", "rtol": (1e-2, 1e-3), "atol": 1e-3},
             ),
         }

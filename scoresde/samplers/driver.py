@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from scoresde.denoiser import BaseDenoiser, labelled
@@ -100,6 +101,23 @@ class GridSampler:
         """Denoiser evaluations of the first `steps` steps, the final denoising not counted."""
         return steps * self.evaluations
 
+    @property
+    def final_evaluations(self) -> int:
+        """Denoiser evaluations of `finish`."""
+        return {"none": 0, "last_mean": self.evaluations}.get(self.denoise, 1)
+
+    def steps_within(self, nfe: int) -> int:
+        """The most steps that take at most `nfe` evaluations, the final denoising included.
+
+        Raises:
+            UsageError: not even one step does.
+        """
+        counts = self.total_evaluations(np.arange(nfe + 1)) + self.final_evaluations
+        steps = int(np.searchsorted(np.asarray(counts), nfe, side="right")) - 1
+        if steps < 1:
+            raise UsageError(f"{nfe} evaluations are not enough for one step of this sampler.")
+        return steps
+
     def check(self, denoiser: BaseDenoiser) -> None:
         """Raises UsageError where the method is undefined for this denoiser."""
 
@@ -121,15 +139,13 @@ class GridSampler:
         """
         raise TypeError(f"{type(self).__name__} must define step.")
 
-    def finish(
-        self, keys: Array, x: Array, t: Array, denoiser: BaseDenoiser, carry: Any
-    ) -> tuple[Array, int]:
-        """Removes the noise left at the last time t. Returns x and the evaluations it took."""
+    def finish(self, keys: Array, x: Array, t: Array, denoiser: BaseDenoiser, carry: Any) -> Array:
+        """x [batch, ...] without the noise left at the last time t."""
         if self.denoise == "none":
-            return x, 0
+            return x
         if self.denoise == "last_mean":
-            return self.step(keys, x, t, None, denoiser, carry)[1], self.evaluations
-        return tweedie(x, t, denoiser), 1
+            return self.step(keys, x, t, None, denoiser, carry)[1]
+        return tweedie(x, t, denoiser)
 
     def run(
         self,
@@ -151,9 +167,9 @@ class GridSampler:
 
         state = x, self.init(x, denoiser, steps), observer.start(x)
         x, carry, seen = jax.lax.fori_loop(0, steps, body, state)
-        x, last = self.finish(fold_in(keys, steps), x, times[steps], denoiser, carry)
-        nfe = jnp.full(x.shape[:1], self.total_evaluations(steps) + last, jnp.int32)
-        return Samples(x, nfe, seen)
+        x = self.finish(fold_in(keys, steps), x, times[steps], denoiser, carry)
+        nfe = self.total_evaluations(steps) + self.final_evaluations
+        return Samples(x, jnp.full(x.shape[:1], nfe, jnp.int32), seen)
 
 
 @functools.partial(jax.jit, static_argnames=("sampler", "shape"))

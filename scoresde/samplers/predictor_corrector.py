@@ -71,18 +71,25 @@ class PredictorCorrector(GridSampler):
         x, mean, carry = self._predict(predictor_keys, x, t, s, denoiser, carry)
         return self.corrector.correct(corrector_keys, x, s, a, denoiser), mean, carry
 
+    @property
+    def _corrects_at_the_end(self):
+        return self.corrector is not None and self.order == "corrector_first"
+
+    @property
+    def final_evaluations(self):
+        correction = self.corrector.evaluations if self._corrects_at_the_end else 0
+        if self.denoise == "last_mean":
+            return correction + self.predictor.evaluations
+        return correction + super().final_evaluations
+
     def finish(self, keys, x, t, denoiser, carry):
-        evaluations = 0
-        if self.corrector is not None and self.order == "corrector_first":
+        if self._corrects_at_the_end:
             corrector_keys, keys = split(keys)
             a, _ = transition(denoiser.sde, None, t)
             x = self.corrector.correct(corrector_keys, x, t, a, denoiser)
-            evaluations = self.corrector.evaluations
         if self.denoise == "last_mean":
-            mean = self.predictor.step(keys, x, t, None, denoiser, carry)[1]
-            return mean, evaluations + self.predictor.evaluations
-        x, last = super().finish(keys, x, t, denoiser, carry)
-        return x, evaluations + last
+            return self.predictor.step(keys, x, t, None, denoiser, carry)[1]
+        return super().finish(keys, x, t, denoiser, carry)
 
 
 def pc(

@@ -29,7 +29,7 @@ def settings(**changes):
         "metrics": ("sliced_wasserstein", "energy_distance"),
         "sweep": [
             {"name": "euler_maruyama", "steps": (5, 50)},
-            {"name": "ddim", "steps": 5, "eta": (0.0, 1.0)},
+            {"name": "ddim", "nfe": 6, "eta": (0.0, 1.0)},
         ],
         **changes,
     }
@@ -41,6 +41,7 @@ def test_a_sweep_leaves_its_table_and_figure_and_keeps_its_cells(tmp_path, capsy
         rows = list(csv.DictReader(file))
     assert [row["name"] for row in rows] == ["euler_maruyama"] * 2 + ["ddim"] * 2
     assert [float(row["nfe"]) for row in rows] == [6, 51, 6, 6]
+    assert [int(row["steps"]) for row in rows] == [5, 50, 5, 5]
     # More steps are better, and the table marks the best of each column.
     assert float(rows[1]["sliced_wasserstein"]) < float(rows[0]["sliced_wasserstein"])
     table = (tmp_path / "results.md").read_text()
@@ -77,6 +78,9 @@ def test_cells_of_another_problem_are_not_mixed_in(tmp_path):
     [
         ({"sweep": [{"name": "eulre", "steps": 3}]}, "Unknown sampler"),
         ({"sweep": [{"name": "euler", "stesp": 3}]}, "no option 'stesp'"),
+        ({"sweep": [{"name": "heun", "nfe": 2}]}, "not enough for one step"),
+        ({"sweep": [{"name": "euler", "nfe": 4, "steps": 3}]}, "nfe instead of steps"),
+        ({"sweep": [{"name": "probability_flow", "nfe": 9}]}, "not if it is adaptive"),
         ({"metrics": ("fid",)}, "Unknown metric"),
         ({"problem": {"name": "images"}}, "Unknown problem"),
     ],

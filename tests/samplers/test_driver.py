@@ -73,9 +73,18 @@ def test_nfe_is_the_number_of_evaluations(name, options, key, uncompiled):
         options = {"corrector_steps": 3, **options}
     denoiser = Denoiser(sdes.VP(), Noise(), network, None)
     steps = {} if name in ADAPTIVE else {"steps": 5}
-    samples = samplers.sample(key, samplers.get(name, **options), denoiser, (1, 3), **steps)
+    sampler = samplers.get(name, **options)
+    samples = samplers.sample(key, sampler, denoiser, (1, 3), **steps)
     assert jnp.isfinite(samples.x).all()
     assert samples.nfe.tolist() == [len(calls)]
+    if name not in ADAPTIVE:
+        assert sampler.steps_within(len(calls)) == 5 and sampler.steps_within(len(calls) - 1) == 4
+
+
+def test_no_step_within_the_evaluations():
+    assert samplers.get("heun").steps_within(100) == 49
+    with pytest.raises(UsageError, match="not enough for one step"):
+        samplers.get("heun").steps_within(2)
 
 
 @pytest.mark.parametrize("name, options", [("pc", {"steps": 7}), ("probability_flow", {})])
