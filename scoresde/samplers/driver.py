@@ -8,7 +8,6 @@ against cost compiles a network once a sampler.
 
 import contextlib
 import dataclasses
-import functools
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
@@ -172,13 +171,20 @@ class GridSampler:
         return Samples(x, jnp.full(x.shape[:1], nfe, jnp.int32), seen)
 
 
-@functools.partial(jax.jit, static_argnames=("sampler", "shape"))
 def _run(keys, x, temperature, times, steps, denoiser, observer, *, sampler, shape):
     if x is None:
         sde, dtype = denoiser.sde, times.dtype
         std = temperature * sde.prior_std * sde.sigma(times[0]) / sde.sigma(sde.t_max)
         x = (std * normal(fold_in(keys, _PRIOR), shape, dtype)).astype(dtype)
     return sampler.run(keys, x, times, steps, denoiser, observer)
+
+
+_compiled = {
+    donate: jax.jit(
+        _run, static_argnames=("sampler", "shape"), donate_argnames=("x",) if donate else ()
+    )
+    for donate in (False, True)
+}
 
 
 def sample(
@@ -188,6 +194,7 @@ def sample(
     shape: tuple[int, ...] | None = None,
     *,
     x_init: Array | None = None,
+    donate: bool = False,
     temperature: float = 1.0,
     labels: Array | None = None,
     steps: int | None = None,
@@ -206,6 +213,7 @@ def sample(
         shape: [batch, ...] of the samples; taken from `x_init` where that is given.
         x_init: start from these states at the first time instead of draws from the prior. States
             are float32, or float64 where JAX's 64-bit mode is on.
+        donate: let the samples take the memory of `x_init`, which cannot be used afterwards.
         temperature: factor on the standard deviation of the prior's draws; >= 0.
         labels: None or [batch], handed to the denoiser.
         steps: number of steps of a named grid. An adaptive solver needs none.
@@ -222,6 +230,8 @@ def sample(
         UsageError: inconsistent shapes, no number of steps, or a method that is undefined for this
             process or network.
     """
+    if donate and x_init is None:
+        raise UsageError("donate=True gives away the memory of x_init, and there is none.")
     if x_init is not None:
         x_init = jnp.asarray(x_init, jnp.result_type(float))
         if shape is not None and tuple(shape) != x_init.shape:
@@ -251,7 +261,7 @@ def sample(
     records = 0 if every is None else 1 + -(-last // every)
     times = jnp.pad(times, (0, -len(times) % _CAPACITY), mode="edge")
     with progress_bar() if progress else contextlib.nullcontext() as bar:
-        samples = _run(
+        samples = _compiled[donate](
             keys,
             x_init,
             temperature,

@@ -161,6 +161,15 @@ def test_one_program_serves_all_numbers_of_steps(key):
     assert len(traced) == 2  # in the step and in the final denoising
 
 
+def test_the_memory_of_x_init_is_given_away_only_on_request(key):
+    denoiser, x = Denoiser(sdes.VP(), Noise(), squash, None), jax.random.normal(key, (2, 3))
+    draw = functools.partial(samplers.sample, key, samplers.get("ddim"), denoiser, steps=3)
+    kept = draw(x_init=x).x
+    assert not x.is_deleted()
+    np.testing.assert_array_equal(draw(x_init=x, donate=True).x, kept)
+    assert x.is_deleted()
+
+
 def test_states_stay_float32_around_a_bfloat16_network(key, uncompiled):
     def network(params, x, condition, labels):
         return 0.3 * x.astype(jnp.bfloat16)
@@ -265,6 +274,7 @@ def test_mistakes_in_a_sampler(call, message):
         ("ddim", {"shape": (2, 2), "x_init": jnp.zeros((3, 2)), "steps": 3}, "contradicts"),
         ("ddim", {"shape": (2, 2), "steps": 3, "labels": jnp.zeros(3, int)}, "labels"),
         ("ddim", {"shape": (2, 2), "steps": 3, "trajectory": -1}, "stride"),
+        ("ddim", {"shape": (2, 2), "steps": 3, "donate": True}, "there is none"),
         ("ddim", {"shape": (2, 2), "steps": 3, "temperature": -1.0}, "temperature"),
         ("ddim", {"x_init": jnp.zeros((3, 2)), "steps": 3, "temperature": 0.5}, "temperature"),
         ("gotta_go_fast", {"shape": (2, 2), "trajectory": 1}, "no trajectory"),
