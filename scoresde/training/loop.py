@@ -139,7 +139,8 @@ def train(
     _check(num_steps=num_steps, log_every=log_every, checkpoint_every=checkpoint_every)
     _check(**{f"The interval of callback {i}": every for i, (every, _) in enumerate(callbacks)})
     workdir = pathlib.Path(workdir)
-    if not (workdir / "checkpoints").exists() and (workdir / "metrics.jsonl").exists():
+    # checkpoints/ is made before the log, so that a run killed before its first checkpoint has it.
+    if (workdir / "metrics.jsonl").exists() and not (workdir / "checkpoints").exists():
         raise UsageError(
             f"{workdir} has the log of a run but not its checkpoints. Put its checkpoints/ back, "
             "or give another workdir."
@@ -148,6 +149,7 @@ def train(
         checkpoints = stack.enter_context(
             Checkpoints(workdir / "checkpoints", keep=keep, keep_every=keep_every)
         )
+        checkpoints.directory.mkdir(parents=True, exist_ok=True)
         state = replicate(mesh, state)
         saved = checkpoints.latest_step()
         if saved is not None:

@@ -153,6 +153,13 @@ def test_the_real_loader_resumes_in_the_middle_of_an_epoch(tmp_path):
     assert toy.log_text(tmp_path / "parts") == toy.log_text(tmp_path / "whole")
 
 
+def test_a_run_killed_before_its_first_checkpoint_starts_again(tmp_path):
+    for _ in range(2):
+        with pytest.raises(AssertionError, match="compute was spent"):  # as good as a kill
+            run_with(tmp_path)
+    assert (tmp_path / "metrics.jsonl").exists()
+
+
 class Ending(toy.ToyLoader):
     """Data for two dispatches."""
 
