@@ -44,7 +44,8 @@ def lookup(family: str, table: Mapping[str, Callable], name: str) -> Callable:
             return getattr(importlib.import_module(module_name), attribute)
         except ImportError as error:
             raise UsageError(
-                f"{family} {name!r}: cannot import {module_name!r} ({error})."
+                f"{family} {name!r}: cannot import {module_name!r} ({error}); install it, or run "
+                "from the folder that it is in."
             ) from error
         except AttributeError:
             raise UsageError(f"{family} {name!r}: {module_name!r} has no {attribute!r}.") from None

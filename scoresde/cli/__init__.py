@@ -71,6 +71,8 @@ def main(argv: list[str] | None = None) -> int:
     its traceback.
     """
     argv = sys.argv[1:] if argv is None else argv
+    if "" not in sys.path:  # package.module:Name may be of the folder we are in
+        sys.path.append("")
     # Programs compiled once are read back the next time; JAX reads these when it starts.
     cache = os.path.join(os.path.expanduser("~"), ".cache", "scoresde", "jax")
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", cache)

@@ -224,6 +224,14 @@ def test_mistakes_are_one_line(arguments, message, capsys, tmp_path, monkeypatch
     assert not list(tmp_path.iterdir())
 
 
+def test_a_component_of_ones_own_is_found_in_the_folder_one_is_in(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [folder for folder in sys.path if folder])  # as in a script
+    (tmp_path / "my_sdes.py").touch()
+    arguments = ["train", *CONFIG, "--workdir", "x", "--config.sde.name=my_sdes:Mine"]
+    assert "'my_sdes' has no 'Mine'" in refused(arguments, capsys)
+
+
 def test_mistakes_about_a_run(workdir, capsys):
     for arguments, message in (
         (["sample", "--workdir", workdir, "--step", "7"], "7"),
