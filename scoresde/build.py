@@ -115,10 +115,8 @@ class Experiment:
 
     def dequantizer_network(self) -> networks.DequantizerNetwork:
         """The flow of config.dequantizer.network."""
-        options = self.settings["dequantizer"]["network"]
-        return make(
-            "network", {"dequantizer": networks.dequantizer_network}, "dequantizer", **options
-        )
+        options = {"name": "dequantizer", **self.settings["dequantizer"]["network"]}
+        return make("network", {"dequantizer": networks.dequantizer_network}, **options)
 
     def dequantizer(
         self, name: str, *, std: float | None = None, params: Any = None, sde: SDE | None = None
@@ -236,7 +234,6 @@ def experiment(config: ml_collections.ConfigDict | Mapping[str, Any]) -> Experim
             f"{'[-1, 1]' if centered else '[0, 1]'}, but config.data.data_range is {data_range}."
         )
     network = networks.get(**network_options)
-    image_shape = tuple(int(n) for n in sections["data"]["image_shape"])
 
     sampler_options = named("sampler", sections["sampler"])
     sampling = {key: sampler_options.pop(key, None) for key in ("steps", "grid")}
@@ -250,26 +247,34 @@ def experiment(config: ml_collections.ConfigDict | Mapping[str, Any]) -> Experim
         sampler=sampler,
         sampling=sampling,
         sampling_t_min=sde.t_min if sampling_t_min is None else float(sampling_t_min),
-        image_shape=image_shape,
+        image_shape=sections["data"]["image_shape"],
         data_range=data_range,
         settings=settings,
-        seed=int(sections["seed"]),
+        seed=sections["seed"],
     )
     _check(built)
     return built
 
 
+# The least value of what counts something, in whichever section it is.
+_LEAST = {
+    **dict.fromkeys(("batch_size", "num_steps", "steps_per_dispatch", "accumulate"), 1),
+    **dict.fromkeys(("log_every", "checkpoint_every", "keep", "keep_every"), 1),
+    **dict.fromkeys(("eval_every", "sample_every"), 0),
+}
+
+
 def _check(built: Experiment):
     """Everything that can be known to fail later fails now."""
-    for section in ("training", "dequantizer"):
-        options = built.settings[section]
-        for key in ("batch_size", "num_steps", "steps_per_dispatch", "accumulate"):
-            if int(options[key]) != options[key] or options[key] < 1:
-                raise UsageError(f"config.{section}.{key} must be at least 1, got {options[key]}.")
+    for section in ("training", "dequantizer", "likelihood"):
+        for key, value in built.settings[section].items():
+            if key in _LEAST and value is not None and value < _LEAST[key]:
+                raise UsageError(
+                    f"config.{section}.{key} must be at least {_LEAST[key]}, got {value}."
+                )
+    if not 0 <= built.seed < 2**32:
+        raise UsageError(f"config.seed must be 0 .. 2^32 - 1, got {built.seed}.")
     training = built.settings["training"]
-    for key, least in {"log_every": 1, "checkpoint_every": 1, "eval_every": 0}.items():
-        if int(training[key]) != training[key] or training[key] < least:
-            raise UsageError(f"config.training.{key} must be at least {least}.")
     ema_rate(1, training["ema_rate"], training["ema_warmup"])
     options = dict(built.settings["likelihood"])
     del options["t_min"], options["batch_size"]
@@ -296,7 +301,3 @@ def _check(built: Experiment):
         )
     sde = dataclasses.replace(built.sde, t_min=built.sampling_t_min)
     built.sampler.times(sde, **built.sampling)
-    if len(built.image_shape) != 3:
-        raise UsageError(
-            f"config.data.image_shape must be (height, width, channels), got {built.image_shape}."
-        )

@@ -1,9 +1,10 @@
-"""A config's sections as plain values: every key that there is, and its default.
+"""A config's sections as plain values: every key that there is, and its default or its type.
 
 A section or key that nothing reads is an error. `configs/default.py` lists the keys with their
 meaning. What comes here are dictionaries: `scoresde.build` makes them of a ConfigDict.
 """
 
+import numbers
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,13 +12,27 @@ from scoresde.registry import UsageError, closest, lookup
 
 
 def _take(section: str, options: dict[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
-    """`known` (key -> default) updated with `options`, none of which may be unknown."""
+    """`known` (key -> default, or the type of a required one) updated with `options`.
+
+    Raises:
+        UsageError: an unknown key, a missing one, or a value of another type than its default.
+    """
+    prefix = f"config.{section}{'.' if section else ''}"
     for key in options:
         if key not in known:
             raise UsageError(
-                f"Unknown key config.{section}{'.' if section else ''}{key}."
-                f"{closest(key, list(known))} Known: {', '.join(known)}."
+                f"Unknown key {prefix}{key}.{closest(key, list(known))} Known: {', '.join(known)}."
             )
+    for key, default in known.items():
+        required = isinstance(default, type)
+        if required and key not in options:
+            raise UsageError(f"The config lacks {prefix}{key}.")
+        kind = default if required else type(default)
+        value = options.get(key, default)
+        if kind in _TYPES and not (value is None and key in _OR_NONE):
+            types, words = _TYPES[kind]
+            if not isinstance(value, types) or (kind is not bool and isinstance(value, bool)):
+                raise UsageError(f"{prefix}{key} must be {words}, not {value!r}.")
     return {**known, **options}
 
 
@@ -34,31 +49,52 @@ def named(section: str, options: Any) -> dict[str, Any]:
     return dict(options)
 
 
+def _data_settings(options: dict[str, Any]) -> dict[str, Any]:
+    taken = _take("data", options, _DATA)
+    for key, kind, words in (
+        ("image_shape", numbers.Integral, ("height", "width", "channels")),
+        ("data_range", numbers.Real, ("low", "high")),
+    ):
+        values = taken[key]
+        if len(values) != len(words) or not all(isinstance(value, kind) for value in values):
+            raise UsageError(f"config.data.{key} must be ({', '.join(words)}), not {values}.")
+    return taken
+
+
 def _loss_settings(options: dict[str, Any]) -> dict[str, Any]:
     objective = options.get("objective", "denoising")
     known = lookup("objective", _OBJECTIVES, objective)
     return _take("loss", options, {"objective": objective, **known})
 
 
-_REQUIRED = object()
+# By the type of a default: what a value may be, and that in words.
+_TYPES = {
+    bool: (bool, "True or False"),
+    int: (numbers.Integral, "an integer"),
+    float: (numbers.Real, "a number"),
+    tuple: (tuple, "a tuple"),
+    dict: (dict, "a section"),
+}
+# Keys whose None is not their default.
+_OR_NONE = ("keep", "keep_every")
 
 _SECTIONS = {
     "seed": 42,
-    "data": _REQUIRED,
-    "sde": _REQUIRED,
-    "prediction": _REQUIRED,
-    "network": _REQUIRED,
+    "data": dict,
+    "sde": object,  # a section or a name
+    "prediction": object,
+    "network": object,
     "loss": {},
     "optimizer": {},
-    "training": _REQUIRED,
+    "training": dict,
     "sampler": {"name": "probability_flow"},
     "likelihood": {},
     "dequantizer": {},
 }
 
 _DATA = {
-    "source": _REQUIRED,
-    "image_shape": _REQUIRED,
+    "source": object,
+    "image_shape": tuple,
     "data_range": (-1.0, 1.0),
     "dequantize": False,
     "flip": False,
@@ -71,8 +107,8 @@ _OBJECTIVES = {
 }
 
 _TRAINING = {
-    "batch_size": _REQUIRED,
-    "num_steps": _REQUIRED,
+    "batch_size": int,
+    "num_steps": int,
     "steps_per_dispatch": 1,
     "accumulate": 1,
     "ema_rate": 0.9999,
@@ -114,26 +150,18 @@ _DEQUANTIZER = {
 }
 
 
-def _complete(section: str, options: dict[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
-    taken = _take(section, options, known)
-    for key, value in taken.items():
-        if value is _REQUIRED:
-            raise UsageError(f"The config lacks config.{section}{'.' if section else ''}{key}.")
-    return taken
-
-
 def read(config: Mapping[str, Any]) -> dict[str, Any]:
     """All sections of a config of plain values, with defaults for the keys it leaves out.
 
     Raises:
-        UsageError: an unknown section or key, or one that is missing.
+        UsageError: an unknown section or key, one that is missing, or a value of another type.
     """
-    sections = _complete("", dict(config), _SECTIONS)
+    sections = _take("", dict(config), _SECTIONS)
     return sections | {
-        "data": _complete("data", sections["data"], _DATA),
+        "data": _data_settings(sections["data"]),
         "loss": _loss_settings(sections["loss"]),
         "optimizer": dict(sections["optimizer"]),
-        "training": _complete("training", sections["training"], _TRAINING),
-        "likelihood": _complete("likelihood", sections["likelihood"], _LIKELIHOOD),
-        "dequantizer": _complete("dequantizer", sections["dequantizer"], _DEQUANTIZER),
+        "training": _take("training", sections["training"], _TRAINING),
+        "likelihood": _take("likelihood", sections["likelihood"], _LIKELIHOOD),
+        "dequantizer": _take("dequantizer", sections["dequantizer"], _DEQUANTIZER),
     }

@@ -63,9 +63,15 @@ def changed(**changes):
         ({"training__ema_rate": 2.0}, "EMA rate"),
         ({"training__ema_warmup": "slow"}, "Unknown EMA warm-up"),
         ({"training__log_every": 0}, "log_every must be at least 1"),
+        ({"training__sample_every": -1}, "training.sample_every must be at least 0, got -1"),
+        ({"training__keep": 0}, "training.keep must be at least 1"),
+        ({"likelihood__batch_size": 0}, "likelihood.batch_size must be at least 1"),
+        ({"seed": -1}, "seed must be 0"),
+        ({"dequantizer__network__name": "abc"}, "Unknown network 'abc'"),
         ({"likelihood__probs": 3}, "Unknown key config.likelihood.probs"),
         ({"data__source__name": "mnistt"}, "Unknown data source"),
-        ({"data__image_shape": (8, 8)}, "image_shape"),
+        ({"data__image_shape": (8, 8)}, r"image_shape must be \(height, width, channels\)"),
+        ({"data__data_range": (1.0,)}, r"data_range must be \(low, high\)"),
         ({"data__data_range": (1.0, 1.0)}, "data_range"),
         ({"sedd": 3}, "Unknown key config.sedd"),
         ({"sde": None}, "lacks config.sde"),
@@ -78,6 +84,32 @@ def test_mistakes(changes, message):
     with pytest.raises(UsageError, match=message) as error:
         build.experiment(changed(**changes))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "path, value, message",
+    [
+        ("seed", "a", "config.seed must be an integer, not 'a'"),
+        ("training.num_steps", None, "training.num_steps must be an integer, not None"),
+        ("training.num_steps", 1e3, "must be an integer"),
+        ("training.batch_size", True, "must be an integer"),
+        ("training.ema_rate", "a", "training.ema_rate must be a number"),
+        ("data.flip", 1, "data.flip must be True or False"),
+        ("data.image_shape", 8, "data.image_shape must be a tuple"),
+        ("likelihood.probes", None, "likelihood.probes must be an integer"),
+        ("optimizer.learning_rate", None, "must be numbers"),
+        ("training", "long", "config.training must be a section"),
+    ],
+)
+def test_values_of_another_type(path, value, message):
+    config = load("vp/digits").to_dict()
+    *names, key = path.split(".")
+    section = config
+    for name in names:
+        section = section[name]
+    section[key] = value
+    with pytest.raises(UsageError, match=message):
+        build.experiment(config)
 
 
 def test_images_of_another_shape():

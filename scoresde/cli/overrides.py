@@ -86,6 +86,8 @@ def _value(item: str, text: str, old: Any) -> Any:
         value = text
     if value is None or old is None:
         return value
+    if isinstance(old, ml_collections.ConfigDict):
+        raise UsageError(f"{item}: a section, of {', '.join(old)}. Set one of these.")
     if isinstance(old, str):
         return value if isinstance(value, list | tuple) else text
     if isinstance(old, bool) and text.lower() in ("true", "false"):

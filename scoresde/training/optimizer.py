@@ -108,6 +108,8 @@ def make_schedule(
         raise registry.UsageError(
             f"Unknown learning-rate schedule {schedule!r}. Known: {', '.join(SCHEDULES)}."
         )
+    if learning_rate is None or warmup is None:
+        raise registry.UsageError("The learning rate and warmup must be numbers; 0 is no warm-up.")
     if learning_rate < 0 or warmup < 0:
         raise registry.UsageError(
             f"The learning rate ({learning_rate}) and warmup ({warmup}) cannot be negative."

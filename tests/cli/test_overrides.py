@@ -70,6 +70,7 @@ def test_the_same_component_keeps_its_options(config):
         ("seed=a", "expected int, as 42 is"),
         ("seed=1.5", "expected int"),
         ("seed.x=1", "has no keys"),
+        ("sde=1", "a section, of .*beta_max"),
         ("network.fir=maybe", "expected bool"),
         ("network.ch_mult=1", "expected tuple"),
         ("likelihood.log_prob_rtol=a", "log_prob_rtol"),
