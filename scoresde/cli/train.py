@@ -37,21 +37,19 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     mesh = training.make_mesh()
     batch_size, steps_per_dispatch = settings["batch_size"], settings["steps_per_dispatch"]
     training.check_divisible(batch_size, mesh, settings["accumulate"])
-    source = experiment.source  # the data must be there before anything is written
+    source = experiment.source
     train_split = source.splits["train"]
-    if settings["eval_every"] and "test" not in source.splits:
+    test_images = len(source.splits["test"]) if "test" in source.splits else 0
+    if settings["eval_every"] and test_images < mesh.size:
         raise UsageError(
-            f"The data {source.name!r} have no test images: set --config.training.eval_every=0."
+            f"The data {source.name!r} have {test_images} test images for {mesh.size} device(s): "
+            "set --config.training.eval_every=0."
         )
-    if jax.process_index() == 0:
-        save_config(workdir, config)
 
     key = jax.random.key(experiment.seed)
     init_key, train_key, eval_key, sample_key = jax.random.split(key, 4)
     optimizer = experiment.optimizer()
     params = experiment.init(init_key)
-    count = sum(leaf.size for leaf in jax.tree.leaves(params))
-    print(f"{count:,} parameters, {len(train_split):,} images, {mesh.size} device(s).", flush=True)
     state = training.create_state(train_key, params, optimizer)
     train_step = training.make_train_step(
         experiment.loss_fn(),
@@ -74,6 +72,10 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
         steps=steps_per_dispatch,
         **loader_options,
     )
+    if jax.process_index() == 0:  # data, network and batches are sound: only now is it written
+        save_config(workdir, config)
+    count = sum(leaf.size for leaf in jax.tree.leaves(params))
+    print(f"{count:,} parameters, {len(train_split):,} images, {mesh.size} device(s).", flush=True)
     callbacks = []
 
     if settings["eval_every"]:

@@ -211,6 +211,7 @@ def test_results_are_not_overwritten_unasked(evaluated, capsys):
         (["train", *CONFIG, "--workdir", "x", "--config.sde.name=vf"], "Unknown SDE 'vf'"),
         (["train", *CONFIG, "--workdir", "x", "--config.training.ema_rate=2"], "EMA rate"),
         (["train", *CONFIG, "--workdir", "x", "--config.likelihood.rtol=-1"], "rtol"),
+        (["train", *CONFIG, "--workdir", "x", "--config.network.ch_mult=(1,1,1,1,1)"], "16"),
         (["train", *CONFIG, "--workdir", str(ROOT / "README.md")], "is a file"),
         (["sample", "--workdir", "nowhere", "--name", "../x"], "not a name"),
         (["sample", "--workdir", "nowhere", "--over"], "Unknown argument '--over'"),
