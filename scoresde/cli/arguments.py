@@ -51,6 +51,13 @@ def result_name(text: str) -> str:
     return text
 
 
+def seed(text: str) -> int:
+    """The --seed of random keys, which have 32 bits: others would be those of a smaller seed."""
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"{text!r} is not 0 .. 2^32 - 1")
+    return int(text)
+
+
 def add_workdir(parser: argparse.ArgumentParser) -> None:
     """The argument every command shares."""
     parser.add_argument(

@@ -16,7 +16,7 @@ import argparse
 import math
 
 from scoresde import files
-from scoresde.cli.arguments import add_workdir, config_from_workdir, result_name
+from scoresde.cli.arguments import add_workdir, config_from_workdir, result_name, seed
 from scoresde.cli.workdir import process_sections
 from scoresde.registry import UsageError
 
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--dequantizer_std", type=float, help="of truncated_normal; the process's")
     parser.add_argument("--passes", type=int, default=1, help="evaluations of each image")
-    parser.add_argument("--seed", type=int, default=0, help="of dequantisation noise and probes")
+    parser.add_argument("--seed", type=seed, default=0, help="of dequantisation noise and probes")
     parser.add_argument("--step", type=int, help="checkpoint to load; the latest if not given")
     parser.add_argument("--raw", action="store_true", help="the last parameters, not their EMA")
     parser.add_argument(

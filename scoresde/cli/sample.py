@@ -12,7 +12,7 @@ import argparse
 import time
 
 from scoresde import files
-from scoresde.cli.arguments import add_workdir, config_from_workdir, result_name
+from scoresde.cli.arguments import add_workdir, config_from_workdir, result_name, seed
 from scoresde.cli.workdir import process_sections, result_directory
 from scoresde.registry import UsageError
 
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_workdir(parser)
     parser.add_argument("--num", type=int, default=64, help="number of samples")
     parser.add_argument("--batch_size", type=int, default=64, help="samples at a time")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same samples")
+    parser.add_argument("--seed", type=seed, default=0, help="the same seed gives the same samples")
     parser.add_argument("--step", type=int, help="checkpoint to load; the latest if not given")
     parser.add_argument("--raw", action="store_true", help="the last parameters, not their EMA")
     parser.add_argument("--label", type=int, help="class of a class-conditional network")

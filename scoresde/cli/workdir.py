@@ -9,6 +9,7 @@ likelihood/       the results of `scoresde likelihood`
 """
 
 import json
+import os
 import pathlib
 from typing import Any
 
@@ -110,9 +111,12 @@ def result_directory(path: pathlib.Path, overwrite: bool) -> pathlib.Path:
     """`path`, which must not exist with anything in it unless `overwrite`.
 
     Raises:
-        UsageError: there are results already.
+        UsageError: there are results already, or none can be written there.
     """
-    if path.exists() and any(path.iterdir()) and not overwrite:
+    there = next(folder for folder in (path, *path.parents) if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise UsageError(f"{there} is no directory that can be written to. Give another --name.")
+    if there == path and any(path.iterdir()) and not overwrite:
         raise UsageError(
             f"{path} holds results already. Give another --name, or --overwrite to replace them."
         )

@@ -16,6 +16,8 @@ from PIL import Image
 
 from scoresde import training
 from scoresde.cli import COMMANDS, main
+from scoresde.cli.workdir import result_directory
+from scoresde.registry import UsageError
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 STEPS = 12
@@ -197,6 +199,16 @@ def test_results_are_not_overwritten_unasked(evaluated, capsys):
     assert "holds results already" in refused(again, capsys)
 
 
+def test_results_go_where_they_can_be_written(tmp_path, monkeypatch):
+    assert result_directory(tmp_path / "a" / "b", overwrite=False) == tmp_path / "a" / "b"
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="file is no directory"):
+        result_directory(tmp_path / "file", overwrite=True)
+    monkeypatch.setattr("os.access", lambda *_: False)  # the superuser may write everywhere
+    with pytest.raises(UsageError, match="can be written to"):
+        result_directory(tmp_path / "a" / "b", overwrite=True)
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -237,6 +249,8 @@ def test_mistakes_about_a_run(workdir, capsys):
     for arguments, message in (
         (["sample", "--workdir", workdir, "--step", "7"], "7"),
         (["sample", "--workdir", workdir, "--num", "0"], "at least 1"),
+        (["sample", "--workdir", workdir, "--seed", str(2**32)], "--seed: '4294967296' is not"),
+        (["sample", "--workdir", workdir, "--seed", "-1"], "'-1' is not 0"),
         (["sample", "--workdir", workdir, "--config.network.nf=16"], "of another model"),
         (["sample", "--workdir", workdir, "--label", "3"], "labels"),
         (["likelihood", "--workdir", workdir, "--split", "valid"], "valid"),
