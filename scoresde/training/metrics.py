@@ -1,6 +1,7 @@
 """The log of a run: `metrics.jsonl`, TensorBoard scalars, and a plot of the loss."""
 
 import json
+import operator
 import os
 import pathlib
 from collections.abc import Mapping
@@ -17,14 +18,14 @@ FILE_NAME = "metrics.jsonl"
 
 def _read_lines(path: pathlib.Path) -> list[tuple[str, dict[str, Any]]]:
     """The lines of a log and what they say; a last line that a crash cut short is left out."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
     if lines and not lines[-1].endswith("\n"):
         lines.pop()
     rows = []
     for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)
-            int(row["step"])
+            operator.index(row["step"])
         except (ValueError, TypeError, KeyError):
             raise UsageError(
                 f"Line {number} of {path} is not a log entry; remove that line."

@@ -87,6 +87,7 @@ def test_mistakes(tmp_path):
     path.write_text(json.dumps({"step": 1, "other": 0.0}) + "\n")
     with pytest.raises(UsageError, match="holds no loss yet"):
         plot_loss(tmp_path)
-    path.write_text('{"step": 1}\nnonsense\n{"step": 2}\n')
-    with pytest.raises(UsageError, match=r"Line 2 of .* remove that line"):
-        read_metrics(tmp_path)
+    for line in (b"nonsense", b'{"step": "2"}', b"[2]", b"\xff\xfe\x00"):
+        path.write_bytes(b'{"step": 1}\n' + line + b'\n{"step": 2}\n')
+        with pytest.raises(UsageError, match=r"Line 2 of .* remove that line"):
+            read_metrics(tmp_path)
