@@ -149,11 +149,13 @@ class Experiment:
     def _denoising_loss(self, *, times: Any, weighting: Any, **options: Any) -> Callable:
         distribution, weighting = named("loss.times", times), named("loss.weighting", weighting)
         weight = lookup("weighting", losses.WEIGHTINGS, weighting.pop("name"))
+        times = make("time distribution", DISTRIBUTIONS, sde=self.sde, **distribution)
+        jax.eval_shape(lambda: times(jax.random.key(0), 1))  # refuses impossible ranges
         loss = losses.DenoisingScoreMatching(
             sde=self.sde,
             prediction=self.prediction,
             network=self.network,
-            times=make("time distribution", DISTRIBUTIONS, sde=self.sde, **distribution),
+            times=times,
             weighting=functools.partial(weight, **weighting) if weighting else weight,
             **options,
         )

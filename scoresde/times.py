@@ -137,6 +137,10 @@ class Discrete:
     sde: SDE
     num_scales: int = 1000
 
+    def __post_init__(self):
+        if self.num_scales < 2:
+            raise UsageError(f"Discrete times need num_scales of 2 or more, got {self.num_scales}.")
+
     def __call__(self, key: Array, n: int) -> tuple[Array, Array]:
         index = jax.random.randint(key, (n,), 0, self.num_scales)
         t = index / (self.num_scales - 1) * self.sde.t_max

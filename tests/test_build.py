@@ -50,6 +50,8 @@ def changed(**changes):
         ({"loss__weigthing": "noise"}, "Unknown key config.loss.weigthing"),
         ({"loss__reduction": "sum"}, "Unknown loss reduction"),
         ({"loss__times__name": "beta"}, "Unknown time distribution"),
+        ({"loss__times": {"name": "discrete", "num_scales": 1}}, "num_scales of 2 or more"),
+        ({"loss__times": {"name": "uniform", "t_min": 2.0}}, r"Training times \[2.0, 1.0\]"),
         ({"optimizer__name": "adamm"}, "Unknown optimizer"),
         ({"training__epochs": 3}, "Unknown key config.training.epochs"),
         ({"training__batch_size": 0}, "batch_size must be at least 1"),

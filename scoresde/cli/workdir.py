@@ -98,7 +98,9 @@ def load_config(workdir: pathlib.Path) -> ml_collections.ConfigDict:
             f"{workdir} holds no experiment (no config.json). Give the --workdir of a run."
         ) from None
     except (ValueError, TypeError, AttributeError, OSError) as error:
-        raise UsageError(f"{path} cannot be read ({error}).") from None
+        raise UsageError(
+            f"{path} cannot be read ({error}). Restore it, or give another --workdir."
+        ) from None
 
 
 def process_sections(config: ml_collections.ConfigDict) -> dict[str, Any]:
