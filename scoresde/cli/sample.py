@@ -115,13 +115,14 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
 def _labels(experiment, arguments):
     import numpy as np
 
-    if not experiment.settings["data"]["labels"]:
-        if arguments.label is not None:
-            raise UsageError("--label needs a network trained with config.data.labels=True.")
-        return None
-    classes = max(1, len(experiment.source.label_names))
+    from scoresde.cli.sampling import class_labels
+
+    labels = class_labels(experiment, arguments.num)
     if arguments.label is None:
-        return np.arange(arguments.num) % classes
+        return labels
+    if labels is None:
+        raise UsageError("--label needs a network trained with config.data.labels=True.")
+    classes = max(1, len(experiment.source.label_names))
     if not 0 <= arguments.label < classes:
         raise UsageError(f"--label must be 0 .. {classes - 1}, got {arguments.label}.")
     return np.full(arguments.num, arguments.label)

@@ -19,6 +19,13 @@ def to_host(x: jax.Array) -> np.ndarray:
     return multihost_utils.process_allgather(x, tiled=True)
 
 
+def class_labels(experiment: build.Experiment, num: int) -> np.ndarray | None:
+    """The classes in turn, [num], for a network that is fed them; None for one that is not."""
+    if not experiment.settings["data"]["labels"]:
+        return None
+    return np.arange(num) % max(1, len(experiment.source.label_names))
+
+
 class Drawn(NamedTuple):
     """Samples on the host.
 

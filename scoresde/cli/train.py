@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     import jax
 
     from scoresde import build, data, training
-    from scoresde.cli.sampling import draw
+    from scoresde.cli.sampling import class_labels, draw
 
     config = config_from_file(arguments.config, overrides)
     experiment = build.experiment(config)
@@ -72,7 +72,9 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
         steps=steps_per_dispatch,
         **loader_options,
     )
-    if jax.process_index() == 0:  # data, network and batches are sound: only now is it written
+    batch = {"image": train_split.images[:2], "label": train_split.labels[:2]}
+    jax.eval_shape(experiment.loss_fn(), params, train_key, batch)  # does the network take them?
+    if jax.process_index() == 0:  # only now is anything written
         save_config(workdir, config)
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     print(f"{count:,} parameters, {len(train_split):,} images, {mesh.size} device(s).", flush=True)
@@ -97,7 +99,10 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     if settings["sample_every"]:
 
         def grid(step, state):
-            images = draw(experiment, state.ema_params, sample_key, 64, mesh=mesh).images
+            labels = class_labels(experiment, 64)
+            images = draw(
+                experiment, state.ema_params, sample_key, 64, mesh=mesh, labels=labels
+            ).images
             if jax.process_index() == 0:
                 path = workdir / "samples" / f"step_{step:08d}.png"
                 data.save_grid(path, images, levels=source.levels)

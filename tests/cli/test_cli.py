@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scoresde import training
+from scoresde import build, training
 from scoresde.cli import COMMANDS, main
+from scoresde.cli.arguments import config_from_file
+from scoresde.cli.sampling import class_labels
 from scoresde.cli.workdir import result_directory
 from scoresde.registry import UsageError
 
@@ -125,6 +127,13 @@ def test_likelihood_leaves_everything_behind(evaluated):
     assert 1.0 < summary["gaussian_bits_per_dim"] < np.log2(17)
 
 
+@pytest.mark.parametrize("labels", [False, True])
+def test_a_grid_shows_the_classes_in_turn(labels):
+    config = config_from_file(CONFIG[1], [f"--config.data.labels={labels}"])
+    drawn = class_labels(build.experiment(config), 12)
+    assert drawn.tolist() == [*range(10), 0, 1] if labels else drawn is None
+
+
 def test_killed_and_resumed_equals_uninterrupted(workdir, tmp_path):
     """kill -9 after the first checkpoint, then the same command again: bit for bit the same."""
     process = start(train(tmp_path / "run"))
@@ -224,6 +233,7 @@ def test_results_go_where_they_can_be_written(tmp_path, monkeypatch):
         (["train", *CONFIG, "--workdir", "x", "--config.training.ema_rate=2"], "EMA rate"),
         (["train", *CONFIG, "--workdir", "x", "--config.likelihood.rtol=-1"], "rtol"),
         (["train", *CONFIG, "--workdir", "x", "--config.network.ch_mult=(1,1,1,1,1)"], "16"),
+        ([*train("x"), "--config.data.labels=True"], "unconditional but was given labels"),
         (["train", *CONFIG, "--workdir", str(ROOT / "README.md")], "is a file"),
         (["sample", "--workdir", "nowhere", "--name", "../x"], "not a name"),
         (["sample", "--workdir", "nowhere", "--over"], "Unknown argument '--over'"),
