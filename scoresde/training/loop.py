@@ -12,6 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from scoresde.registry import UsageError
+from scoresde.training import lock
 from scoresde.training.checkpoints import Checkpoints
 from scoresde.training.interruption import Interruption
 from scoresde.training.metrics import MetricWriter, plot_loss
@@ -133,8 +134,9 @@ def train(
         The last state; its step is below `num_steps` if the run was told to stop.
 
     Raises:
-        UsageError: impossible arguments; a checkpoint that is damaged or of another model; data
-            that ends or does not fit the devices; a loss or gradient that is not finite.
+        UsageError: impossible arguments; another process trains in `workdir`; a checkpoint that is
+            damaged or of another model; data that ends or does not fit the devices; a loss or
+            gradient that is not finite.
     """
     _check(num_steps=num_steps, log_every=log_every, checkpoint_every=checkpoint_every)
     _check(**{f"The interval of callback {i}": every for i, (every, _) in enumerate(callbacks)})
@@ -145,11 +147,12 @@ def train(
             f"{workdir} has the log of a run but not its checkpoints. Put its checkpoints/ back, "
             "or give another workdir."
         )
+    checkpoints = Checkpoints(workdir / "checkpoints", keep=keep, keep_every=keep_every)
+    checkpoints.directory.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
-        checkpoints = stack.enter_context(
-            Checkpoints(workdir / "checkpoints", keep=keep, keep_every=keep_every)
-        )
-        checkpoints.directory.mkdir(parents=True, exist_ok=True)
+        if jax.process_index() == 0:
+            stack.enter_context(lock.exclusive(checkpoints.directory))
+        stack.enter_context(checkpoints)
         state = replicate(mesh, state)
         saved = checkpoints.latest_step()
         if saved is not None:

@@ -10,7 +10,7 @@ import pytest
 
 from scoresde import data, training
 from scoresde.registry import UsageError
-from scoresde.training import read_metrics
+from scoresde.training import lock, read_metrics
 from scoresde.training.loop import train
 from scoresde.training.progress import Progress
 
@@ -158,6 +158,18 @@ def test_a_run_killed_before_its_first_checkpoint_starts_again(tmp_path):
         with pytest.raises(AssertionError, match="compute was spent"):  # as good as a kill
             run_with(tmp_path)
     assert (tmp_path / "metrics.jsonl").exists()
+
+
+def test_two_runs_do_not_share_a_directory(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    with (
+        lock.exclusive(tmp_path / "checkpoints"),
+        pytest.raises(UsageError, match="Another process is training in"),
+    ):
+        run_with(tmp_path)
+    assert not (tmp_path / "metrics.jsonl").exists()
+    with lock.exclusive(tmp_path / "checkpoints"):  # it is free again
+        pass
 
 
 class Ending(toy.ToyLoader):
