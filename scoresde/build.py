@@ -66,7 +66,7 @@ class Experiment:
         if tuple(source.image_shape) != self.image_shape:
             raise UsageError(
                 f"The images of {source.name!r} are {tuple(source.image_shape)}, but "
-                f"config.data.image_shape is {self.image_shape}."
+                f"config.data.image_shape is {self.image_shape}: set it to theirs."
             )
         return source
 
@@ -303,3 +303,5 @@ def _check(built: Experiment):
         )
     sde = dataclasses.replace(built.sde, t_min=built.sampling_t_min)
     built.sampler.times(sde, **built.sampling)
+    if (t_min := built.settings["likelihood"]["t_min"]) is not None:
+        dataclasses.replace(built.sde, t_min=t_min)  # refuses one that is not below t_max

@@ -79,7 +79,10 @@ def make(family: str, table: Mapping[str, Callable], name: str, **options: Any) 
                 f"The {family} {name!r} has no option {option!r}.{closest(option, known)} "
                 f"Its options: {', '.join(known) or 'none'}."
             )
+    for option in known:
+        if parameters[option].default is inspect.Parameter.empty and option not in options:
+            raise UsageError(f"The {family} {name!r} needs the option {option!r}.")
     try:
         return component(**options)
-    except TypeError as error:  # an option that it needs is missing, or one is of another type
+    except TypeError as error:  # an option of another type
         raise UsageError(f"The {family} {name!r}: {error}.") from error

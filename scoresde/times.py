@@ -207,7 +207,7 @@ def make_grid(sde: SDE, steps: int | None, grid: str | Sequence[float] | Array |
     if grid is None or isinstance(grid, str):
         name = grid or "uniform"
         function = lookup("time grid", GRIDS, name)
-        if steps is None or int(steps) != steps or steps < 1:
+        if steps is None or not 1 <= steps < 2**31 or int(steps) != steps:
             raise UsageError(f"A sampler needs a positive number of steps, got steps={steps}.")
         with _ahead(sde):
             times = function(sde, int(steps)).astype(dtype)

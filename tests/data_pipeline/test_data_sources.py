@@ -167,7 +167,7 @@ def test_arrays_errors(tmp_path):
     np.savez(tmp_path / "float.npz", image=pictures(3) / 255)
     with pytest.raises(UsageError, match="not an array of float64"):
         data.get("arrays", path=str(tmp_path / "float.npz"))
-    with pytest.raises(UsageError, match="missing 1 required positional argument: 'path'"):
+    with pytest.raises(UsageError, match="needs the option 'path'"):
         data.get("arrays")
 
 
