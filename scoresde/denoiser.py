@@ -20,7 +20,15 @@ from scoresde.sdes import SDE, expand
 
 
 class BaseDenoiser:
-    """What every denoiser offers. A subclass has `.sde` and `__call__`, and is a JAX pytree.
+    """What every denoiser offers. A subclass has `.sde` and `__call__`, and is a JAX pytree:
+
+        @jax.tree_util.register_dataclass
+        @dataclasses.dataclass(frozen=True)
+        class Mine(BaseDenoiser):
+            sde: SDE
+            params: Any
+
+            def __call__(self, x, t, labels=None): ...
 
     x is [batch, ...]; t is [batch] or a scalar, within [sde.t_min, sde.t_max]; labels are None or
     [batch].
@@ -49,6 +57,16 @@ class BaseDenoiser:
     def terminal_log_prob(self, z: Array) -> Array:
         """log density at t_max of z [batch, ...] in nats, [batch]: the prior's, unless known."""
         return self.sde.prior_log_prob(z)
+
+
+def check_denoiser(denoiser: BaseDenoiser) -> None:
+    """Raises UsageError unless `denoiser` can go into a compiled function."""
+    if jax.tree_util.all_leaves([denoiser]):
+        raise UsageError(
+            f"The denoiser, a {type(denoiser).__name__}, is no JAX pytree: put "
+            "@jax.tree_util.register_dataclass above its @dataclasses.dataclass, as "
+            "scoresde.denoiser.BaseDenoiser shows."
+        )
 
 
 @functools.partial(

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from scoresde import analytic, sdes
+from scoresde import analytic, likelihood, samplers, sdes
+from scoresde.denoiser import BaseDenoiser
 from scoresde.registry import UsageError
 
 
@@ -70,3 +71,19 @@ def test_samples_have_the_moments(gaussian, key):
 def test_impossible_mixtures_are_refused(arguments):
     with pytest.raises(UsageError):
         analytic.GaussianMixture(*arguments)
+
+
+class OfOnesOwn(BaseDenoiser):
+    sde = sdes.VP()
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda denoiser, key: samplers.sample(key, samplers.get("ddim"), denoiser, (2, 2), steps=2),
+        lambda denoiser, key: likelihood.log_prob(key, denoiser, jnp.zeros((2, 2))),
+    ],
+)
+def test_a_denoiser_that_jax_does_not_know_is_refused(use, key):
+    with pytest.raises(UsageError, match=r"OfOnesOwn, is no JAX pytree.*register_dataclass"):
+        use(OfOnesOwn(), key)

@@ -28,7 +28,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from scoresde import ode
-from scoresde.denoiser import BaseDenoiser, Labelled, labelled
+from scoresde.denoiser import BaseDenoiser, Labelled, check_denoiser, labelled
 from scoresde.keys import fold_in, normal, sample_keys
 from scoresde.likelihood.trace import (
     check_trace,
@@ -250,6 +250,7 @@ def log_prob(
     if log_prob_rtol is not None or log_prob_atol is not None:
         rtol = rtol, rtol if log_prob_rtol is None else log_prob_rtol
         atol = atol, atol if log_prob_atol is None else log_prob_atol
+    check_denoiser(denoiser)
     sde = denoiser.sde
     t_min = sde.t_min if t_min is None else float(t_min)
     if not 0 <= t_min < sde.t_max:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from scoresde.denoiser import BaseDenoiser, labelled
+from scoresde.denoiser import BaseDenoiser, check_denoiser, labelled
 from scoresde.keys import fold_in, normal, sample_keys
 from scoresde.registry import UsageError
 from scoresde.samplers.observe import Observer, progress_bar
@@ -230,6 +230,7 @@ def sample(
         UsageError: inconsistent shapes, no number of steps, or a method that is undefined for this
             process or network.
     """
+    check_denoiser(denoiser)
     if donate and x_init is None:
         raise UsageError("donate=True gives away the memory of x_init, and there is none.")
     if x_init is not None:
