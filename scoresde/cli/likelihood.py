@@ -101,11 +101,14 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
         "passes": arguments.passes,
         "batch_size": batch_size,
     }
+    seed_key = jax.random.key(arguments.seed)
+    floor = None
+    if arguments.baseline:  # seconds, and it may be refused
+        floor = _gaussian_bits(experiment, split.images[:num], seed_key)
     parts = open_parts(directory, computed, arguments.overwrite)
 
     denoiser = experiment.denoiser(params, protocol.get("t_min"))
     conditional = experiment.settings["data"]["labels"]
-    seed_key = jax.random.key(arguments.seed)
 
     def put(array):
         return jax.device_put(array, training.batch_sharding(mesh))
@@ -139,9 +142,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
     if arguments.passes > 1 and arguments.bound == "exact":
         summary |= evaluation.summarize_importance(results, to_bits)
     images = evaluation.per_image(results, to_bits)
-    floor = None
-    if arguments.baseline:
-        floor = _gaussian_bits(experiment, split.images[:num], seed_key)
+    if floor is not None:
         gain = floor - images["bits_per_dim"]
         summary["gaussian_bits_per_dim"] = float(floor.mean())
         summary["gain_over_gaussian"] = float(gain.mean())

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from scoresde.registry import UsageError
+
 
 def gaussian_log_prob(train: np.ndarray, test: np.ndarray) -> np.ndarray:
     """log density in nats, [m], of `test` under the Gaussian fitted to `train`.
@@ -11,8 +13,16 @@ def gaussian_log_prob(train: np.ndarray, test: np.ndarray) -> np.ndarray:
     Args:
         train: dequantised training data, [n, ...]; n must exceed the dimension.
         test: dequantised test data, [m, ...], in the same units.
+
+    Raises:
+        UsageError: too few training data, whose covariance is singular.
     """
     train = np.asarray(train, np.float64).reshape(len(train), -1)
+    if len(train) <= train.shape[1]:
+        raise UsageError(
+            f"A Gaussian of {train.shape[1]} dimensions cannot be fitted to {len(train)} training "
+            "images: leave the baseline out, or use more images than dimensions."
+        )
     test = np.asarray(test, np.float64).reshape(len(test), -1)
     mean = train.mean(axis=0)
     covariance = np.cov(train.T, bias=True)

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from scoresde.likelihood import bits_per_dim
+from scoresde.likelihood import bits_per_dim, gaussian_log_prob
 from scoresde.registry import UsageError
 
 
@@ -40,3 +40,9 @@ def test_mistakes():
     ):
         with pytest.raises(UsageError):
             bits_per_dim(0.0, **{"num_dims": 2, **arguments})
+
+
+def test_a_gaussian_needs_more_images_than_dimensions():
+    images = np.random.default_rng(0).normal(size=(4, 2, 2, 1))
+    with pytest.raises(UsageError, match="4 dimensions cannot be fitted to 4 training images"):
+        gaussian_log_prob(images, images)
