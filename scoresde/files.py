@@ -10,6 +10,10 @@ from typing import IO, Any
 
 import numpy as np
 
+from scoresde.registry import UsageError
+
+_REMEDY = "Restore it, or make the directory that it is in anew."
+
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike, mode: str = "wb") -> Iterator[IO]:
@@ -41,6 +45,24 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     """Writes `text` to `path`."""
     with replacing(path, "w") as file:
         file.write(text)
+
+
+def read_json(path: str | os.PathLike) -> dict[str, Any]:
+    """The object that a JSON file holds.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        UsageError: it cannot be read, or holds something else.
+    """
+    try:
+        value = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise
+    except (ValueError, OSError) as error:
+        raise UsageError(f"{path} cannot be read ({error}). {_REMEDY}") from None
+    if not isinstance(value, dict):
+        raise UsageError(f"{path} holds no JSON object. {_REMEDY}")
+    return value
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:

@@ -1,13 +1,12 @@
 """What `scoresde likelihood` evaluates: the estimator of its options, and the protocol of it."""
 
 import argparse
-import json
 import pathlib
 from typing import Any
 
 import ml_collections
 
-from scoresde import build, evaluation, training
+from scoresde import build, evaluation, files, training
 from scoresde.cli.workdir import result_directory
 from scoresde.registry import UsageError, lookup
 from scoresde.sdes import SDE
@@ -61,7 +60,7 @@ def trained_flow(
         raise UsageError(
             f"{workdir} holds no dequantiser. First: scoresde train-dequantizer --workdir {workdir}"
         )
-    record = json.loads(record.read_text(encoding="utf-8"))
+    record = files.read_json(record)
     with config.unlocked():
         config.dequantizer = {"network": record["network"]}
     checkpoints = training.Checkpoints(workdir / "dequantizer" / "checkpoints")

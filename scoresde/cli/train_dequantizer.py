@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     record = directory / "dequantizer.json"
     step = arguments.step
     if step is None and record.exists():  # the score model may have been trained on since
-        step = json.loads(record.read_text(encoding="utf-8"))["score_step"]
+        step = files.read_json(record)["score_step"]
     step = checkpoints.latest_step() if step is None else step
     score_params = checkpoints.restore_params(step, abstract_params=experiment.abstract_params)
 
@@ -108,7 +108,7 @@ def _save_record(path, wanted):
     """Records what is trained, or checks that the run there is the same."""
     wanted = json.loads(json.dumps(wanted))
     if path.exists():
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = files.read_json(path)
         may_change = set(_MAY_CHANGE)
         if wanted["optimizer"].get("schedule", "constant") != "constant":
             may_change.remove("num_steps")  # the learning rate at each step depends on it

@@ -14,12 +14,12 @@ memory-mapped: they may be larger than memory, are shared by the processes of a 
 once.
 """
 
-import json
 import pathlib
 import zipfile
 
 import numpy as np
 
+from scoresde import files
 from scoresde.data.embedded import divide
 from scoresde.data.source import Source, Split
 from scoresde.registry import UsageError
@@ -104,7 +104,7 @@ def _read_directory(path):
             raise UsageError(f"{str(file)!r} is not a plain .npy array ({error}).") from error
     note = path / "source.json"
     if note.exists():
-        content.update(json.loads(note.read_text(encoding="utf-8")))
+        content.update(files.read_json(note))
     return content
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from scoresde import files
 from scoresde.data.arrays import arrays
 from scoresde.data.source import Source
 from scoresde.registry import UsageError
@@ -101,7 +102,7 @@ def cached(
                 f"cache={str(directory)!r} exists, but holds no decoded images; name a new one."
             )
         _write(directory, options, decode)
-    made_with = json.loads(note.read_text(encoding="utf-8")).get("options")
+    made_with = files.read_json(note).get("options")
     if made_with != options:
         raise UsageError(
             f"cache={str(directory)!r} was made with {made_with}, not {options}; name another "

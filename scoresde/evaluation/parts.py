@@ -43,7 +43,7 @@ class Parts:
         if again:
             self.remove()
         if self._record.exists():
-            found = json.loads(self._record.read_text(encoding="utf-8"))
+            found = files.read_json(self._record)
             if words := _difference(found, self._protocol):
                 raise UsageError(
                     f"{directory.parent} holds an unfinished evaluation with another protocol: "
