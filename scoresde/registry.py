@@ -34,21 +34,27 @@ def lookup(family: str, table: Mapping[str, Callable], name: str) -> Callable:
         name: a key of `table`, or `package.module:Name`.
 
     Raises:
-        UsageError: the name is unknown, or its module or attribute does not exist.
+        UsageError: the name is unknown, or its module fails or has no such attribute.
     """
     if not isinstance(name, str):
         raise UsageError(f"The {family} must be given by name, not as {name!r}.")
     if ":" in name:
         module_name, _, attribute = name.partition(":")
         try:
-            return getattr(importlib.import_module(module_name), attribute)
+            module = importlib.import_module(module_name)
         except ImportError as error:
             raise UsageError(
                 f"{family} {name!r}: cannot import {module_name!r} ({error}); install it, or run "
                 "from the folder that it is in."
             ) from error
-        except AttributeError:
-            raise UsageError(f"{family} {name!r}: {module_name!r} has no {attribute!r}.") from None
+        except Exception as error:  # whatever the module does when it is imported
+            raise UsageError(
+                f"{family} {name!r}: {module_name!r} fails when imported, "
+                f"{type(error).__name__}: {error}."
+            ) from error
+        if not hasattr(module, attribute):
+            raise UsageError(f"{family} {name!r}: {module_name!r} has no {attribute!r}.")
+        return getattr(module, attribute)
     if name not in table:
         known = sorted(table)
         raise UsageError(
@@ -65,6 +71,8 @@ def make(family: str, table: Mapping[str, Callable], name: str, **options: Any) 
         UsageError: unknown name, an option the component does not take, or one it needs.
     """
     component = lookup(family, table, name)
+    if not callable(component):
+        raise UsageError(f"The {family} {name!r} is no class or function, but {component!r:.60}.")
     try:
         parameters = inspect.signature(component).parameters
     except ValueError:  # some builtins have none

@@ -83,6 +83,7 @@ def changed(**changes):
         ({"sde": {"name": "rectified_flow"}}, "nothing of the data is left"),
         ({"sde__name": "no.such.module:SDE"}, "cannot import"),
         ({"sde__name": "scoresde.sdes:VQ"}, "has no 'VQ'"),
+        ({"sde__name": "scoresde.sdes:__name__"}, "is no class or function"),
     ],
 )
 def test_mistakes(changes, message):
@@ -126,6 +127,13 @@ def test_images_of_another_shape():
 def test_a_component_of_ones_own():
     config = changed(sde__name="scoresde.sdes:SubVP")
     assert type(build.experiment(config).sde).__name__ == "SubVP"
+
+
+def test_a_module_of_ones_own_that_fails(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "my_broken_sde.py").write_text("class Mine(:\n")
+    with pytest.raises(UsageError, match="'my_broken_sde' fails when imported, SyntaxError"):
+        build.experiment(changed(sde__name="my_broken_sde:Mine"))
 
 
 def test_a_learned_schedule_is_trained_beside_its_network():
