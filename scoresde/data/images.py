@@ -114,7 +114,7 @@ def save_animation(
         frames: batches of images, each uint8 levels [n, height, width, 1 or 3].
         columns: see `make_grid`; so are levels and scale.
         levels: number of grey levels.
-        scale: enlargement.
+        scale: enlargement; by default half of a grid's, for noise does not compress.
         milliseconds: how long a frame is shown.
 
     Raises:
@@ -123,9 +123,12 @@ def save_animation(
     suffix = pathlib.Path(path).suffix.lower()
     if suffix not in (".gif", ".webp", ".png"):
         raise UsageError(f"An animation is a .gif, .webp or .png file, not {str(path)!r}.")
-    grids = [make_grid(f, columns=columns, levels=levels, scale=scale) for f in frames]
-    if not grids:
+    frames = list(frames)
+    if not frames:
         raise UsageError("An animation needs at least one frame.")
+    if scale is None:
+        scale = max(1, _READABLE // 2 // max(np.shape(frames[0])[1:3], default=1))
+    grids = [make_grid(f, columns=columns, levels=levels, scale=scale) for f in frames]
     options = {"save_all": True, "duration": milliseconds, "loop": 0}
     if suffix == ".webp":
         options["lossless"] = True
