@@ -73,7 +73,10 @@ def save_config(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> Non
                 f"{workdir} holds another experiment: config.{key} is {found.get(key)!r} there, "
                 f"{asked.get(key)!r} here{more}. Give another --workdir, or the config it has."
             )
-    elif workdir.exists() and any(workdir.iterdir()):
+    # A run killed while it wrote its config has left no more than half of that.
+    elif workdir.exists() and any(
+        not p.name.startswith(".config.json.") for p in workdir.iterdir()
+    ):
         raise UsageError(
             f"{workdir} is not empty and holds no experiment (no config.json). "
             "Give an empty or new --workdir."

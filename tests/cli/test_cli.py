@@ -10,6 +10,7 @@ import sys
 import time
 
 import jax
+import ml_collections
 import numpy as np
 import pytest
 from PIL import Image
@@ -18,7 +19,7 @@ from scoresde import build, training
 from scoresde.cli import COMMANDS, main
 from scoresde.cli.arguments import config_from_file
 from scoresde.cli.sampling import class_labels
-from scoresde.cli.workdir import result_directory
+from scoresde.cli.workdir import result_directory, save_config
 from scoresde.registry import UsageError
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -192,6 +193,12 @@ def test_a_directory_of_something_else_is_not_touched(tmp_path, capsys):
     (tmp_path / "thesis.tex").write_text("precious")
     assert "holds no experiment" in refused(train(tmp_path), capsys)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_half_a_config_does_not_hold_a_directory(tmp_path):
+    (tmp_path / ".config.json.x1").write_text("{")
+    save_config(tmp_path, ml_collections.ConfigDict({"seed": 1}))
+    assert (tmp_path / "config.json").exists()
 
 
 def test_a_run_without_its_checkpoints_is_not_started_over(workdir, tmp_path, capsys):
