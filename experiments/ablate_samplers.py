@@ -27,7 +27,7 @@ import numpy as np
 
 from scoresde import analytic, build, data, files, metrics, samplers, sdes, training
 from scoresde.cli.arguments import config_from_workdir
-from scoresde.registry import UsageError, lookup, make
+from scoresde.registry import UsageError, lookup, make, member
 
 METRICS = {
     "sliced_wasserstein": lambda x, y: metrics.sliced_wasserstein(jax.random.key(0), x, y),
@@ -204,7 +204,7 @@ def sweep(settings: dict[str, Any], workdir: pathlib.Path) -> int:
     """
     kinds = {"mixture": mixture_problem, "trained": trained_problem}
     options = dict(settings["problem"])
-    make_problem = lookup("problem", kinds, options.pop("name"))
+    make_problem = member("problem", kinds, options.pop("name"))
     cells = sweeps.expand(settings["sweep"])
     for cell in cells:  # a misspelt cell should not wait for its turn
         sampler_of(cell)

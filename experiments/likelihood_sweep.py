@@ -32,7 +32,7 @@ import numpy as np
 from scoresde import analytic, build, evaluation, files, likelihood, sdes, training
 from scoresde.cli.arguments import config_from_workdir
 from scoresde.keys import sample_keys
-from scoresde.registry import UsageError, lookup, make
+from scoresde.registry import UsageError, make, member
 
 FUNCTIONS = {
     "exact": likelihood.log_prob,
@@ -151,7 +151,7 @@ def parse_cell(cell: dict[str, Any], dequantizes: bool) -> tuple[str, dict, dict
     """
     options = dict(cell)
     bound = options.pop("bound", "exact")
-    function = lookup("bound", FUNCTIONS, bound)
+    function = member("bound", FUNCTIONS, bound)
     dequantization = {}
     if dequantizes and bound in _OF_DENSITY:
         names = ("dequantizer", "dequantizer_std")
@@ -259,7 +259,7 @@ def sweep(settings: dict[str, Any], workdir: pathlib.Path) -> int:
     kinds = {"mixture": mixture_problem, "trained": trained_problem}
     options = dict(settings["problem"])
     name = options.pop("name")
-    make_problem = lookup("problem", kinds, name)
+    make_problem = member("problem", kinds, name)
     cells = sweeps.expand(settings["sweep"])
     for cell in cells:  # a misspelt cell should not wait for its turn
         parse_cell(cell, name != "mixture")

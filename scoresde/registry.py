@@ -25,20 +25,40 @@ def closest(name: str, known: list[str]) -> str:
     return f" Did you mean {match[0]!r}?" if match else ""
 
 
+def member(family: str, table: Mapping[str, Any], name: str, others: str = "") -> Any:
+    """The member of `table` called `name`, of a family that is complete.
+
+    Args:
+        family: what the table holds, in words, for the error message ("SDE", "sampler", ...).
+        table: public names to members.
+        name: a key of `table`.
+        others: what else there is, for the error message.
+
+    Raises:
+        UsageError: the name is unknown.
+    """
+    if not isinstance(name, str):
+        raise UsageError(f"The {family} must be given by name, not as {name!r}.")
+    if name not in table:
+        known = sorted(table)
+        raise UsageError(
+            f"Unknown {family} {name!r}.{closest(name, known)} Known: {', '.join(known)}{others}."
+        )
+    return table[name]
+
+
 def lookup(family: str, table: Mapping[str, Callable], name: str) -> Callable:
     """The member of `table` called `name`, or the object at `package.module:Name`.
 
     Args:
-        family: what the table holds, in words, for the error message ("SDE", "sampler", ...).
+        family: see `member`.
         table: public names to classes or functions.
         name: a key of `table`, or `package.module:Name`.
 
     Raises:
         UsageError: the name is unknown, or its module fails or has no such attribute.
     """
-    if not isinstance(name, str):
-        raise UsageError(f"The {family} must be given by name, not as {name!r}.")
-    if ":" in name:
+    if isinstance(name, str) and ":" in name:
         module_name, _, attribute = name.partition(":")
         try:
             module = importlib.import_module(module_name)
@@ -55,13 +75,7 @@ def lookup(family: str, table: Mapping[str, Callable], name: str) -> Callable:
         if not hasattr(module, attribute):
             raise UsageError(f"{family} {name!r}: {module_name!r} has no {attribute!r}.")
         return getattr(module, attribute)
-    if name not in table:
-        known = sorted(table)
-        raise UsageError(
-            f"Unknown {family} {name!r}.{closest(name, known)} Known: {', '.join(known)}; "
-            "or 'package.module:Name' for your own."
-        )
-    return table[name]
+    return member(family, table, name, "; or 'package.module:Name' for your own")
 
 
 def make(family: str, table: Mapping[str, Callable], name: str, **options: Any) -> Any:

@@ -8,7 +8,7 @@ import numbers
 from collections.abc import Mapping
 from typing import Any
 
-from scoresde.registry import UsageError, closest, lookup
+from scoresde.registry import UsageError, closest, member
 
 
 def _take(section: str, options: dict[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def _data_settings(options: dict[str, Any]) -> dict[str, Any]:
 
 def _loss_settings(options: dict[str, Any]) -> dict[str, Any]:
     objective = options.get("objective", "denoising")
-    known = lookup("objective", _OBJECTIVES, objective)
+    known = member("objective", _OBJECTIVES, objective)
     return _take("loss", options, {"objective": objective, **known})
 
 

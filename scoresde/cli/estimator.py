@@ -8,7 +8,7 @@ import ml_collections
 
 from scoresde import build, evaluation, files, training
 from scoresde.cli.workdir import result_directory
-from scoresde.registry import UsageError, lookup
+from scoresde.registry import UsageError, member
 from scoresde.sdes import SDE
 
 DONE = "likelihood.json"
@@ -86,7 +86,7 @@ def make_estimator(
     Raises:
         UsageError: an unknown bound or dequantiser, or options that contradict each other.
     """
-    make = lookup("bound", evaluation.ESTIMATORS, arguments.bound)
+    make = member("bound", evaluation.ESTIMATORS, arguments.bound)
     given = {name: getattr(arguments, name) for names in _OPTIONS.values() for name in names}
     given = {name: value for name, value in given.items() if value is not None}
     for name in given:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from scoresde.networks import Network
 from scoresde.pretrained import edm, score_sde
 from scoresde.pretrained.weights import Checkpoint
-from scoresde.registry import lookup
+from scoresde.registry import member
 
 
 class Format(NamedTuple):
@@ -51,6 +51,6 @@ def load_params(
         UsageError: an unknown format, an unreadable file, or weights that do not fit the network;
             all that do not are listed.
     """
-    read, convert = lookup("checkpoint format", FORMATS, name)
+    read, convert = member("checkpoint format", FORMATS, name)
     weights, step = read(path, raw)
     return convert(weights, network, image_shape), step

@@ -17,7 +17,7 @@ from scoresde import networks, predictions
 from scoresde.pretrained import array_file, flax_file
 from scoresde.pretrained.model import Pretrained
 from scoresde.pretrained.weights import Checkpoint, Path, array, entry, fit, flatten
-from scoresde.registry import UsageError, lookup
+from scoresde.registry import UsageError, member
 
 RENAMED = {
     "ResnetBlockDDPM": "ResnetBlockDDPMpp",
@@ -53,7 +53,7 @@ def network_of(reference_config: Mapping[str, Any]) -> networks.Network:
         name, model["resolution"] = "ncsnv2", int(name.removeprefix("ncsnv2_"))
     if model.get("interpolation") == "nearest_neighbor":
         model["interpolation"] = "nearest"
-    factory = lookup("network", networks.NETWORKS, name)
+    factory = member("network", networks.NETWORKS, name)
     # Configurations carry keys of other networks along, which the one they name does not read.
     known = [key for key in inspect.signature(factory).parameters if key not in OURS]
     options = {key: model[key] for key in known if key in model}

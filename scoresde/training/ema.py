@@ -27,7 +27,7 @@ WARMUPS = {"none": _constant, "inverse": _inverse}
 def _step_size(n: jax.Array | int, rate: float, warmup: str) -> jax.Array:
     if not 0 <= rate < 1:
         raise registry.UsageError(f"The EMA rate must lie in [0, 1), not {rate}.")
-    return registry.lookup("EMA warm-up", WARMUPS, warmup)(n, rate)
+    return registry.member("EMA warm-up", WARMUPS, warmup)(n, rate)
 
 
 def ema_rate(n: jax.Array | int, rate: float, warmup: str = "none") -> jax.Array:

@@ -164,6 +164,7 @@ def test_dequantisers_and_bounds_record_their_protocol(workdir):
     "options, message",
     [
         (["--bound", "elbo"], "Unknown bound 'elbo'"),
+        (["--bound", "math:sqrt"], "Unknown bound 'math:sqrt'"),
         (["--bound", "vdm", "--dequantizer", "uniform"], "leave out --dequantizer"),
         (["--dequantizer", "gaussian"], "Unknown dequantizer 'gaussian'"),
         (["--dequantizer", "flow"], "scoresde train-dequantizer"),
