@@ -16,7 +16,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["scoresde", "scoresde.*"]),
     package_data={"scoresde.data": ["bundled/*"]},
-    # Lower bounds are the oldest versions that the tests were run with.
+    # Lower bounds: the oldest tried, on the tests of data, training, build and readers.
     # jax 0.10 is the newest that Python 3.11 takes; orbax moves its v1 API to the top level in 1.0.
     install_requires=[
         "jax>=0.10,<0.13",

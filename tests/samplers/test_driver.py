@@ -140,8 +140,9 @@ def test_the_progress_bar_reaches_the_end_and_changes_nothing(key, capfd):
     assert "100/100" in capfd.readouterr().err and not _bars
     silent = samplers.sample(key, sampler, denoiser, (5, 2), **steps)
     assert shown.trajectory.shape == (5, 5, 2)
-    np.testing.assert_array_equal(shown.x, silent.x)
-    np.testing.assert_array_equal(shown.trajectory, silent.trajectory)
+    # Another program, which may round otherwise (it does with jax 0.12).
+    np.testing.assert_allclose(shown.x, silent.x, rtol=1e-5)
+    np.testing.assert_allclose(shown.trajectory, silent.trajectory, rtol=1e-5)
 
 
 def test_one_program_serves_all_numbers_of_steps(key):
