@@ -75,7 +75,8 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     batch = {"image": train_split.images[:2], "label": train_split.labels[:2]}
     jax.eval_shape(experiment.loss_fn(), params, train_key, batch)  # does the network take them?
     if jax.process_index() == 0:  # only now is anything written
-        save_config(workdir, config)
+        with training.exclusive(workdir / "checkpoints"):
+            save_config(workdir, config)
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     print(f"{count:,} parameters, {len(train_split):,} images, {mesh.size} device(s).", flush=True)
     callbacks = []

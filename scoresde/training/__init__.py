@@ -13,6 +13,7 @@ and `Checkpoints` brings the result back:
 
 from scoresde.training.checkpoints import Checkpoints
 from scoresde.training.ema import ema_rate
+from scoresde.training.lock import exclusive
 from scoresde.training.loop import Loader, train
 from scoresde.training.metrics import MetricWriter, plot_loss, read_metrics
 from scoresde.training.optimizer import OPTIMIZERS, make_optimizer, make_schedule
@@ -37,6 +38,7 @@ __all__ = [
     "check_divisible",
     "create_state",
     "ema_rate",
+    "exclusive",
     "make_eval_step",
     "make_mesh",
     "make_optimizer",

@@ -13,11 +13,14 @@ from scoresde.registry import UsageError
 def exclusive(directory: pathlib.Path) -> Iterator[None]:
     """Holds a directory until the block, or the process, ends; nothing is written.
 
-    On a file system without locks it holds nothing.
+    One that is not there yet is held by nobody. On a file system without locks it holds nothing.
 
     Raises:
         UsageError: somebody holds it.
     """
+    if not directory.is_dir():
+        yield
+        return
     handle = os.open(directory, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

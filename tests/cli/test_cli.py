@@ -189,6 +189,14 @@ def test_another_experiment_in_the_work_directory_is_not_touched(workdir, capsys
     assert {path: path.stat().st_mtime_ns for path in workdir.rglob("*")} == before
 
 
+def test_a_run_that_goes_on_keeps_its_config(workdir, capsys):
+    before = (workdir / "config.json").read_bytes()
+    with training.exclusive(workdir / "checkpoints"):
+        message = refused(train(workdir, f"--config.training.num_steps={STEPS + 1}"), capsys)
+    assert "Another process is training" in message
+    assert (workdir / "config.json").read_bytes() == before
+
+
 def test_a_directory_of_something_else_is_not_touched(tmp_path, capsys):
     (tmp_path / "thesis.tex").write_text("precious")
     assert "holds no experiment" in refused(train(tmp_path), capsys)
