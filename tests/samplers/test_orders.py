@@ -30,6 +30,7 @@ SOLVERS = [
     ("dpm_solver_pp_3m", {}, 3, "log_snr"),
     ("unipc", {"order": 1}, 2, "log_snr"),
     ("unipc", {"order": 2}, 3, "log_snr"),
+    ("unipc", {"order": 2, "variant": "bh1"}, 3, "log_snr"),
     ("unipc", {"order": 3}, 4, "log_snr"),
     ("deis", {"order": 1}, 1, "log_snr"),
     ("deis", {"order": 2}, 2, "log_snr"),
@@ -54,6 +55,7 @@ CASES = {
     "sde_dpm_solver_pp_2m": ("cosine", "sde_dpm_solver_pp_2m", {}),
     "unip_3": ("cosine", "dpm_solver_pp_3m", {}),
     "unipc_2": ("cosine", "unipc", {"order": 2}),
+    "unipc_2_bh1": ("cosine", "unipc", {"order": 2, "variant": "bh1"}),
     "unipc_3": ("cosine", "unipc", {"order": 3}),
     "deis_2": ("cosine", "deis", {"order": 2, "variable": "log_rho"}),
     "deis_3": ("cosine", "deis", {"order": 3, "variable": "log_rho"}),
@@ -150,8 +152,9 @@ def test_agreement_with_diffusers(case, data, any_process, walk):
 
 @pytest.mark.parametrize(
     "name, options",
-    [("unipc", {"order": 4}), ("deis", {"order": 0}), ("deis", {"variable": "x"}),
-     ("pndm", {"kind": "g"}), ("ddim", {"eta": 2}), ("edm", {"s_churn": -1})],
+    [("unipc", {"order": 4}), ("unipc", {"variant": "bh3"}), ("deis", {"order": 0}),
+     ("deis", {"variable": "x"}), ("pndm", {"kind": "g"}), ("ddim", {"eta": 2}),
+     ("edm", {"s_churn": -1})],
 )  # fmt: skip
 def test_impossible_options_are_refused(name, options):
     with pytest.raises(UsageError):

@@ -205,6 +205,12 @@ CASES = {
     "unipc_3": multistep(
         diffusers.UniPCMultistepScheduler(solver_order=3, lower_order_final=False, **dpm), 20
     ),
+    "unipc_2_bh1": multistep(
+        diffusers.UniPCMultistepScheduler(
+            solver_order=2, solver_type="bh1", lower_order_final=False, **dpm
+        ),
+        20,
+    ),
     # Its predictor alone.
     "unip_3": multistep(
         diffusers.UniPCMultistepScheduler(
