@@ -196,7 +196,7 @@ def make_grid(sde: SDE, steps: int | None, grid: str | Sequence[float] | Array |
     Args:
         sde: the process; a named grid runs from its t_max to its t_min, exactly.
         steps: the number of steps, for a named grid.
-        grid: a name of GRIDS ("uniform" if None), or the times themselves.
+        grid: a name of GRIDS (the process's `default_grid` if None), or the times themselves.
 
     Raises:
         UsageError: `steps` is missing or not positive, or contradicts the array; the times do not
@@ -205,7 +205,7 @@ def make_grid(sde: SDE, steps: int | None, grid: str | Sequence[float] | Array |
     """
     dtype = jnp.result_type(float)
     if grid is None or isinstance(grid, str):
-        name = grid or "uniform"
+        name = grid or sde.default_grid
         function = lookup("time grid", GRIDS, name)
         if steps is None or not 1 <= steps < 2**31 or int(steps) != steps:
             raise UsageError(f"A sampler needs a positive number of steps, got steps={steps}.")

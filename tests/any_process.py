@@ -38,6 +38,10 @@ class AnyProcess(sdes.SDE):
         return jax.tree.map(lambda *each: jnp.stack(each)[self.which], *values)
 
     @property
+    def default_grid(self):
+        return list(PROCESSES.values())[int(self.which)].default_grid
+
+    @property
     def prior_std(self):
         return self._switch(lambda sde: jnp.asarray(sde.prior_std, float))
 

@@ -78,6 +78,11 @@ def test_named_grids_decrease_between_the_exact_ends(name, sde):
     assert grid[0] == np.float32(sde.t_max) and grid[-1] == np.float32(sde.t_min)
 
 
+@pytest.mark.parametrize("sde, name", [(sdes.VP(), "uniform"), (sdes.EDM(), "edm")])
+def test_the_default_grid_is_the_process_s(sde, name):
+    np.testing.assert_array_equal(times.make_grid(sde, 9, None), times.make_grid(sde, 9, name))
+
+
 def test_edm_grid_is_karras_schedule():
     sigma_min, sigma_max, rho, n = 0.002, 80.0, 7, 18
     i = np.arange(n)

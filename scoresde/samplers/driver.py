@@ -217,8 +217,9 @@ def sample(
         temperature: factor on the standard deviation of the prior's draws; >= 0.
         labels: None or [batch], handed to the denoiser.
         steps: number of steps of a named grid. An adaptive solver needs none.
-        grid: a name of `times.GRIDS` (by default "uniform", for most samplers), or an array of
-            decreasing times. Where it starts below t_max, the prior shrinks with sigma.
+        grid: a name of `times.GRIDS` (by default the process's `default_grid`, for most samplers),
+            or an array of decreasing times. Where it starts below t_max, the prior shrinks with
+            sigma.
         trajectory: k or True: also return the state at every k-th (every) time of the grid.
         record: what to record of a state [batch, ...] instead of all of it: a function to an array
             or a pytree of them, for instance `lambda x: x[:4]`. Every state, unless `trajectory`

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +33,9 @@ class SDE:
 
     t_min: float
     t_max: float
+
+    # The grid of times that suits the process, a name of `scoresde.times.GRIDS`.
+    default_grid: ClassVar[str] = "uniform"
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)

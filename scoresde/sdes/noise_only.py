@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import ClassVar
 
 import jax.numpy as jnp
 
@@ -68,10 +69,16 @@ class VE(_NoiseOnly):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EDM(_NoiseOnly):
-    """sigma(t) = t, alpha = 1 (Karras et al. 2022, arXiv:2206.00364, table 1)."""
+    """sigma(t) = t, alpha = 1 (Karras et al. 2022, arXiv:2206.00364, table 1).
+
+    Most of its times are of noise in which nothing of the data is left, so that a uniform grid
+    wastes its steps: the process has a grid of its own.
+    """
 
     t_min: float = 0.002
     t_max: float = 80.0
+
+    default_grid: ClassVar[str] = "edm"
 
     def __post_init__(self):
         check_times(self)

@@ -21,22 +21,21 @@ SAMPLERS = {
     "euler_maruyama": {},
     "reverse_diffusion": {},
     "ancestral_sampling": {},
+    "ancestral_sampling, forward variance": {"variance": "forward"},
+    "ddim, half of the noise": {"eta": 0.5},
     "pc": {},
-    "edm, churn": {"s_churn": 40.0},
-    "sde_dpm_solver_pp_2m": {},
-    "gotta_go_fast": {},
-    "probability_flow": {"rtol": 1e-4, "atol": 1e-4},
-}
-
-# Tried on one process only.
-VARIANTS = {
     "pc, batch norms": {"norm": "batch"},
     "pc, ald, predictor first": {
         "predictor": "euler_maruyama",
         "corrector": "ald",
         "order": "predictor_first",
     },
-    "ancestral_sampling, forward variance": {"variance": "forward"},
+    # With one step a level it lags behind the levels, which no number of them mends.
+    "annealed_langevin": {"corrector_steps": 20},
+    "edm, churn": {"s_churn": 40.0},
+    "sde_dpm_solver_pp_2m": {},
+    "gotta_go_fast": {},
+    "probability_flow": {"rtol": 1e-4, "atol": 1e-4},
 }
 
 
@@ -56,6 +55,7 @@ def check(x, exact):
     error = np.sqrt(np.diag(np.cov(truth.T)) / SAMPLES)
     np.testing.assert_allclose(x.mean(axis=0), truth.mean(axis=0), atol=7 * error.max())
     np.testing.assert_allclose(np.cov(x.T), np.cov(truth.T), atol=0.08)
+    # The floor varies by half: the greatest of eight such was 2.2 times their mean.
     assert sliced_wasserstein(jax.random.key(0), x, truth) < 2.5 * floor
     assert energy_distance(x, truth) < 2e-3
     # The mean log density feels the width of every mode; its standard error here is 0.03.
@@ -83,16 +83,14 @@ def _draw_for_each(sampler, keys, z, times, processes, data):
     return jax.vmap(one)(times, processes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", SAMPLERS)
 def test_reaches_a_mixture(label, mixture, exact, any_process):
     """For every process at once, with the same noise, which is what takes the time."""
     sampler = get(label, SAMPLERS[label])
     processes = [any_process(name) for name in PROCESSES]
     steps = 1000 if isinstance(sampler, samplers.GridSampler) else None
-    times = [
-        sampler.times(sde, steps, "edm" if steps and name == "edm" else None)
-        for name, sde in zip(PROCESSES, processes)
-    ]
+    times = [sampler.times(sde, steps, None) for sde in processes]
     keys = sample_keys(jax.random.key(2), SAMPLES)
     z = jax.random.normal(jax.random.key(3), (SAMPLES, 2))
     times, processes = (jax.tree.map(lambda *each: jnp.stack(each), *v) for v in (times, processes))
@@ -102,25 +100,6 @@ def test_reaches_a_mixture(label, mixture, exact, any_process):
             check(x, exact)
         except AssertionError as error:
             raise AssertionError(f"{label} under {name}") from error
-
-
-@pytest.mark.parametrize("label", VARIANTS)
-def test_variant_reaches_a_mixture(label, mixture, exact):
-    check(draw(get(label, VARIANTS[label]), mixture.denoiser(sdes.VP())), exact)
-
-
-def test_annealed_langevin_alone_reaches_a_gaussian(gaussian):
-    """Without a predictor, as NCSN samples: mean and covariance, in four dimensions."""
-    # The stationary variance of Langevin steps is too large by a factor 1 / (1 - snr^2) at most.
-    sampler = samplers.get("annealed_langevin", snr=0.15, corrector_steps=25)
-    denoiser = gaussian.denoiser(sdes.VE())
-    x = samplers.sample(jax.random.key(0), sampler, denoiser, (SAMPLES, 2, 2, 1), steps=150).x
-    directions, variances = gaussian.directions[0], gaussian.variances[0]
-    x, covariance = x.reshape(SAMPLES, 4), directions @ jnp.diag(variances) @ directions.T
-    error = jnp.sqrt(jnp.max(jnp.diag(covariance)) / SAMPLES)
-    np.testing.assert_allclose(x.mean(axis=0), gaussian.means[0], atol=4 * error)
-    bias = 0.15**2 * jnp.max(covariance)
-    np.testing.assert_allclose(np.cov(x.T), covariance, atol=4 * np.sqrt(2) * error + bias)
 
 
 def test_a_wrong_score_is_noticed(mixture, exact):

@@ -121,7 +121,8 @@ def ddpm_bound(
         denoiser: a Denoiser or an analytic one.
         levels: integers in 0 .. bins - 1, [batch, ...].
         steps: number of steps of a named grid.
-        grid: a name of `scoresde.times.GRIDS` ("uniform" if None) or decreasing times.
+        grid: a name of `scoresde.times.GRIDS` (the process's `default_grid` if None) or decreasing
+            times.
         variance: of p(x_s | x_t): "posterior", that of q(x_s | x_t, x_0), DDPM's beta tilde (and
             for the decoder, that of the step before it), or "forward", b^2, DDPM's beta.
         bins: number of grey levels.
