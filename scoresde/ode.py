@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from scoresde.integrals import WithIntegrals
 from scoresde.registry import UsageError, lookup
 
 # Explicit Runge-Kutta pairs by name; the order is that of the solution that is carried on.
@@ -119,7 +120,7 @@ def _first_step(rhs, y0, args, t0, t1, rtol, atol, norm, order) -> Array:
 
 
 def solve(
-    rhs: Callable[[Array, Any, Any], Any],
+    rhs: Callable[..., Any],
     y0: Any,
     t0: float | Array,
     t1: float | Array,
@@ -131,6 +132,7 @@ def solve(
     max_steps: int = 10_000,
     norm: Callable[[Any], Array] = root_mean_square,
     save_times: Array | None = None,
+    integrals: bool = False,
 ) -> tuple[Any, Stats]:
     """Integrates dy/dt = rhs(t, y, args) from t0 to t1, in either direction, for a batch.
 
@@ -149,6 +151,10 @@ def solve(
         max_steps: bound on the steps of a sample; one that needs more is reported unfinished.
         norm: from a pytree like one sample's y to a scalar.
         save_times: times between t0 and t1, in order, at which to return the state as well.
+        integrals: y is (x, q), and q an integral along the solution: no slope depends on it. `rhs`
+            is then (t, y, args, weighted) -> (dx/dt, dq/dt), and where `weighted` is False, dq/dt
+            may be any finite number: the method gives it no weight there. See
+            `scoresde.integrals`. Not together with `save_times`.
 
     Returns:
         The states at t1 (a pytree of [batch, ...]; or of [batch, times, ...] at `save_times`), and
@@ -159,16 +165,20 @@ def solve(
     """
     if max_steps < 1:
         raise UsageError(f"max_steps must be at least 1, got {max_steps}.")
-    solver = lookup("ODE method", METHODS, method)()
+    pair = lookup("ODE method", METHODS, method)()
     saveat = diffrax.SaveAt(t1=True) if save_times is None else diffrax.SaveAt(ts=save_times)
 
+    def slope(t, y, args):
+        return rhs(t, y, *args)
+
     def solve_one(y0, args):
+        args = (args, True) if integrals else (args,)
         solution = diffrax.diffeqsolve(
-            diffrax.ODETerm(rhs),
-            solver,
+            diffrax.ODETerm(slope),
+            WithIntegrals(pair) if integrals else pair,
             t0,
             t1,
-            _first_step(rhs, y0, args, t0, t1, rtol, atol, norm, solver.order(None)),
+            _first_step(slope, y0, args, t0, t1, rtol, atol, norm, pair.order(None)),
             y0,
             args=args,
             saveat=saveat,
@@ -183,7 +193,7 @@ def solve(
         finite = [jnp.all(jnp.isfinite(y)) for y in jax.tree.leaves(ys)]
         reached = solution.result == diffrax.RESULTS.successful
         # Two for the first step's length; then the last stage of a step is the first of the next.
-        nfe = 2 + 1 + steps * (solver.tableau.num_stages - 1)
+        nfe = 2 + 1 + steps * (pair.tableau.num_stages - 1)
         return ys, Stats(nfe=nfe, steps=steps, finished=jnp.all(jnp.stack([reached, *finite])))
 
     return jax.vmap(solve_one)(y0, args)

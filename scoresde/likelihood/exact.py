@@ -51,7 +51,7 @@ class LogProb(NamedTuple):
         stderr: the standard error of `nats` over the probes; 0 with the exact trace, NaN with one
             probe, which says nothing about its own error.
         latent: the state at t_max, like x.
-        nfe: evaluations of the drift (each with its traces).
+        nfe: evaluations of the drift, with its traces where they count (see `scoresde.integrals`).
         finished: whether the solver reached t_max with a finite state.
     """
 
@@ -90,14 +90,15 @@ def integrate(
     if isinstance(denoiser, Labelled):
         denoiser, labels = denoiser.denoiser, denoiser.labels[:, None]
 
-    def augmented(t, state, args):
+    def augmented(t, state, args, weighted):
         noise, label = args
 
         def velocity(x):
             return denoiser.velocity(x[None], t.astype(x.dtype)[None], label)[0]
 
         vectors = vectors_of(noise).astype(x.dtype)
-        drift, traces = value_and_traces(velocity, state[0].astype(x.dtype), vectors, trace)
+        at = state[0].astype(x.dtype)
+        drift, traces = value_and_traces(velocity, at, vectors, trace, wanted=weighted)
         return drift.astype(state[0].dtype), traces.astype(state[0].dtype)
 
     # The error in log p is that of its estimate, the mean: no more steps for more probes.
@@ -114,7 +115,14 @@ def integrate(
     vectors = jax.eval_shape(jax.vmap(vectors_of), noise).shape[1]
     start = start, jnp.zeros((len(x), num_estimates(vectors, trace)), start.dtype)
     (latent, divergence), stats = ode.solve(
-        augmented, start, t_min, denoiser.sde.t_max, args=(noise, labels), norm=norm, **options
+        augmented,
+        start,
+        t_min,
+        denoiser.sde.t_max,
+        args=(noise, labels),
+        norm=norm,
+        integrals=True,
+        **options,
     )
     nats = denoiser.terminal_log_prob(latent) + jnp.mean(divergence, axis=1)
     nats = jnp.where(stats.finished, nats, jnp.nan)  # half an integral is no estimate

@@ -51,7 +51,11 @@ def num_estimates(vectors: int, trace: str) -> int:
 
 
 def value_and_traces(
-    f: Callable[[Array], Array], x: Array, vectors: Array, trace: str
+    f: Callable[[Array], Array],
+    x: Array,
+    vectors: Array,
+    trace: str,
+    wanted: Array | bool = True,
 ) -> tuple[Array, Array]:
     """f(x) and the estimates of its Jacobian's trace.
 
@@ -60,6 +64,7 @@ def value_and_traces(
         x: where, [...].
         vectors: of `draw_vectors`, [vectors, ...].
         trace: a name of TRACES.
+        wanted: whether the estimates are; they are zero where not.
 
     Returns:
         f(x), and [probes], or [1] for "exact".
@@ -74,10 +79,15 @@ def value_and_traces(
         return jax.lax.map(push_forward, tangents, batch_size=_TOGETHER).reshape(rows.shape)
 
     vectors = vectors.reshape(len(vectors), -1)
-    if trace == "hutch++":
-        return value, _hutch_plus_plus(product, *jnp.split(vectors, 2))
-    estimates = jnp.sum(vectors * product(vectors), axis=1)
-    return value, jnp.sum(estimates, keepdims=True) if trace == "exact" else estimates
+
+    def estimates():
+        if trace == "hutch++":
+            return _hutch_plus_plus(product, *jnp.split(vectors, 2))
+        products = jnp.sum(vectors * product(vectors), axis=1)
+        return jnp.sum(products, keepdims=True) if trace == "exact" else products
+
+    zeros = jnp.zeros(num_estimates(len(vectors), trace), value.dtype)
+    return value, jax.lax.cond(wanted, estimates, lambda: zeros)
 
 
 def _hutch_plus_plus(product, sketch, probes):

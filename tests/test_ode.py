@@ -1,0 +1,64 @@
+"""Adaptive solves: integrals along the solution, and their derivatives."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from scoresde import ode
+
+Y0 = np.array([[1.0, 0.5], [0.3, -2.0], [0.1, 0.2]])
+END = 1.5
+TOLERANCES = {"rtol": 1e-5, "atol": 1e-5}
+
+
+@pytest.fixture(autouse=True)
+def double_precision():
+    with jax.enable_x64(True):
+        yield
+
+
+def slopes(t, state, args):
+    """dy/dt = -y, dq/dt = |y|^2, hence q = |y_0|^2 (1 - exp(-2 t)) / 2."""
+    return -state[0], jnp.sum(state[0] ** 2)
+
+
+def solve(rhs, y0=Y0, **options):
+    y0 = jnp.asarray(y0)
+    return ode.solve(rhs, (y0, jnp.zeros(len(y0))), 0.0, END, **TOLERANCES, **options)
+
+
+@pytest.mark.parametrize(
+    "method, without_weight", [("bosh3", 0), ("dopri5", 1), ("tsit5", 0), ("dopri8", 4)]
+)
+def test_integrals_are_evaluated_where_they_count_only(method, without_weight):
+    evaluations = []
+
+    def rhs(t, state, args, weighted):
+        def counted():
+            jax.debug.callback(lambda: evaluations.append(1))
+            return slopes(t, state, args)
+
+        return jax.lax.cond(weighted, counted, lambda: (-state[0], 1e6))
+
+    (y, q), stats = solve(rhs, method=method, integrals=True)
+    jax.effects_barrier()
+    joint, joint_stats = solve(slopes, method=method)
+    np.testing.assert_array_equal(stats.steps, joint_stats.steps)
+    np.testing.assert_allclose(y, joint[0], rtol=1e-7)
+    np.testing.assert_allclose(q, joint[1], rtol=1e-7)
+    np.testing.assert_allclose(q, np.sum(Y0**2, axis=1) * -np.expm1(-2 * END) / 2, rtol=1e-3)
+
+    # Three up to the first step's first stage; then all samples go along while one is at work.
+    stages = ode.METHODS[method].tableau.num_stages - 1
+    assert len(evaluations) == 3 + max(stats.steps) * (stages - without_weight)
+    np.testing.assert_array_equal(stats.nfe, 3 + stats.steps * stages)
+
+
+def test_integrals_have_derivatives():
+    def total(y0):
+        return jnp.sum(
+            solve(lambda t, y, args, weighted: slopes(t, y, args), y0, integrals=True)[0][1]
+        )
+
+    np.testing.assert_allclose(jax.grad(total)(Y0), -Y0 * np.expm1(-2 * END), rtol=1e-3)
