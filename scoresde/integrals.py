@@ -19,7 +19,8 @@ from jax import Array
 def _same_for_all(flag: Array) -> Array:
     """A flag that all samples of a batch share: for a batch it is one flag, not one a sample.
 
-    Else `cond` would evaluate both of its branches.
+    Else `cond` would evaluate both of its branches. Where the flag is set for one sample alone (its
+    first step was refused), all evaluate a slope again that they know, which changes nothing.
     """
     return flag
 
@@ -66,7 +67,9 @@ class WithIntegrals(diffrax.AbstractAdaptiveSolver):
 
         def combine(weights, slopes):
             def weigh(k):
-                return jnp.tensordot(weights.astype(k.dtype), k, 1)
+                # Accelerators would round the factors of a product to fewer bits.
+                exact = jax.lax.Precision.HIGHEST
+                return jnp.tensordot(weights.astype(k.dtype), k, 1, precision=exact)
 
             return terms.prod(jax.tree.map(weigh, slopes), control)
 

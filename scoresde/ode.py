@@ -161,10 +161,14 @@ def solve(
         the Stats.
 
     Raises:
-        UsageError: unknown method, or no steps.
+        UsageError: unknown method, no steps, or save_times together with integrals.
     """
     if max_steps < 1:
         raise UsageError(f"max_steps must be at least 1, got {max_steps}.")
+    if integrals and save_times is not None:
+        raise UsageError(
+            "Integrals are known at the end alone; save_times cannot be had with them."
+        )
     pair = lookup("ODE method", METHODS, method)()
     saveat = diffrax.SaveAt(t1=True) if save_times is None else diffrax.SaveAt(ts=save_times)
 

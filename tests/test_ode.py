@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from scoresde import ode
+from scoresde.registry import UsageError
 
 Y0 = np.array([[1.0, 0.5], [0.3, -2.0], [0.1, 0.2]])
 END = 1.5
@@ -62,3 +63,19 @@ def test_integrals_have_derivatives():
         )
 
     np.testing.assert_allclose(jax.grad(total)(Y0), -Y0 * np.expm1(-2 * END), rtol=1e-3)
+
+
+def test_stages_are_summed_at_full_precision():
+    """A GPU or TPU would round the slopes to 10 or 8 bits otherwise, which no CPU shows."""
+
+    def rhs(t, y, args, weighted):
+        return slopes(t, y, args)
+
+    lowered = jax.jit(lambda y0: solve(rhs, y0, integrals=True)[0]).lower(Y0).as_text()
+    products = [line for line in lowered.splitlines() if "dot_general" in line]
+    assert products and all("HIGHEST" in line for line in products)
+
+
+def test_integrals_have_no_intermediate_times():
+    with pytest.raises(UsageError, match="save_times"):
+        solve(slopes, integrals=True, save_times=jnp.array([0.5]))
