@@ -21,6 +21,7 @@ def get_config() -> Section:
                 "dequantize": False,  # add uniform noise of one level to the training images
                 "flip": True,
                 "labels": False,  # feed the classes to the network
+                "condition": (),  # names of further arrays of the data to feed to it
             },
             "loss": {
                 "weighting": {"name": "noise"},  # noise, likelihood, edm

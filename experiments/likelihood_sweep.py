@@ -46,7 +46,7 @@ _GIVEN = {
     "denoiser",
     "x",
     "levels",
-    "labels",
+    "condition",
     "bins",
     "data_range",
 }  # not a cell's to choose
@@ -133,8 +133,8 @@ def trained_problem(options: dict[str, Any], settings: dict[str, Any]) -> Proble
         def estimate(rows, number):
             noise_keys, keys = _keys(settings, rows, number)
             rows = np.minimum(rows, num - 1)
-            labels = split.labels[rows] if conditional else None
-            result = made(noise_keys, keys, denoiser, split.images[rows], labels)
+            condition = {"label": split.labels[rows]} if conditional else None
+            result = made(noise_keys, keys, denoiser, split.images[rows], condition)
             return {name: getattr(result, name) for name in ("nats", "stderr", "nfe")}
 
         dims = math.prod(experiment.image_shape)

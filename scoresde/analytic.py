@@ -14,7 +14,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from scoresde.denoiser import BaseDenoiser
+from scoresde.denoiser import BaseDenoiser, Condition
 from scoresde.predictions import Prediction
 from scoresde.registry import UsageError
 from scoresde.sdes import SDE
@@ -143,16 +143,16 @@ def gaussian(mean: ArrayLike, covariance: ArrayLike) -> GaussianMixture:
 @functools.partial(jax.tree_util.register_dataclass, data_fields=["sde", "data"], meta_fields=[])
 @dataclasses.dataclass(frozen=True)
 class MixtureDenoiser(BaseDenoiser):
-    """The exact denoiser of Gaussian-mixture data. Labels are ignored."""
+    """The exact denoiser of Gaussian-mixture data. A condition is ignored."""
 
     sde: SDE
     data: GaussianMixture
 
-    def __call__(self, x: Array, t: Array, labels: Array | None = None) -> Prediction:
+    def __call__(self, x: Array, t: Array, condition: Condition = None) -> Prediction:
         t = jnp.broadcast_to(jnp.asarray(t, x.dtype), x.shape[:1])
         return self.data.posterior(x, self.sde.alpha(t), self.sde.sigma(t))
 
-    def terminal_log_prob(self, z: Array) -> Array:
+    def terminal_log_prob(self, z: Array, condition: Condition = None) -> Array:
         """Exact log p at t_max, which the prior only approximates."""
         return self.log_prob(z, self.sde.t_max)
 

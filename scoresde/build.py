@@ -21,7 +21,6 @@ from scoresde.sdes import SDE, SDES, learned_fields, with_learned_fields
 from scoresde.settings import named, read
 from scoresde.times import DISTRIBUTIONS
 from scoresde.training.ema import ema_rate
-from scoresde.variational import VariationalLoss
 
 # What an experiment keeps as plain values, for those who run it.
 _SETTINGS = ("data", "loss", "optimizer", "training", "likelihood", "dequantizer")
@@ -69,6 +68,12 @@ class Experiment:
                 f"config.data.image_shape is {self.image_shape}: set it to theirs."
             )
         return source
+
+    @property
+    def condition(self) -> tuple[str, ...]:
+        """The names of what the network is told of each sample: arrays of the data."""
+        settings = self.settings["data"]
+        return ("label",) * settings["labels"] + settings["condition"]
 
     def init(self, key: jax.Array) -> Any:
         """Initial parameters: the network's, and beside them the process's where it is learned."""
@@ -138,11 +143,11 @@ class Experiment:
         """(params, key, batch of uint8 images and labels) -> (loss, {}), for `training`."""
         options = dict(self.settings["loss"])
         build = {"denoising": self._denoising_loss, "variational": self._variational_loss}
-        loss, settings = build[options.pop("objective")](**options), self.settings["data"]
+        loss = build[options.pop("objective")](**options)
 
         def loss_fn(params, key, batch):
-            labels = batch["label"] if settings["labels"] else None
-            return loss(params, key, batch["image"], labels, train=train), {}
+            condition = {name: batch[name] for name in self.condition}
+            return loss(params, key, batch["image"], condition or None, train=train), {}
 
         return loss_fn
 
@@ -161,23 +166,23 @@ class Experiment:
         )
         dequantize = self.settings["data"]["dequantize"]
 
-        def of_images(params, key, images, labels, train):
+        def of_images(params, key, images, condition, train):
             data_key, loss_key = jax.random.split(key)
             x = self.to_network_range(data_key, images, dequantize)
-            return loss(params, loss_key, x, labels, train=train)
+            return loss(params, loss_key, x, condition, train=train)
 
         return of_images
 
     def _variational_loss(self) -> Callable:
-        def of_images(params, key, images, labels, train):
-            loss = VariationalLoss(
+        def of_images(params, key, images, condition, train):
+            loss = losses.VariationalLoss(
                 sde=self.sde,
                 prediction=self.prediction,
                 network=self.network,
                 bins=self.source.levels,
                 data_range=self.level_range,
             )
-            return loss(params, key, images, labels, train=train)
+            return loss(params, key, images, condition, train=train)
 
         return of_images
 

@@ -2,21 +2,59 @@
 
 It is the one thing that samplers, likelihoods and guidance see. The analytic denoisers of
 `scoresde.analytic` and every guided one satisfy the same interface.
+
+The rule of conditions: what differs from sample to sample (a class, a text, a mask, an observation)
+travels in the condition, whose arrays have a row for each sample; a denoiser's own leaves (the
+parameters of a network, an operator, a strength) are shared by all samples. Adaptive solvers run
+sample by sample and hand each sample its own rows, so a denoiser that keeps the data of four
+samples in itself gives predictions of four where one is asked for, and is refused.
 """
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.typing import ArrayLike
 
 from scoresde.predictions import Prediction, PredictionKind
 from scoresde.registry import UsageError
 from scoresde.sdes import SDE, expand
+
+Condition = Mapping[str, Any] | None
+"""Names ("label", "text", "mask", "observation", ...) to arrays [batch, ...], or to pytrees of such
+arrays; None for no condition at all."""
+
+
+def check_condition(condition: Condition, batch: int) -> Condition:
+    """The condition of `batch` samples with arrays for leaves; None where it is None or empty.
+
+    Raises:
+        UsageError: it is no mapping, or an array in it has not one row for each sample.
+    """
+    if condition is None:
+        return None
+    if not isinstance(condition, Mapping):
+        raise UsageError(
+            "A condition maps names to arrays [batch, ...], for instance {'label': labels}, and is "
+            f"not a {type(condition).__name__}."
+        )
+    condition = jax.tree.map(jnp.asarray, dict(condition))
+    for name, value in condition.items():
+        for leaf in jax.tree.leaves(value):
+            if leaf.shape[:1] != (batch,):
+                raise UsageError(
+                    f"The condition {name!r} of {batch} samples needs arrays [{batch}, ...], got "
+                    f"one of shape {leaf.shape}."
+                )
+    return condition or None
+
+
+def one_by_one(condition: Condition) -> Condition:
+    """With a batch of one for each sample: what a solver that runs sample by sample maps over."""
+    return jax.tree.map(lambda rows: rows[:, None], condition)
 
 
 class BaseDenoiser:
@@ -28,35 +66,63 @@ class BaseDenoiser:
             sde: SDE
             params: Any
 
-            def __call__(self, x, t, labels=None): ...
+            def __call__(self, x, t, condition=None): ...
 
-    x is [batch, ...]; t is [batch] or a scalar, within [sde.t_min, sde.t_max]; labels are None or
-    [batch].
+    x is [batch, ...]; t is [batch] or a scalar, within [sde.t_min, sde.t_max]. The condition is the
+    module's: what differs from sample to sample travels there, and only there.
+
+    Attributes:
+        sde: the forward process.
+        trained_levels: the number of noise levels that a discretely trained network knows; None for
+            one that takes any time.
     """
 
     sde: SDE
+    trained_levels: int | None = None
 
-    def __call__(self, x: Array, t: Array, labels: Array | None = None) -> Prediction:
+    def __call__(self, x: Array, t: Array, condition: Condition = None) -> Prediction:
         """The expectations of x_0 and of the noise given x_t = x."""
-        raise TypeError(f"{type(self).__name__} must define __call__(x, t, labels).")
+        raise TypeError(f"{type(self).__name__} must define __call__(x, t, condition).")
 
-    def score(self, x: Array, t: Array, labels: Array | None = None) -> Array:
+    def score(self, x: Array, t: Array, condition: Condition = None) -> Array:
         """The gradient of log p_t at x, [batch, ...]."""
-        return -self(x, t, labels).noise / expand(self.sde.sigma(t), x)
+        return -predict(self, x, t, condition).noise / expand(self.sde.sigma(t), x)
 
-    def velocity(self, x: Array, t: Array, labels: Array | None = None) -> Array:
+    def velocity(self, x: Array, t: Array, condition: Condition = None) -> Array:
         """dx/dt of the probability flow, [batch, ...].
 
         alpha' x_0 + sigma' noise, which equals f x - g^2 score / 2 (arXiv:2011.13456, equation 13)
         and stays finite where f does not.
         """
-        prediction = self(x, t, labels)
+        prediction = predict(self, x, t, condition)
         alpha_dot, sigma_dot = expand(self.sde.alpha_dot(t), x), expand(self.sde.sigma_dot(t), x)
         return alpha_dot * prediction.x0 + sigma_dot * prediction.noise
 
-    def terminal_log_prob(self, z: Array) -> Array:
+    def terminal_log_prob(self, z: Array, condition: Condition = None) -> Array:
         """log density at t_max of z [batch, ...] in nats, [batch]: the prior's, unless known."""
         return self.sde.prior_log_prob(z)
+
+    def given(self, condition: Condition) -> "Given":
+        """This denoiser with the condition of its samples fixed: called as (x, t)."""
+        return Given(self, condition)
+
+
+def predict(denoiser: BaseDenoiser, x: Array, t: Array, condition: Condition = None) -> Prediction:
+    """`denoiser(x, t, condition)`, which must have the shape of x.
+
+    Raises:
+        UsageError: it has not; as of a denoiser that holds the data of several samples itself.
+    """
+    prediction = denoiser(x, t, condition)
+    for name in ("x0", "noise"):
+        shape = getattr(prediction, name).shape
+        if shape != x.shape:
+            raise UsageError(
+                f"The denoiser, a {type(denoiser).__name__}, predicts {name} of shape {shape} for "
+                f"x of shape {x.shape}. What differs from sample to sample belongs in the "
+                "condition, which solvers split with the samples, not in the denoiser."
+            )
+    return prediction
 
 
 def check_denoiser(denoiser: BaseDenoiser) -> None:
@@ -66,6 +132,26 @@ def check_denoiser(denoiser: BaseDenoiser) -> None:
             f"The denoiser, a {type(denoiser).__name__}, is no JAX pytree: put "
             "@jax.tree_util.register_dataclass above its @dataclasses.dataclass, as "
             "scoresde.denoiser.BaseDenoiser shows."
+        )
+
+
+def require_continuous_time(denoiser: BaseDenoiser, method: str) -> None:
+    """Raises UsageError for a network that was trained at discrete noise levels only."""
+    if denoiser.trained_levels is not None:
+        raise UsageError(
+            f"{method} needs a network trained at continuous times, this one knows "
+            f"{denoiser.trained_levels} discrete levels; use what steps along them, for instance "
+            "ddim or ancestral_sampling, or the bound ddpm."
+        )
+
+
+def require_levels(denoiser: BaseDenoiser, steps: int) -> None:
+    """Raises UsageError for more steps than a discretely trained network has noise levels for."""
+    levels = denoiser.trained_levels
+    if levels is not None and steps >= levels:
+        raise UsageError(
+            f"{steps} steps visit {steps + 1} times, but the network was trained at {levels} noise "
+            f"levels; take at most {levels - 1} steps."
         )
 
 
@@ -81,7 +167,7 @@ class Denoiser(BaseDenoiser):
     Attributes:
         sde: the forward process.
         prediction: how the network is fed and read.
-        network: `apply(params, x, noise_condition, labels) -> output`, a hashable pure function.
+        network: `apply(params, x, noise_condition, condition) -> output`, a hashable pure function.
         params: the network's parameters, any pytree.
     """
 
@@ -90,40 +176,62 @@ class Denoiser(BaseDenoiser):
     network: Callable[..., Array]
     params: Any
 
-    def __call__(self, x: Array, t: Array, labels: Array | None = None) -> Prediction:
+    @property
+    def trained_levels(self) -> int | None:
+        return self.prediction.trained_levels
+
+    def __call__(self, x: Array, t: Array, condition: Condition = None) -> Prediction:
         t = jnp.broadcast_to(jnp.asarray(t, x.dtype), x.shape[:1])
         network_input, noise_condition = self.prediction.inputs(self.sde, x, t)
-        output = self.network(self.params, network_input, noise_condition, labels)
+        output = self.network(self.params, network_input, noise_condition, condition)
         return self.prediction.read(self.sde, x, t, output.astype(x.dtype))
 
+    def __repr__(self) -> str:
+        count = sum(jnp.size(leaf) for leaf in jax.tree.leaves(self.params))
+        return f"Denoiser({self.sde}, {self.prediction}, {count:,} parameters)"
 
-@functools.partial(
-    jax.tree_util.register_dataclass, data_fields=["denoiser", "labels"], meta_fields=[]
-)
-@dataclasses.dataclass(frozen=True)
-class Labelled(BaseDenoiser):
-    """A denoiser whose labels [batch] are fixed: what a sampler runs for conditional samples."""
+
+class WrappedDenoiser(BaseDenoiser):
+    """A denoiser made of another one, `self.denoiser`, as guidance is: the base of all such.
+
+    It has the process, the trained levels and the density at t_max of the one within; a subclass
+    defines `__call__`, and what else it changes.
+    """
 
     denoiser: BaseDenoiser
-    labels: Array
 
     @property
     def sde(self) -> SDE:
         return self.denoiser.sde
 
-    def __call__(self, x: Array, t: Array, labels: Array | None = None) -> Prediction:
-        return self.denoiser(x, t, self.labels if labels is None else labels)
+    @property
+    def trained_levels(self) -> int | None:
+        return self.denoiser.trained_levels
+
+    def terminal_log_prob(self, z: Array, condition: Condition = None) -> Array:
+        return self.denoiser.terminal_log_prob(z, condition)
 
 
-def labelled(denoiser: BaseDenoiser, labels: ArrayLike | None, batch: int) -> BaseDenoiser:
-    """The denoiser with the labels [batch] of its samples; as it is where they are None.
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Given(WrappedDenoiser):
+    """A denoiser whose condition is fixed: what the steps of a sampler see, for all their samples.
 
-    Raises:
-        UsageError: there is not one label for each sample.
+    Solvers that run sample by sample are given the condition beside the denoiser instead.
     """
-    if labels is None:
-        return denoiser
-    labels = jnp.asarray(labels)
-    if labels.shape != (batch,):
-        raise UsageError(f"{batch} samples need labels [{batch}], got {labels.shape}.")
-    return Labelled(denoiser, labels)
+
+    denoiser: BaseDenoiser
+    condition: Condition
+
+    def __call__(self, x: Array, t: Array, condition: Condition = None) -> Prediction:
+        return predict(self.denoiser, x, t, self.condition if condition is None else condition)
+
+    def score(self, x: Array, t: Array, condition: Condition = None) -> Array:
+        return self.denoiser.score(x, t, self.condition if condition is None else condition)
+
+    def velocity(self, x: Array, t: Array, condition: Condition = None) -> Array:
+        return self.denoiser.velocity(x, t, self.condition if condition is None else condition)
+
+    def terminal_log_prob(self, z: Array, condition: Condition = None) -> Array:
+        condition = self.condition if condition is None else condition
+        return self.denoiser.terminal_log_prob(z, condition)

@@ -85,6 +85,11 @@ class Index:
     num_scales: int = 1000
     descending: bool = False
 
+    @property
+    def trained_levels(self) -> int:
+        """How many noise levels the network knows: it is undefined between them."""
+        return self.num_scales
+
     def __call__(self, sde: SDE, t: Array) -> Array:
         index = t / sde.t_max * (self.num_scales - 1)
         return jnp.round(self.num_scales - 1 - index) if self.descending else index
@@ -107,6 +112,11 @@ class PredictionKind:
     """
 
     time_input: Callable[[SDE, Array], Array] = ScaledTime()
+
+    @property
+    def trained_levels(self) -> int | None:
+        """The noise levels that the network knows, as its time input says; None for any time."""
+        return getattr(self.time_input, "trained_levels", None)
 
     def coefficients(self, sde: SDE, t: Array) -> Coefficients:
         """The four coefficients at the times `t`."""

@@ -99,6 +99,7 @@ _DATA = {
     "dequantize": False,
     "flip": False,
     "labels": False,
+    "condition": (),
 }
 
 _OBJECTIVES = {

@@ -77,8 +77,8 @@ def estimates(sde, key, mixture, x):
     """The diffusion cost of each sample, from one time each, under the exact denoiser."""
     denoiser = mixture.denoiser(sde)
 
-    def network(params, x, condition, labels, *, train, rng):
-        return denoiser(x, condition).noise
+    def network(params, x, noise_condition, condition, *, train, rng):
+        return denoiser(x, noise_condition).noise
 
     loss = losses.DenoisingScoreMatching(
         sde=sde,

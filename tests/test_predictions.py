@@ -105,7 +105,7 @@ def test_a_network_of_each_kind_is_the_same_denoiser(mixture, key):
     for name in predictions.PREDICTIONS:
         kind = predictions.get(name, time_input=lambda sde, t: t)
 
-        def network(params, x, t, labels, kind=kind):
+        def network(params, x, t, condition, kind=kind):
             scale = jnp.reshape(jnp.broadcast_to(kind.input_scale(sde, t), t.shape), (-1, 1))
             prediction = truth(x / scale, t)
             return kind.target(sde, prediction.x0, prediction.noise, t)

@@ -60,34 +60,35 @@ def _print_costs(experiment, params) -> None:
     import jax
     import jax.numpy as jnp
 
-    from scoresde import cost
+    from scoresde.networks import cost
 
     settings = experiment.settings["training"]
     batch = max(1, settings["batch_size"] // settings["accumulate"])
-    network, labelled = experiment.network, experiment.settings["data"]["labels"]
+    network, conditional = experiment.network, experiment.settings["data"]["labels"]
 
     def shapes(batch):
         x = jax.ShapeDtypeStruct((batch, *experiment.image_shape), jnp.float32)
         t = jax.ShapeDtypeStruct((batch,), jnp.float32)
-        return x, t, jax.ShapeDtypeStruct((batch,), jnp.int32) if labelled else None
+        known = {"label": jax.ShapeDtypeStruct((batch,), jnp.int32)}
+        return x, t, known if conditional else None
 
-    def gradient(params, key, x, t, labels):
+    def gradient(params, key, x, t, condition):
         def loss(params):
-            return jnp.sum(network(params, x, t, labels, train=True, rng=key) ** 2)
+            return jnp.sum(network(params, x, t, condition, train=True, rng=key) ** 2)
 
         return jax.grad(loss)(params)
 
-    def drift_and_probe(params, x, t, labels, probe):
+    def drift_and_probe(params, x, t, condition, probe):
         def velocity(x):
-            return experiment.denoiser(params).velocity(x, t, labels)
+            return experiment.denoiser(params).velocity(x, t, condition)
 
         return jax.jvp(velocity, (x,), (probe,))
 
-    x, t, labels = shapes(1)
+    x, t, condition = shapes(1)
     key = jax.eval_shape(lambda: jax.random.key(0))
-    forward = cost.estimate(network, params, x, t, labels)
+    forward = cost.estimate(network, params, x, t, condition)
     training = cost.estimate(gradient, params, key, *shapes(batch))
-    likelihood = cost.estimate(drift_and_probe, params, x, t, labels, x)
+    likelihood = cost.estimate(drift_and_probe, params, x, t, condition, x)
 
     weights = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(params))
     activations = training.peak_bytes - weights  # the gradients are alive at the end

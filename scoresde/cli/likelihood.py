@@ -117,8 +117,8 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
         keys = jax.random.split(jax.random.fold_in(seed_key, number))
         noise_keys, keys = (put(sample_keys(key, len(rows), rows[0])) for key in keys)
         rows = np.minimum(rows, num - 1)  # the last batch is filled up
-        labels = put(jnp.asarray(split.labels[rows])) if conditional else None
-        result = estimator(noise_keys, keys, denoiser, put(split.images[rows]), labels)
+        condition = {"label": put(jnp.asarray(split.labels[rows]))} if conditional else None
+        result = estimator(noise_keys, keys, denoiser, put(split.images[rows]), condition)
         return {name: to_host(values) for name, values in result._asdict().items()}
 
     dims = math.prod(experiment.image_shape)

@@ -75,13 +75,13 @@ def draw(
         rows = None
         if labels is not None:
             rows = np.resize(labels[first : first + batch_size], batch_size)
-            rows = jax.device_put(jnp.asarray(rows), training.batch_sharding(mesh))
+            rows = [jax.device_put(jnp.asarray(rows), training.batch_sharding(mesh))]
         samples = samplers.sample(
             keys,
             experiment.sampler,
             denoiser,
             (batch_size, *experiment.image_shape),
-            labels=rows,
+            condition=rows and {"label": rows[0]},
             trajectory=trajectory,
             **experiment.sampling,
         )

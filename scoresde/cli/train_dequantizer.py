@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
         network,
         bins=source.levels,
         data_range=experiment.data_range,
-        labels=experiment.settings["data"]["labels"],
+        condition=experiment.condition,
     )
     train_step = training.make_train_step(
         loss_fn,

@@ -1,7 +1,7 @@
 """What a dequantising flow is trained on: the bound on the log-likelihood, in bits/dim."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from scoresde import data
-from scoresde.denoiser import BaseDenoiser
+from scoresde.denoiser import BaseDenoiser, Condition, predict
 from scoresde.dequantization.flow import Flow
 from scoresde.likelihood import bits_per_dim
 from scoresde.likelihood.bounds import prior_cost
@@ -18,7 +18,7 @@ from scoresde.times import LikelihoodImportance
 
 
 def one_time_bound(
-    key: Array, denoiser: BaseDenoiser, x: Array, labels: Array | None = None
+    key: Array, denoiser: BaseDenoiser, x: Array, condition: Condition = None
 ) -> Array:
     """`likelihood.score_flow_bound` from one time per image: nats, [batch].
 
@@ -30,7 +30,7 @@ def one_time_bound(
         key: one key for the batch.
         denoiser: the denoiser; the bound starts at its process's t_min.
         x: real data, [batch, ...].
-        labels: None or [batch].
+        condition: what is known of each image, see `scoresde.denoiser`.
 
     Raises:
         UsageError: the process's log-SNR is not finite at its ends.
@@ -43,8 +43,8 @@ def one_time_bound(
     t = jnp.concatenate([t, jnp.full((batch,), sde.t_min)])
     twice = jnp.concatenate([x, x])
     noise = jax.random.normal(noise_key, twice.shape, x.dtype)
-    labels = None if labels is None else jnp.concatenate([labels, labels])
-    prediction = denoiser(sde.perturb(twice, noise, t), t, labels)
+    condition = jax.tree.map(lambda rows: jnp.concatenate([rows, rows]), condition)
+    prediction = predict(denoiser, sde.perturb(twice, noise, t), t, condition)
     error = squared_errors(sde, prediction, twice, noise, t)[0]
 
     diffusion = 0.5 * (sde.t_max - sde.t_min) * weight * error[:batch]
@@ -59,7 +59,7 @@ def bound_loss(
     *,
     bins: int,
     data_range: tuple[float, float],
-    labels: bool = False,
+    condition: Sequence[str] = (),
 ) -> Callable[[Any, Array, dict[str, Array], BaseDenoiser], tuple[Array, dict[str, Array]]]:
     """A loss for `scoresde.training`: (params, key, batch, denoiser) -> (loss, metrics).
 
@@ -71,7 +71,7 @@ def bound_loss(
         network: the flow, `(params, noise, unit image) -> (y, log determinant)`.
         bins: number of grey levels.
         data_range: what the bins fill in the denoiser's range.
-        labels: whether the denoiser is given the labels of the batch.
+        condition: names of the batch's arrays that the denoiser is given as its condition.
     """
 
     def loss_fn(params, key, batch, denoiser):
@@ -79,7 +79,8 @@ def bound_loss(
         levels = batch["image"]
         unit, log_q = Flow(network=network, params=params)(noise_key, levels, bins)
         x = data.scale(unit, data_range)
-        nats = one_time_bound(bound_key, denoiser, x, batch["label"] if labels else None) - log_q
+        known = {name: batch[name] for name in condition}
+        nats = one_time_bound(bound_key, denoiser, x, known) - log_q
         dims = math.prod(levels.shape[1:])
         loss = bits_per_dim(nats, dims, bins=bins, data_range=data_range)
         return jnp.mean(loss), {"log_q_bits": jnp.mean(log_q) / (dims * math.log(2))}

@@ -1,6 +1,6 @@
 """Ways to estimate the log-likelihood of discrete images, behind one call.
 
-    estimator(noise_keys, keys, denoiser, levels, labels) -> Estimate
+    estimator(noise_keys, keys, denoiser, levels, condition) -> Estimate
 
 `exact` and `score_flow` concern a density of dequantised images, `vdm` and `ddpm` the probability
 of the levels themselves. Numbers of different estimators do not compare.
@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from scoresde import data, likelihood
-from scoresde.denoiser import BaseDenoiser
+from scoresde.denoiser import BaseDenoiser, Condition
 
 
 class Estimate(NamedTuple):
@@ -67,7 +67,7 @@ class OfDensity:
         keys: Array,
         denoiser: BaseDenoiser,
         levels: Array,
-        labels: Array | None = None,
+        condition: Condition = None,
     ) -> Estimate:
         """Estimates.
 
@@ -76,12 +76,12 @@ class OfDensity:
             keys: one key per image, [batch], for the probes or times.
             denoiser: the denoiser.
             levels: integers, [batch, ...].
-            labels: None or [batch].
+            condition: what is known of each image, see `scoresde.denoiser`.
         """
         x, log_q = _dequantize(
             self.dequantizer, noise_keys, levels, bins=self.bins, bin_range=self.bin_range
         )
-        result = self.log_density(keys, denoiser, x, labels=labels, **self.options)
+        result = self.log_density(keys, denoiser, x, condition=condition, **self.options)
         finished = getattr(result, "finished", jnp.isfinite(result.nats))
         return Estimate(result.nats - log_q, result.stderr, result.nfe, finished)
 
@@ -114,7 +114,7 @@ class OfLevels:
         keys: Array,
         denoiser: BaseDenoiser,
         levels: Array,
-        labels: Array | None = None,
+        condition: Condition = None,
     ) -> Estimate:
         """Estimates; see `OfDensity`. There is no noise within bins."""
         del noise_keys
@@ -122,7 +122,7 @@ class OfLevels:
             keys,
             denoiser,
             levels,
-            labels=labels,
+            condition=condition,
             bins=self.bins,
             data_range=self.level_range,
             **self.options,

@@ -28,7 +28,15 @@ import jax.numpy as jnp
 from jax import Array
 
 from scoresde import ode
-from scoresde.denoiser import BaseDenoiser, Labelled, check_denoiser, labelled
+from scoresde.denoiser import (
+    BaseDenoiser,
+    Condition,
+    check_condition,
+    check_denoiser,
+    one_by_one,
+    predict,
+    require_continuous_time,
+)
 from scoresde.keys import fold_in, normal, sample_keys
 from scoresde.likelihood.trace import (
     check_trace,
@@ -51,7 +59,7 @@ class LogProb(NamedTuple):
         stderr: the standard error of `nats` over the probes; 0 with the exact trace, NaN with one
             probe, which says nothing about its own error.
         latent: the state at t_max, like x.
-        nfe: evaluations of the drift, with its traces where they count (see `scoresde.integrals`).
+        nfe: evaluations of the drift, with its traces where they count, see `scoresde.ode`.
         finished: whether the solver reached t_max with a finite state.
     """
 
@@ -65,6 +73,7 @@ class LogProb(NamedTuple):
 def integrate(
     denoiser: BaseDenoiser,
     x: Array,
+    condition: Condition,
     noise: Any,
     vectors_of: Callable[[Any], Array],
     *,
@@ -78,6 +87,7 @@ def integrate(
     Args:
         denoiser: the denoiser.
         x: data, [batch, ...]; the denoiser is evaluated in its type.
+        condition: of the samples; each is handed its own part.
         noise: a pytree of [batch, ...] arrays: what each sample's probe vectors are made from.
         vectors_of: from one sample's part of `noise` to its vectors, [vectors, ...]. It is called
             anew at each evaluation, which saves the memory of vectors drawn from a key.
@@ -86,15 +96,12 @@ def integrate(
         state_dtype: the type of the solver's state; that of x if None.
         **options: of `scoresde.ode.solve`.
     """
-    labels = None
-    if isinstance(denoiser, Labelled):
-        denoiser, labels = denoiser.denoiser, denoiser.labels[:, None]
 
     def augmented(t, state, args, weighted):
-        noise, label = args
+        noise, condition = args
 
         def velocity(x):
-            return denoiser.velocity(x[None], t.astype(x.dtype)[None], label)[0]
+            return denoiser.velocity(x[None], t.astype(x.dtype)[None], condition)[0]
 
         vectors = vectors_of(noise).astype(x.dtype)
         at = state[0].astype(x.dtype)
@@ -119,12 +126,12 @@ def integrate(
         start,
         t_min,
         denoiser.sde.t_max,
-        args=(noise, labels),
+        args=(noise, one_by_one(condition)),
         norm=norm,
         integrals=True,
         **options,
     )
-    nats = denoiser.terminal_log_prob(latent) + jnp.mean(divergence, axis=1)
+    nats = denoiser.terminal_log_prob(latent, condition) + jnp.mean(divergence, axis=1)
     nats = jnp.where(stats.finished, nats, jnp.nan)  # half an integral is no estimate
     if trace == "exact":
         stderr = jnp.zeros_like(nats)
@@ -135,14 +142,16 @@ def integrate(
     return LogProb(nats, stderr, latent, stats.nfe, stats.finished)
 
 
-def _encode(denoiser: BaseDenoiser, x: Array, keys: Array, t: float) -> tuple[Array, Array]:
+def _encode(
+    denoiser: BaseDenoiser, x: Array, condition: Condition, keys: Array, t: float
+) -> tuple[Array, Array]:
     """x_t drawn from q(x_t | x), and log p(x | x_t) - log q(x_t | x) in nats, [batch]."""
     noise = normal(keys, x.shape, x.dtype)
     t = jnp.full(len(x), t, x.dtype)
     sde = denoiser.sde
     x_t = sde.perturb(x, noise, t)
     # x - E[x_0 | x_t] = sigma / alpha (E[noise | x_t] - noise): nothing is lost to cancellation.
-    error = denoiser(x_t, t).noise - noise
+    error = predict(denoiser, x_t, t, condition).noise - noise
     square = jnp.reshape(noise**2 - error**2, (len(x), -1))
     return x_t, jnp.sum(0.5 * square + expand(jnp.log(sde.alpha(t)), square), axis=1)
 
@@ -151,14 +160,16 @@ _STATIC = ("probes", "trace", "correction", "method", "max_steps", "state_dtype"
 
 
 @functools.partial(jax.jit, static_argnames=_STATIC)
-def _log_prob(keys, denoiser, x, *, probes, trace, t_min, correction, **options):
+def _log_prob(keys, denoiser, x, condition, *, probes, trace, t_min, correction, **options):
     def vectors_of(key):
         return draw_vectors(key, x.shape[1:], probes, trace, x.dtype)
 
     offset = 0.0
     if correction == "decoder":
-        x, offset = _encode(denoiser, x, fold_in(keys, 1), t_min)
-    result = integrate(denoiser, x, keys, vectors_of, trace=trace, t_min=t_min, **options)
+        x, offset = _encode(denoiser, x, condition, fold_in(keys, 1), t_min)
+    result = integrate(
+        denoiser, x, condition, keys, vectors_of, trace=trace, t_min=t_min, **options
+    )
     return result._replace(nats=result.nats + offset)
 
 
@@ -205,7 +216,7 @@ def log_prob(
     log_prob_atol: float | None = None,
     t_min: float | None = None,
     correction: str = "none",
-    labels: Array | None = None,
+    condition: Condition = None,
     method: str = "dopri5",
     max_steps: int = 10_000,
     precision: str = "float32",
@@ -231,7 +242,7 @@ def log_prob(
             unbiased estimate, from one draw of x_t and one evaluation more, of a lower bound on the
             log density of x when the last step to it is taken by a Gaussian decoder. Over many keys
             the bound is the mean; the log-mean-exp tends to the log density itself.
-        labels: None or [batch].
+        condition: what is known of each sample, by name: arrays [batch, ...].
         method: a name of `scoresde.ode.METHODS`. "dopri8" is for denoisers smooth in t; embeddings
             of t in a network oscillate, and it then takes several times dopri5's evaluations.
         max_steps: bound on the solver's steps; a sample that needs more has `finished` False.
@@ -241,8 +252,9 @@ def log_prob(
 
     Raises:
         UsageError: unknown trace, method, correction or precision, no probes or steps, a tolerance
-            that is not positive, a t_min outside the process, x that is empty or not real, labels
-            of another number, or float64 asked for where it cannot be had.
+            that is not positive, a t_min outside the process, x that is empty or not real, a
+            condition of other samples, a network that knows discrete levels only, a denoiser that
+            holds the data of several samples itself, or float64 asked for where it cannot be had.
     """
     check_options(
         probes=probes,
@@ -259,6 +271,7 @@ def log_prob(
         rtol = rtol, rtol if log_prob_rtol is None else log_prob_rtol
         atol = atol, atol if log_prob_atol is None else log_prob_atol
     check_denoiser(denoiser)
+    require_continuous_time(denoiser, "The exact likelihood")
     sde = denoiser.sde
     t_min = sde.t_min if t_min is None else float(t_min)
     if not 0 <= t_min < sde.t_max:
@@ -272,19 +285,21 @@ def log_prob(
     if x.ndim < 2 or x.size == 0:
         raise UsageError(f"log_prob takes x of shape [batch, ...], got {x.shape}.")
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))  # bfloat16 would be the state's type too
-    denoiser = labelled(denoiser, labels, len(x))
+    condition = check_condition(condition, len(x))
     options = {"rtol": rtol, "atol": atol, "method": method, "max_steps": max_steps}
     options |= {"probes": probes, "trace": trace, "t_min": t_min, "correction": correction}
     keys = sample_keys(key, len(x))
     if precision == "float32":
-        return _log_prob(keys, denoiser, x, **options)
-    traced = any(isinstance(a, jax.core.Tracer) for a in jax.tree.leaves((keys, denoiser, x)))
+        return _log_prob(keys, denoiser, x, condition, **options)
+    traced = any(
+        isinstance(a, jax.core.Tracer) for a in jax.tree.leaves((keys, denoiser, x, condition))
+    )
     if traced and not jax.config.jax_enable_x64:
         raise UsageError(
             "precision='float64' cannot be had inside jit, vmap or grad: call log_prob outside of "
             "them (it compiles itself), or set jax_enable_x64."
         )
     with jax.enable_x64(True):
-        result = _log_prob(keys, denoiser, x, **options, state_dtype="float64")
+        result = _log_prob(keys, denoiser, x, condition, **options, state_dtype="float64")
         as_given = {name: getattr(result, name).astype(x.dtype) for name in LogProb._fields[:3]}
         return result._replace(**as_given, nfe=result.nfe.astype(jnp.int32))

@@ -1,6 +1,6 @@
 """Backbones: the only place where Flax is imported.
 
-Everywhere else a network is its pure `apply(params, x, noise_condition, labels, train, rng)`.
+Everywhere else a network is its pure `apply(params, x, noise_condition, condition, *, train, rng)`.
 """
 
 from typing import Any

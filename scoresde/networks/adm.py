@@ -209,7 +209,7 @@ def adm(
     Args:
         label_dim: number of classes, 0 for an unconditional network.
         augment_dim: length of the augmentation labels, 0 for none; they are given to
-            `Network.apply` as augment_labels [batch, augment_dim], and are zero if they are not.
+            `Network.apply` as condition["augment_labels"] [batch, augment_dim], or are zero.
         model_channels: channels at full resolution, before the multiplier.
         channel_mult: channel multiplier of each level; each next level has half the size.
         channel_mult_emb: features of the embedding per model channel.

@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -17,7 +19,7 @@ Params = Any
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """A network of images, noise conditions and labels, with its parameters outside of it.
+    """A network of images, noise conditions and conditions, with its parameters outside of it.
 
     Networks of equal modules are equal and hash equally, so that they can be static arguments of
     `jax.jit` without compiling anew.
@@ -85,11 +87,10 @@ class Network:
         params: Params,
         x: jax.Array,
         noise_condition: jax.Array,
-        labels: jax.Array | None = None,
+        condition: Mapping[str, Any] | None = None,
         *,
         train: bool = False,
         rng: jax.Array | None = None,
-        **conditions: Any,
     ) -> jax.Array:
         """The network's output.
 
@@ -98,10 +99,12 @@ class Network:
             x: [batch, height, width, channels].
             noise_condition: [batch] or a scalar; what the network calls the noise level (sigma,
                 999 t, an index, ...).
-            labels: [batch] integer classes, [batch, classes] one-hot, or None.
+            condition: None, or what is known of each sample by name. "label", [batch] integer
+                classes or [batch, classes] one-hot, is the module's argument `labels`; other names
+                are those of further arguments that it takes. Names that it does not take are left
+                to whoever else reads the condition, as guidance does.
             train: whether dropout and label dropout are active.
             rng: random key for them.
-            **conditions: further keyword arguments that the module takes.
 
         Returns:
             float32, of the shape of x.
@@ -115,11 +118,25 @@ class Network:
             )
         noise_condition = jnp.broadcast_to(jnp.asarray(noise_condition, jnp.float32), x.shape[:1])
         rngs = None if rng is None else {"dropout": rng}
+        if not isinstance(condition, Mapping | None):
+            raise UsageError(
+                "A network's condition maps names to arrays, as {'label': labels}, and is not "
+                f"a {type(condition).__name__}."
+            )
+        condition = condition or {}
+        further = {name: condition[name] for name in condition if name in self._further}
+        labels = condition.get("label")
         return self.module.apply(
-            {"params": params}, x, noise_condition, labels, train=train, rngs=rngs, **conditions
+            {"params": params}, x, noise_condition, labels, train=train, rngs=rngs, **further
         )
 
     __call__ = apply
+
+    @property
+    def _further(self) -> set[str]:
+        """The arguments of the module beyond those that every module has."""
+        parameters = set(inspect.signature(type(self.module).__call__).parameters)
+        return parameters - {"self", "x", "noise_condition", "labels", "train"}
 
 
 def _arguments(image_shape: tuple[int, int, int]) -> tuple[jax.ShapeDtypeStruct, ...]:

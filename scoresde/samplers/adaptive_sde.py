@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from scoresde.denoiser import BaseDenoiser
+from scoresde.denoiser import BaseDenoiser, Condition, require_continuous_time
 from scoresde.keys import fold_in, normal
 from scoresde.registry import UsageError
-from scoresde.samplers.driver import Samples, require_continuous_time, tweedie
+from scoresde.samplers.driver import Samples, tweedie
 from scoresde.samplers.observe import Observer
 from scoresde.sdes import SDE, expand
 from scoresde.times import make_grid
@@ -123,11 +123,13 @@ class GottaGoFast:
         times: Array,
         steps: Array,
         denoiser: BaseDenoiser,
+        condition: Condition,
         observer: Observer,
     ) -> Samples:
         """Samples from x at times[0] to times[steps]."""
         if observer.every is not None:
             raise UsageError("gotta_go_fast has no common times; it records no trajectory.")
+        denoiser = denoiser.given(condition)
         sde, start, end = denoiser.sde, times[0], times[steps]
 
         def increment(x, t, h, w):

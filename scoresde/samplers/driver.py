@@ -16,7 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from scoresde.denoiser import BaseDenoiser, check_denoiser, labelled
+from scoresde.denoiser import (
+    BaseDenoiser,
+    Condition,
+    check_condition,
+    check_denoiser,
+    predict,
+    require_levels,
+)
 from scoresde.keys import fold_in, normal, sample_keys
 from scoresde.registry import UsageError
 from scoresde.samplers.observe import Observer, progress_bar
@@ -48,26 +55,7 @@ class Samples(NamedTuple):
 
 def tweedie(x: Array, t: Array, denoiser: BaseDenoiser) -> Array:
     """E[x_0 | x_t] (Efron 2011): (x + sigma^2 score) / alpha."""
-    return denoiser(x, t).x0
-
-
-def trained_levels(denoiser: BaseDenoiser) -> int | None:
-    """The number of noise levels that a discretely trained network knows; None for any other."""
-    while not hasattr(denoiser, "prediction") and hasattr(denoiser, "denoiser"):
-        denoiser = denoiser.denoiser
-    time_input = getattr(getattr(denoiser, "prediction", None), "time_input", None)
-    return getattr(time_input, "num_scales", None)
-
-
-def require_continuous_time(denoiser: BaseDenoiser, method: str) -> None:
-    """Raises UsageError for a network that was trained at discrete noise levels only."""
-    levels = trained_levels(denoiser)
-    if levels is not None:
-        raise UsageError(
-            f"{method} needs a network trained at continuous times, this one knows {levels} "
-            "discrete levels; use a sampler that steps along them, for instance ddim or "
-            "ancestral_sampling."
-        )
+    return predict(denoiser, x, t).x0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -153,9 +141,11 @@ class GridSampler:
         times: Array,
         steps: Array,
         denoiser: BaseDenoiser,
+        condition: Condition,
         observer: Observer,
     ) -> Samples:
         """Samples from x at times[0] by `steps` steps; later entries of `times` are not used."""
+        denoiser = denoiser.given(condition)
 
         def body(number, state):
             x, carry, seen = state
@@ -171,12 +161,12 @@ class GridSampler:
         return Samples(x, jnp.full(x.shape[:1], nfe, jnp.int32), seen)
 
 
-def _run(keys, x, temperature, times, steps, denoiser, observer, *, sampler, shape):
+def _run(keys, x, temperature, times, steps, denoiser, condition, observer, *, sampler, shape):
     if x is None:
         sde, dtype = denoiser.sde, times.dtype
         std = temperature * sde.prior_std * sde.sigma(times[0]) / sde.sigma(sde.t_max)
         x = (std * normal(fold_in(keys, _PRIOR), shape, dtype)).astype(dtype)
-    return sampler.run(keys, x, times, steps, denoiser, observer)
+    return sampler.run(keys, x, times, steps, denoiser, condition, observer)
 
 
 _compiled = {
@@ -196,7 +186,7 @@ def sample(
     x_init: Array | None = None,
     donate: bool = False,
     temperature: float = 1.0,
-    labels: Array | None = None,
+    condition: Condition = None,
     steps: int | None = None,
     grid: Any = None,
     trajectory: int | bool | None = None,
@@ -215,7 +205,8 @@ def sample(
             are float32, or float64 where JAX's 64-bit mode is on.
         donate: let the samples take the memory of `x_init`, which cannot be used afterwards.
         temperature: factor on the standard deviation of the prior's draws; >= 0.
-        labels: None or [batch], handed to the denoiser.
+        condition: what is known of each sample, by name: arrays [batch, ...]. A sampler hands the
+            denoiser those of the samples that it is asked about.
         steps: number of steps of a named grid. An adaptive solver needs none.
         grid: a name of `times.GRIDS` (by default the process's `default_grid`, for most samplers),
             or an array of decreasing times. Where it starts below t_max, the prior shrinks with
@@ -246,19 +237,15 @@ def sample(
     if not temperature >= 0:
         raise UsageError(f"temperature must not be negative, got {temperature}.")
     shape = tuple(int(n) for n in shape)
-    denoiser = labelled(denoiser, labels, shape[0])
+    condition = check_condition(condition, shape[0])
     every = int(trajectory or record is not None) or None
     if every is not None and every < 1:
         raise UsageError(f"trajectory must be a positive stride, got {trajectory}.")
 
     sampler.check(denoiser)
     times = sampler.times(denoiser.sde, steps, grid)
-    last, levels = len(times) - 1, trained_levels(denoiser)
-    if levels is not None and last >= levels:
-        raise UsageError(
-            f"{last} steps visit {last + 1} times, but the network was trained at {levels} noise "
-            f"levels; take at most {levels - 1} steps."
-        )
+    last = len(times) - 1
+    require_levels(denoiser, last)
     keys = sample_keys(key, shape[0])
     records = 0 if every is None else 1 + -(-last // every)
     times = jnp.pad(times, (0, -len(times) % _CAPACITY), mode="edge")
@@ -270,6 +257,7 @@ def sample(
             times,
             last,
             denoiser,
+            condition,
             Observer(every, records, record, bar),
             sampler=sampler,
             shape=shape,

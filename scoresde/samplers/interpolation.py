@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from scoresde.denoiser import BaseDenoiser
+from scoresde.denoiser import BaseDenoiser, Condition, check_condition
 from scoresde.registry import UsageError
 from scoresde.samplers.driver import sample
 from scoresde.samplers.probability_flow import ProbabilityFlow, encode
@@ -40,7 +40,7 @@ def interpolate(
     x_b: Array,
     n: int,
     *,
-    labels: Array | None = None,
+    condition: Condition = None,
     rtol: float = 1e-5,
     atol: float = 1e-5,
     method: str = "dopri5",
@@ -52,7 +52,7 @@ def interpolate(
         x_a: images [batch, ...].
         x_b: as many.
         n: number of images on a path, both ends included; >= 2.
-        labels: None or [batch].
+        condition: what is known of each pair, arrays [batch, ...] by name; the whole path has it.
         rtol: relative tolerance of the probability flow.
         atol: absolute tolerance.
         method: a name of `scoresde.ode.METHODS`.
@@ -69,19 +69,20 @@ def interpolate(
             f"{x_b.shape} and n={n}."
         )
     batch = len(x_a)
+    condition = check_condition(condition, batch)
 
     def repeated(times):
-        return None if labels is None else jnp.tile(jnp.asarray(labels), times)
+        return jax.tree.map(lambda rows: jnp.concatenate([rows] * times), condition)
 
     options = {"rtol": rtol, "atol": atol, "method": method}
     ends = jnp.concatenate([x_a, x_b])
-    latents, _ = encode(denoiser, ends, labels=repeated(2), **options)
+    latents, _ = encode(denoiser, ends, condition=repeated(2), **options)
     path = spherical(latents[:batch], latents[batch:], jnp.linspace(0, 1, n))
     samples = sample(
         jax.random.key(0),  # the flow is deterministic
         ProbabilityFlow(denoise="none", **options),
         denoiser,
         x_init=path.reshape(n * batch, *x_a.shape[1:]),
-        labels=repeated(n),
+        condition=repeated(n),
     )
     return samples.x.reshape(path.shape)

@@ -13,20 +13,35 @@ import jax.numpy as jnp
 from jax import Array
 
 from scoresde import ode
-from scoresde.denoiser import BaseDenoiser, Labelled, labelled
+from scoresde.denoiser import (
+    BaseDenoiser,
+    Condition,
+    check_condition,
+    check_denoiser,
+    one_by_one,
+    require_continuous_time,
+)
 from scoresde.registry import UsageError
-from scoresde.samplers.driver import Samples, require_continuous_time, tweedie
+from scoresde.samplers.driver import Samples, tweedie
 from scoresde.samplers.observe import Observer
 from scoresde.sdes import SDE, expand
 from scoresde.times import make_grid
 
 
-def flow(denoiser: BaseDenoiser, x: Array, start: float, end: float, **options: Any):
+def flow(
+    denoiser: BaseDenoiser,
+    x: Array,
+    condition: Condition,
+    start: float | Array,
+    end: float | Array,
+    **options: Any,
+) -> tuple[Array, ode.Stats]:
     """Carries x [batch, ...] along the probability flow from time `start` to `end`.
 
     Args:
-        denoiser: the denoiser; where it is Labelled, each sample keeps its own label.
+        denoiser: the denoiser.
         x: states at `start`.
+        condition: of the samples; each is handed its own part.
         start: a time within the process's range.
         end: likewise, in either direction.
         **options: of `scoresde.ode.solve`.
@@ -34,14 +49,11 @@ def flow(denoiser: BaseDenoiser, x: Array, start: float, end: float, **options: 
     Returns:
         What `scoresde.ode.solve` returns.
     """
-    labels = None
-    if isinstance(denoiser, Labelled):
-        denoiser, labels = denoiser.denoiser, denoiser.labels[:, None]
 
-    def velocity(t, x, label):
-        return denoiser.velocity(x[None], t[None], label)[0]
+    def velocity(t, x, condition):
+        return denoiser.velocity(x[None], t[None], condition)[0]
 
-    return ode.solve(velocity, x, start, end, args=labels, **options)
+    return ode.solve(velocity, x, start, end, args=one_by_one(condition), **options)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -84,6 +96,7 @@ class ProbabilityFlow:
         times: Array,
         steps: Array,
         denoiser: BaseDenoiser,
+        condition: Condition,
         observer: Observer,
     ) -> Samples:
         """Samples from x at times[0] to times[steps]; `keys` are not needed."""
@@ -91,29 +104,31 @@ class ProbabilityFlow:
         del options["denoise"]
         start, end, trajectory = times[0], times[steps], None
         if observer.every is None:
-            x, stats = flow(denoiser, x, start, end, **options)
+            x, stats = flow(denoiser, x, condition, start, end, **options)
         else:
             kept = jnp.minimum(jnp.arange(observer.records) * observer.every, steps)
-            states, stats = flow(denoiser, x, start, end, save_times=times[kept], **options)
+            states, stats = flow(
+                denoiser, x, condition, start, end, save_times=times[kept], **options
+            )
             states = jnp.moveaxis(states, 1, 0)
             x, trajectory = states[-1], jax.lax.map(observer.reduce, states)
         nfe = stats.nfe
         if self.denoise == "tweedie":
-            x, nfe = tweedie(x, end, denoiser), nfe + 1
+            x, nfe = tweedie(x, end, denoiser.given(condition)), nfe + 1
         return Samples(jnp.where(expand(stats.finished, x), x, jnp.nan), nfe, trajectory)
 
 
 @functools.partial(jax.jit, static_argnames=("options",))
-def _encode(denoiser, x, options):
+def _encode(denoiser, x, condition, options):
     sde = denoiser.sde
-    return flow(denoiser, x, sde.t_min, sde.t_max, **dict(options))
+    return flow(denoiser, x, condition, sde.t_min, sde.t_max, **dict(options))
 
 
 def encode(
     denoiser: BaseDenoiser,
     x: Array,
     *,
-    labels: Array | None = None,
+    condition: Condition = None,
     rtol: float = 1e-5,
     atol: float = 1e-5,
     method: str = "dopri5",
@@ -124,6 +139,6 @@ def encode(
     """
     ode.check(method, rtol=rtol, atol=atol)
     require_continuous_time(denoiser, "The probability-flow ODE")
-    denoiser = labelled(denoiser, labels, len(x))
+    check_denoiser(denoiser)
     options = {"rtol": rtol, "atol": atol, "method": method}
-    return _encode(denoiser, x, tuple(options.items()))
+    return _encode(denoiser, x, check_condition(condition, len(x)), tuple(options.items()))

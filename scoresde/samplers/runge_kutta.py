@@ -9,7 +9,8 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from scoresde.samplers.driver import GridSampler, require_continuous_time
+from scoresde.denoiser import require_continuous_time
+from scoresde.samplers.driver import GridSampler
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

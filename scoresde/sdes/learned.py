@@ -22,7 +22,7 @@ class LearnedVP(SDE):
 
     with positive slope, heights and sharpnesses, which are stored as logarithms. log_snr = -gamma.
     In continuous time the variational bound depends on the two `ends` alone; the `shape` between
-    them only on the variance of its estimate (section 5.1 there; `scoresde.variational`
+    them only on the variance of its estimate (section 5.1 there; `scoresde.losses.variational`
     trains each for what it changes). `learned_vp` makes one.
 
     Attributes:

@@ -37,7 +37,7 @@ class Network:
     def init(self, key, image_shape):
         return {"mean": jnp.full(image_shape, MEAN)}
 
-    def __call__(self, params, x, noise_condition, labels=None, *, train=False, rng=None):
+    def __call__(self, params, x, noise_condition, condition=None, *, train=False, rng=None):
         t = noise_condition[:, None, None, None] / 999
         integral = 0.1 * t + 0.5 * (20 - 0.1) * t**2
         alpha, variance = jnp.exp(-0.5 * integral), -jnp.expm1(-integral)

@@ -9,10 +9,8 @@ import pytest
 from scipy import stats
 
 from scoresde import analytic, likelihood, sdes, times
-from scoresde.denoiser import Denoiser, Labelled
 from scoresde.keys import sample_keys
 from scoresde.likelihood import bounds
-from scoresde.predictions import Noise
 from scoresde.registry import UsageError
 
 PROCESSES = ["vp", "subvp", "ve", "edm", "cosine", "rectified_flow"]
@@ -259,19 +257,6 @@ def test_the_arithmetic_is_never_less_than_float32(gaussian, key):
     denoiser, x = gaussian.denoiser(sdes.VP()), jnp.ones((2, 2, 2, 1), jnp.bfloat16)
     bound = jax.eval_shape(lambda x: likelihood.score_flow_bound(key, denoiser, x), x)
     assert bound.nats.dtype == bound.stderr.dtype == jnp.float32
-
-
-def test_labels_reach_the_network(key):
-    def network(params, x, condition, labels):
-        return jnp.reshape(labels, (-1, 1)) * 0.1 * x
-
-    denoiser = Denoiser(sdes.VP(), Noise(), network, None)
-    labels, x = jnp.array([0, 1, 2]), jnp.ones((3, 2))
-    given = likelihood.score_flow_bound(key, denoiser, x, samples=2, labels=labels)
-    wrapped = likelihood.score_flow_bound(key, Labelled(denoiser, labels), x, samples=2)
-    assert (given.nats == wrapped.nats).all()
-    assert (likelihood.score_flow_bound(
-        key, denoiser, x, samples=2, labels=labels[::-1]).nats != given.nats)[0]  # fmt: skip
 
 
 @pytest.mark.parametrize(

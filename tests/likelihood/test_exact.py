@@ -73,7 +73,7 @@ def test_the_error_shrinks_with_the_tolerance_at_the_solvers_order(
 PRIOR_STD = {"vp": 1, "subvp": 1, "ve": 50, "edm": 80, "cosine": 1, "rectified_flow": 1}
 
 
-def _no_noise(params, x, t, labels):
+def _no_noise(params, x, t, condition):
     return 0 * x
 
 
@@ -250,7 +250,7 @@ def test_nfe_is_the_number_of_evaluations(key):
 
     zero.defjvp(lambda primals, tangents: (zero(*primals), jnp.zeros(())))
 
-    def network(params, x, condition, labels):
+    def network(params, x, noise_condition, condition):
         return 0.3 * x + zero(x)
 
     denoiser = Denoiser(sdes.VP(), Noise(), network, None)
@@ -271,7 +271,7 @@ def test_nfe_is_the_number_of_evaluations(key):
         ({"probes": 0}, "at least 1"),
         ({"probes": 2.5}, "an integer"),
         ({"max_steps": 0}, "max_steps must be at least 1"),
-        ({"labels": [1, 2, 3]}, "2 samples need labels"),
+        ({"condition": {"label": [1, 2, 3]}}, "2 samples needs arrays"),
         ({"t_min": 2.0}, "t_min"),
         ({"method": "euler"}, "Unknown ODE method"),
         ({"rtol": 0.0}, "rtol"),

@@ -24,18 +24,18 @@ SMALL = {
 
 @pytest.fixture(scope="module", params=SMALL)
 def conditioned(request, randomised, images):
-    """A network of five classes and two augmentation labels: apply(**conditions) -> output."""
+    """A network of five classes and two augmentation labels: apply(**condition) -> output."""
     network = networks.get(request.param, **SMALL[request.param], label_dim=5, augment_dim=2)
     params = randomised(network)
     apply = jax.jit(network.apply)
-    return network, lambda **conditions: apply(params, *images, **conditions)
+    return network, lambda **condition: apply(params, *images, condition)
 
 
 def test_labels_and_augmentations_condition_and_may_be_left_out(conditioned):
     _, apply = conditioned
     plain = apply()
     nothing, a_class, augmented = range(3)
-    output = apply(labels=np.array([5, 2, 5]), augment_labels=np.float32([[0, 0], [0, 0], [1, 1]]))
+    output = apply(label=np.array([5, 2, 5]), augment_labels=np.float32([[0, 0], [0, 0], [1, 1]]))
     np.testing.assert_allclose(output[nothing], plain[nothing], rtol=1e-5, atol=1e-6)
     for sample in (a_class, augmented):
         change = jnp.linalg.norm(output[sample] - plain[sample]) / jnp.linalg.norm(plain[sample])

@@ -173,7 +173,7 @@ def test_labels_condition_and_no_class_is_the_last_one(small, randomised, images
     network = small(num_classes=10)
     params = randomised(network)
     apply = jax.jit(network.apply)
-    classes = [apply(params, *images, np.full(3, label)) for label in (0, 1, 10)]
+    classes = [apply(params, *images, {"label": np.full(3, label)}) for label in (0, 1, 10)]
     assert relative(classes[0], classes[1]) > 1e-2
     assert relative(classes[0], classes[2]) > 1e-2
     np.testing.assert_allclose(apply(params, *images), classes[2], rtol=1e-5)
@@ -184,7 +184,7 @@ def test_label_dropout_trains_some_samples_without_their_class(small, randomised
     params = randomised(network)
     x, sigma = (np.repeat(a[1:2], 64, axis=0) for a in images)
     apply = jax.jit(functools.partial(network.apply, train=True))
-    trained = np.asarray(apply(params, x, sigma, np.full(64, 3), rng=jax.random.key(0)))
+    trained = np.asarray(apply(params, x, sigma, {"label": np.full(64, 3)}, rng=jax.random.key(0)))
     first = np.array([relative(sample, trained[0]) < 1e-4 for sample in trained])
     assert 16 <= first.sum() <= 48
     others = trained[~first]
@@ -254,4 +254,4 @@ def test_widths_without_groups_are_refused(small):
 def test_labels_for_an_unconditional_network_are_refused(standard, images):
     network, params, _ = standard
     with pytest.raises(UsageError, match="given labels"):
-        network.apply(params, *images, np.zeros(3, np.int32))
+        network.apply(params, *images, {"label": np.zeros(3, np.int32)})

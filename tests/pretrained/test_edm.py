@@ -48,7 +48,7 @@ def labels_of(case):
 
 @jax.jit
 def denoise(denoiser, x, t, labels):
-    return denoiser(x, t, labels).x0
+    return denoiser(x, t, None if labels is None else {"label": labels}).x0
 
 
 @pytest.mark.parametrize("name", CASES)

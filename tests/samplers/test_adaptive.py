@@ -118,7 +118,7 @@ def test_known_noise_is_a_brownian_path(key):
 
 def test_gotta_go_fast_adapts_each_sample(key):
     """More evaluations for a smaller tolerance; and a sample that cannot finish says so."""
-    denoiser, nfe = Denoiser(sdes.VP(), Noise(), lambda p, x, c, labels: jnp.tanh(x), None), {}
+    denoiser, nfe = Denoiser(sdes.VP(), Noise(), lambda p, x, t, condition: jnp.tanh(x), None), {}
     for rtol in (1.0, 0.1):
         sampler = samplers.get("gotta_go_fast", rtol=rtol, atol=rtol)
         samples = samplers.sample(key, sampler, denoiser, (4, 3))

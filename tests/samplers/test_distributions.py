@@ -106,7 +106,7 @@ def test_a_wrong_score_is_noticed(mixture, exact):
     """The check above can fail: with the score 12 % too large it does."""
     truth = mixture.denoiser(sdes.VP())
 
-    def network(params, x, condition, labels):
+    def network(params, x, noise_condition, condition):
         return 1.12 * truth(x, condition / 999).noise
 
     denoiser = Denoiser(sdes.VP(), Noise(), network, None)

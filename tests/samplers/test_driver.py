@@ -17,11 +17,11 @@ from scoresde.samplers.observe import _bars
 ADAPTIVE = ("probability_flow", "gotta_go_fast")
 
 
-def linear(params, x, condition, labels):
+def linear(params, x, noise_condition, condition):
     return 0.3 * x
 
 
-def squash(params, x, condition, labels):
+def squash(params, x, noise_condition, condition):
     return jnp.tanh(x)
 
 
@@ -63,7 +63,7 @@ def test_a_key_gives_the_same_sample_in_any_batch(name, options, key, uncompiled
 def test_nfe_is_the_number_of_evaluations(name, options, key, uncompiled):
     calls = []
 
-    def network(params, x, condition, labels):
+    def network(params, x, noise_condition, condition):
         calls.append(1)
         return 0.3 * x
 
@@ -95,7 +95,7 @@ def test_the_compiled_program_evaluates_as_often(name, options, key):
         calls.append(1)
         return np.float32(0)
 
-    def network(params, x, condition, labels):
+    def network(params, x, noise_condition, condition):
         # It must depend on x, or XLA hoists the call out of the corrector's loop.
         shape = jax.ShapeDtypeStruct((), jnp.float32)
         return 0.3 * x + jax.pure_callback(count, shape, x.ravel()[0], vmap_method="sequential")
@@ -148,7 +148,7 @@ def test_the_progress_bar_reaches_the_end_and_changes_nothing(key, capfd):
 def test_one_program_serves_all_numbers_of_steps(key):
     traced = []
 
-    def network(params, x, condition, labels):
+    def network(params, x, noise_condition, condition):
         traced.append(x.shape)
         return 0.3 * x
 
@@ -172,7 +172,7 @@ def test_the_memory_of_x_init_is_given_away_only_on_request(key):
 
 
 def test_states_stay_float32_around_a_bfloat16_network(key, uncompiled):
-    def network(params, x, condition, labels):
+    def network(params, x, noise_condition, condition):
         return 0.3 * x.astype(jnp.bfloat16)
 
     denoiser = Denoiser(sdes.VP(), Noise(), network, None)
@@ -225,15 +225,15 @@ def test_the_prior_is_that_of_the_first_time(key, uncompiled):
 
 @pytest.mark.parametrize("name, options", [("ddim", {"steps": 5}), ("probability_flow", {})])
 def test_labels_reach_the_network_sample_by_sample(name, options, key):
-    def network(params, x, condition, labels):
-        return x - params[labels][:, None]
+    def network(params, x, noise_condition, condition):
+        return x - params[condition["label"]][:, None]
 
     denoiser = Denoiser(sdes.VP(), Noise(), network, jnp.array([0.0, 5.0]))
 
     def draw(*labels):
         labels = jnp.array(labels)
         return samplers.sample(
-            key, samplers.get(name), denoiser, (3, 2), labels=labels, **options
+            key, samplers.get(name), denoiser, (3, 2), condition={"label": labels}, **options
         ).x
 
     zeros, ones, mixed = draw(0, 0, 0), draw(1, 1, 1), draw(0, 1, 1)
@@ -273,7 +273,11 @@ def test_mistakes_in_a_sampler(call, message):
         ("ddim", {}, "shape"),
         ("ddim", {"shape": (2, 2)}, "number of steps"),
         ("ddim", {"shape": (2, 2), "x_init": jnp.zeros((3, 2)), "steps": 3}, "contradicts"),
-        ("ddim", {"shape": (2, 2), "steps": 3, "labels": jnp.zeros(3, int)}, "labels"),
+        (
+            "ddim",
+            {"shape": (2, 2), "steps": 3, "condition": {"label": jnp.zeros(3, int)}},
+            "condition",
+        ),
         ("ddim", {"shape": (2, 2), "steps": 3, "trajectory": -1}, "stride"),
         ("ddim", {"shape": (2, 2), "steps": 3, "donate": True}, "there is none"),
         ("ddim", {"shape": (2, 2), "steps": 3, "temperature": -1.0}, "temperature"),
@@ -297,7 +301,12 @@ def test_what_a_discretely_trained_network_cannot_do(key):
         samplers.encode(denoiser, jnp.zeros((2, 2)))
     with pytest.raises(UsageError, match="at most 99 steps"):
         samplers.sample(
-            key, samplers.get("ddim"), denoiser, (2, 2), steps=100, labels=jnp.zeros(2, int)
+            key,
+            samplers.get("ddim"),
+            denoiser,
+            (2, 2),
+            steps=100,
+            condition={"label": jnp.zeros(2, int)},
         )
     assert samplers.sample(key, samplers.get("ddim"), denoiser, (1, 3), steps=99).nfe[0] == 100
 

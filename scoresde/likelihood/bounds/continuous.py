@@ -11,7 +11,14 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from scoresde import times as time_distributions
-from scoresde.denoiser import BaseDenoiser, labelled
+from scoresde.denoiser import (
+    BaseDenoiser,
+    Condition,
+    check_condition,
+    check_denoiser,
+    predict,
+    require_continuous_time,
+)
 from scoresde.keys import fold_in, sample_keys, split
 from scoresde.likelihood.bounds.decoders import marginal_decoder_cost
 from scoresde.likelihood.bounds.terms import (
@@ -41,7 +48,7 @@ FORMS = ("dsm", "ssm")
 def _denoising(keys, denoiser, x0, noise, t):
     """||predicted noise - noise||^2, as in denoising score matching."""
     sde = denoiser.sde
-    prediction = denoiser(sde.perturb(x0, noise, t), t)
+    prediction = predict(denoiser, sde.perturb(x0, noise, t), t)
     return squared_errors(sde, prediction, x0, noise, t)[0]
 
 
@@ -65,7 +72,7 @@ def _sliced(keys, denoiser, x0, noise, t, *, probes):
     E||predicted - noise||^2 = E[||predicted||^2 - 2 sigma div predicted] + d.
     """
     x = denoiser.sde.perturb(x0, noise, t)
-    predicted, jacobian_product = jax.linearize(lambda x: denoiser(x, t).noise, x)
+    predicted, jacobian_product = jax.linearize(lambda x: predict(denoiser, x, t).noise, x)
 
     def draw(key):
         return jax.random.rademacher(key, (probes, *x.shape[1:]), x.dtype)
@@ -104,7 +111,10 @@ _STATIC = ("times", "samples", "repeats", "t_min")
 
 
 @functools.partial(jax.jit, static_argnames=(*_STATIC, "form", "probes", "offset"))
-def _score_flow_bound(keys, denoiser, x, *, form, probes, offset, t_min, samples, repeats, times):
+def _score_flow_bound(
+    keys, denoiser, x, condition, *, form, probes, offset, t_min, samples, repeats, times
+):
+    denoiser = denoiser.given(condition)
     measure = _steadied_denoising if form == "dsm" else functools.partial(_sliced, probes=probes)
     diffusion, error_at_t_min = _diffusion_cost(
         keys, denoiser, x, measure, times, samples, repeats, t_min
@@ -121,7 +131,10 @@ def _score_flow_bound(keys, denoiser, x, *, form, probes, offset, t_min, samples
 
 
 @functools.partial(jax.jit, static_argnames=(*_STATIC, "bins", "data_range"))
-def _vdm_bound(keys, denoiser, levels, *, bins, data_range, t_min, samples, repeats, times):
+def _vdm_bound(
+    keys, denoiser, levels, condition, *, bins, data_range, t_min, samples, repeats, times
+):
+    denoiser = denoiser.given(condition)
     x = level_values(levels, bins, data_range)
     diffusion, _ = _diffusion_cost(keys, denoiser, x, _denoising, times, samples, repeats, t_min)
     snr = jnp.exp(denoiser.sde.log_snr(t_min))
@@ -131,15 +144,16 @@ def _vdm_bound(keys, denoiser, levels, *, bins, data_range, t_min, samples, repe
     return make_bound(prior_cost(denoiser.sde, x), diffusion, reconstruction, nfe)
 
 
-def _prepare(key, denoiser, batch, labels, times, samples, repeats, t_min):
+def _prepare(key, denoiser, batch, condition, times, samples, repeats, t_min):
     check_counts(samples=samples, repeats=repeats)
     if not callable(times):
         times = lookup("time distribution of a bound", TIMES, times)
-    denoiser = labelled(denoiser, labels, batch)
+    check_denoiser(denoiser)
+    require_continuous_time(denoiser, "A bound in continuous time")
     t_min = check_t_min(denoiser.sde, t_min)
     check_noise(denoiser.sde, t_min)
     options = {"times": times, "samples": int(samples), "repeats": int(repeats), "t_min": t_min}
-    return sample_keys(key, batch), denoiser, options
+    return sample_keys(key, batch), check_condition(condition, batch), options
 
 
 def score_flow_bound(
@@ -154,7 +168,7 @@ def score_flow_bound(
     probes: int = 1,
     offset: bool = True,
     t_min: float | None = None,
-    labels: Array | None = None,
+    condition: Condition = None,
 ) -> Bound:
     """A lower bound on the log density of the score SDE, log p(x), per sample.
 
@@ -194,7 +208,7 @@ def score_flow_bound(
         probes: Rademacher probes a time, for "ssm".
         offset: whether to bound the density of x, not the mean of log p_tmin over blurred x.
         t_min: where to start; the process's own t_min if None.
-        labels: None or [batch].
+        condition: what is known of each sample, by name: arrays [batch, ...].
 
     Raises:
         UsageError: unknown form or times, counts that are not positive, t_min outside the process
@@ -211,11 +225,11 @@ def score_flow_bound(
             "dequantise integer images first, or use vdm_bound."
         )
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    keys, denoiser, options = _prepare(
-        key, denoiser, len(x), labels, times, samples, repeats, t_min
+    keys, condition, options = _prepare(
+        key, denoiser, len(x), condition, times, samples, repeats, t_min
     )
     return _score_flow_bound(
-        keys, denoiser, x, form=form, probes=int(probes), offset=bool(offset), **options
+        keys, denoiser, x, condition, form=form, probes=int(probes), offset=bool(offset), **options
     )
 
 
@@ -230,7 +244,7 @@ def vdm_bound(
     repeats: int = 16,
     times: str | Callable[..., Any] = "likelihood_importance",
     t_min: float | None = None,
-    labels: Array | None = None,
+    condition: Condition = None,
 ) -> Bound:
     """A lower bound on the log probability of discrete images, log P(levels), per sample.
 
@@ -258,14 +272,16 @@ def vdm_bound(
         repeats: independent sets of `samples` times, whose spread is the standard error.
         times: as in `score_flow_bound`.
         t_min: where to start; the process's own t_min if None.
-        labels: None or [batch].
+        condition: what is known of each sample, by name: arrays [batch, ...].
 
     Raises:
         UsageError: as `score_flow_bound`; levels that are not integers in 0 .. bins - 1.
     """
     data_range = tuple(float(end) for end in data_range)
     levels = check_levels(levels, bins, data_range)
-    keys, denoiser, options = _prepare(
-        key, denoiser, len(levels), labels, times, samples, repeats, t_min
+    keys, condition, options = _prepare(
+        key, denoiser, len(levels), condition, times, samples, repeats, t_min
     )
-    return _vdm_bound(keys, denoiser, levels, bins=int(bins), data_range=data_range, **options)
+    return _vdm_bound(
+        keys, denoiser, levels, condition, bins=int(bins), data_range=data_range, **options
+    )

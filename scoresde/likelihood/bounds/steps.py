@@ -10,7 +10,14 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from scoresde.denoiser import BaseDenoiser, labelled
+from scoresde.denoiser import (
+    BaseDenoiser,
+    Condition,
+    check_condition,
+    check_denoiser,
+    predict,
+    require_levels,
+)
 from scoresde.keys import fold_in, sample_keys, split
 from scoresde.likelihood.bounds.decoders import gaussian_decoder_cost
 from scoresde.likelihood.bounds.terms import (
@@ -55,7 +62,10 @@ def _decoder_std(sde, times, variance):
 @functools.partial(
     jax.jit, static_argnames=("variance", "samples", "repeats", "bins", "data_range")
 )
-def _ddpm_bound(keys, denoiser, levels, times, *, variance, samples, repeats, bins, data_range):
+def _ddpm_bound(
+    keys, denoiser, levels, condition, times, *, variance, samples, repeats, bins, data_range
+):
+    denoiser = denoiser.given(condition)
     sde, steps, batch = denoiser.sde, len(times) - 1, len(levels)
     x = level_values(levels, bins, data_range)
     dims = math.prod(x.shape[1:])
@@ -74,7 +84,7 @@ def _ddpm_bound(keys, denoiser, levels, times, *, variance, samples, repeats, bi
     t = times[jnp.concatenate([number, at_end], axis=1)]
 
     def measure(keys, denoiser, x0, noise, t):
-        prediction = denoiser(sde.perturb(x0, noise, t), t)
+        prediction = predict(denoiser, sde.perturb(x0, noise, t), t)
         _, error = squared_errors(sde, prediction, x0, noise, t)
         return error, gaussian_decoder_cost(levels, prediction.x0, std, bins, data_range)
 
@@ -101,7 +111,7 @@ def ddpm_bound(
     samples: int | None = None,
     repeats: int = 1,
     t_min: float | None = None,
-    labels: Array | None = None,
+    condition: Condition = None,
 ) -> Bound:
     """A lower bound on the log probability of discrete images under ancestral sampling, per sample.
 
@@ -131,7 +141,7 @@ def ddpm_bound(
         repeats: independent repeats, whose spread is the standard error; each step of a repeat has
             noise of its own. With one repeat the standard error is NaN.
         t_min: where a named grid ends; the process's own t_min if None.
-        labels: None or [batch].
+        condition: what is known of each sample, by name: arrays [batch, ...].
 
     Raises:
         UsageError: unknown variance, counts that are not positive, an impossible grid or t_min, no
@@ -146,11 +156,13 @@ def ddpm_bound(
     check_noise(sde, times[-1])
     samples = len(times) - 1 if samples is None else samples
     check_counts(samples=samples, repeats=repeats)
-    denoiser = labelled(denoiser, labels, len(levels))
+    check_denoiser(denoiser)
+    require_levels(denoiser, len(times) - 1)
     return _ddpm_bound(
         sample_keys(key, len(levels)),
         denoiser,
         levels,
+        check_condition(condition, len(levels)),
         times,
         variance=variance,
         samples=int(samples),

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import pytest
 from jax import lax
 
-from scoresde import cost, networks
+from scoresde import networks
+from scoresde.networks import cost
 
 
 def array(*shape):

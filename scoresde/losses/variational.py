@@ -14,8 +14,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from scoresde.denoiser import Condition
 from scoresde.likelihood.bounds import level_values, marginal_decoder_cost, prior_cost
-from scoresde.losses import DenoisingScoreMatching, likelihood_weighting
+from scoresde.losses.denoising import DenoisingScoreMatching, likelihood_weighting
 from scoresde.predictions import PredictionKind
 from scoresde.sdes import SDE, learned_fields, with_learned_fields
 from scoresde.times import Stratified
@@ -57,7 +58,7 @@ class VariationalLoss:
         sde: the process before training, with learned fields `ends` and `shape`, used on [0, 1].
         prediction: how the network is fed and read. Its time input should depend on the schedule
             through log_snr alone, as `predictions.LogSigma` does.
-        network: `apply(params, x, noise_condition, labels, *, train, rng) -> output`.
+        network: `apply(params, x, noise_condition, condition, *, train, rng) -> output`.
         bins: number of grey levels.
         data_range: the values of the first and the last level.
     """
@@ -82,7 +83,7 @@ class VariationalLoss:
         sde: SDE,
         key: Array,
         levels: Array,
-        labels: Array | None = None,
+        condition: Condition = None,
         train: bool = True,
     ) -> Array:
         """-log P(levels) in nats, an estimate from one time each, [batch]."""
@@ -95,7 +96,7 @@ class VariationalLoss:
             weighting=likelihood_weighting,
             reduction="half_sum",
         )
-        cost, _ = diffusion.per_sample(network_params, key, x, labels, train)
+        cost, _ = diffusion.per_sample(network_params, key, x, condition, train)
         snr = jnp.exp(sde.log_snr(sde.t_min))
         reconstruction = marginal_decoder_cost(levels, snr, self.bins, self.data_range)
         return prior_cost(sde, x) + (sde.t_max - sde.t_min) * cost + reconstruction
@@ -105,7 +106,7 @@ class VariationalLoss:
         params: dict[str, Any],
         key: Array,
         levels: Array,
-        labels: Array | None = None,
+        condition: Condition = None,
         train: bool = True,
     ) -> Array:
         """Bits/dim, averaged over the batch, with gradients as `schedule_loss` gives them.
@@ -114,12 +115,12 @@ class VariationalLoss:
             params: as made by `parameters`.
             key: one key for the batch.
             levels: integers in 0 .. bins - 1, [batch, ...].
-            labels: None or [batch].
+            condition: what is known of each image, see `scoresde.denoiser`.
             train: whether the network drops out units.
         """
 
         def bits_per_dim(network_params, sde):
-            nats = self.per_sample(network_params, sde, key, levels, labels, train)
+            nats = self.per_sample(network_params, sde, key, levels, condition, train)
             return nats / (math.prod(levels.shape[1:]) * math.log(2))
 
         return schedule_loss(bits_per_dim, params["network"], self.trained_sde(params))

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from scoresde.integrals import WithIntegrals
+from scoresde.ode.integrals import WithIntegrals
 from scoresde.registry import UsageError, lookup
 
 # Explicit Runge-Kutta pairs by name; the order is that of the solution that is carried on.
@@ -154,7 +154,7 @@ def solve(
         integrals: y is (x, q), and q an integral along the solution: no slope depends on it. `rhs`
             is then (t, y, args, weighted) -> (dx/dt, dq/dt), and where `weighted` is False, dq/dt
             may be any finite number: the method gives it no weight there. See
-            `scoresde.integrals`. Not together with `save_times`.
+            `scoresde.ode.integrals`. Not together with `save_times`.
 
     Returns:
         The states at t1 (a pytree of [batch, ...]; or of [batch, times, ...] at `save_times`), and

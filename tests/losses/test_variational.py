@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from scoresde import analytic, predictions, sdes, variational
+from scoresde import analytic, losses, predictions, sdes
 
 PROBABILITIES = np.array([0.1, 0.4, 0.05, 0.3, 0.15])
 
@@ -30,12 +30,12 @@ def loss():
     steep = sde.shape["log_height"].at[6].add(6.0)
     sde = dataclasses.replace(sde, shape={**sde.shape, "log_height": steep})
 
-    def network(shift, x, log_sigma, labels, *, train, rng):
+    def network(shift, x, log_sigma, condition, *, train, rng):
         # What is given to a network fixes alpha and sigma of a variance-preserving process.
         alpha, sigma = (jnp.exp(0.5 * jax.nn.log_sigmoid(sign * 2 * log_sigma)) for sign in (-1, 1))
         return mixture.posterior(x, alpha, sigma).noise + shift
 
-    return variational.VariationalLoss(
+    return losses.VariationalLoss(
         sde=sde,
         prediction=predictions.Noise(time_input=predictions.LogSigma(scale=1.0)),
         network=network,
@@ -93,7 +93,7 @@ def test_the_gradients_are_the_stated_ones(key):
         return 5.0 + params * sde.gamma_dot(t) * noise**2 + sde.ends[0] ** 2
 
     def total(params, sde):
-        return variational.schedule_loss(estimates, params, sde, weight=3.0)
+        return losses.schedule_loss(estimates, params, sde, weight=3.0)
 
     def mean(params, sde):
         return jnp.mean(estimates(params, sde))

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from scoresde.denoiser import Condition
 from scoresde.predictions import PredictionKind
 from scoresde.registry import UsageError
 from scoresde.sdes import SDE
@@ -57,7 +58,7 @@ class DenoisingScoreMatching:
     Attributes:
         sde: the forward process.
         prediction: how the network is fed and read.
-        network: `apply(params, x, noise_condition, labels, *, train, rng) -> output`.
+        network: `apply(params, x, noise_condition, condition, *, train, rng) -> output`.
         times: `(key, n) -> (t, weight)`, see `scoresde.times`.
         weighting: `(sde, t) -> w`.
         reduction: "mean" over the dimensions of a sample, or "half_sum".
@@ -77,7 +78,7 @@ class DenoisingScoreMatching:
             )
 
     def per_sample(
-        self, params: Any, key: Array, x0: Array, labels: Array | None = None, train: bool = True
+        self, params: Any, key: Array, x0: Array, condition: Condition = None, train: bool = True
     ) -> tuple[Array, Array]:
         """The weighted loss of each sample, and its time; each [batch].
 
@@ -85,7 +86,7 @@ class DenoisingScoreMatching:
             params: the network's parameters.
             key: one key for the batch.
             x0: data in the range the network works in, [batch, ...].
-            labels: None or [batch].
+            condition: what is known of each sample, see `scoresde.denoiser`.
             train: whether the network drops out units.
         """
         time_key, noise_key, network_key = jax.random.split(key, 3)
@@ -94,7 +95,7 @@ class DenoisingScoreMatching:
         x = self.sde.perturb(x0, noise, t)
         network_input, noise_condition = self.prediction.inputs(self.sde, x, t)
         output = self.network(
-            params, network_input, noise_condition, labels, train=train, rng=network_key
+            params, network_input, noise_condition, condition, train=train, rng=network_key
         )
         # The noise error is the output's error times a coefficient: no cancellation at small sigma.
         error = output.astype(x0.dtype) - self.prediction.target(self.sde, x0, noise, t)
@@ -103,7 +104,7 @@ class DenoisingScoreMatching:
         return weight * self.weighting(self.sde, t) * scale * square, t
 
     def __call__(
-        self, params: Any, key: Array, x0: Array, labels: Array | None = None, train: bool = True
+        self, params: Any, key: Array, x0: Array, condition: Condition = None, train: bool = True
     ) -> Array:
         """The loss, a scalar: `per_sample` averaged over the batch."""
-        return jnp.mean(self.per_sample(params, key, x0, labels, train)[0])
+        return jnp.mean(self.per_sample(params, key, x0, condition, train)[0])

@@ -9,8 +9,8 @@ from scoresde import losses, predictions, sdes, times
 from scoresde.registry import UsageError
 
 
-def linear_network(params, x, condition, labels, *, train, rng):
-    return params * x * jnp.cos(jnp.reshape(condition, (-1, 1, 1, 1)))
+def linear_network(params, x, noise_condition, condition, *, train, rng):
+    return params * x * jnp.cos(jnp.reshape(noise_condition, (-1, 1, 1, 1)))
 
 
 X0 = jax.random.normal(jax.random.key(3), (6, 4, 4, 1))
@@ -38,8 +38,8 @@ def column(t):
 
 
 def score_of(sde, prediction, x, t):
-    inputs, condition = prediction.inputs(sde, x, t)
-    output = linear_network(0.7, inputs, condition, None, train=True, rng=None)
+    inputs, noise_condition = prediction.inputs(sde, x, t)
+    output = linear_network(0.7, inputs, noise_condition, None, train=True, rng=None)
     return -prediction.read(sde, x, t, output).noise / column(sde.sigma(t))
 
 
@@ -104,8 +104,8 @@ def test_edm_loss():
         times=times.LogNormal(sde=sde),
     )
     x = X0 + column(t) * z
-    inputs, condition = prediction.inputs(sde, x, t)
-    output = linear_network(0.7, inputs, condition, None, train=True, rng=None)
+    inputs, noise_condition = prediction.inputs(sde, x, t)
+    output = linear_network(0.7, inputs, noise_condition, None, train=True, rng=None)
     denoised = prediction.read(sde, x, t, output).x0
     weight = (t**2 + 0.25) / (0.5 * t) ** 2
     expected = weight * ((denoised - X0) ** 2).mean(axis=(1, 2, 3))
@@ -118,8 +118,8 @@ def test_the_minimiser_is_the_analytic_denoiser(gaussian, key):
     truth = gaussian.denoiser(sde)
     x0 = gaussian.sample(key, 20_000)
 
-    def network(shift, x, condition, labels, *, train, rng):
-        return truth(x, condition / 999).noise + shift * jnp.tanh(x)
+    def network(shift, x, noise_condition, condition, *, train, rng):
+        return truth(x, noise_condition / 999).noise + shift * jnp.tanh(x)
 
     loss = losses.DenoisingScoreMatching(
         sde=sde,
