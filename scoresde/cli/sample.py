@@ -133,5 +133,5 @@ def _stride(experiment):
     steps = experiment.sampling["steps"]
     grid = experiment.sampling["grid"]
     if steps is None:
-        steps = len(grid) - 1 if grid is not None and not isinstance(grid, str) else 60
+        steps = len(grid) - 1 if isinstance(grid, tuple) else 60
     return max(1, steps // 60)
