@@ -27,4 +27,6 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
         print(f"{name:{width}}  {inspect.getdoc(sampler).splitlines()[0]}")
         if arguments.options:
             for option, parameter in inspect.signature(sampler).parameters.items():
+                if parameter.kind is parameter.VAR_KEYWORD:  # of its parts, which are listed too
+                    continue
                 print(f"{'':{width}}    {option} = {parameter.default!r}")
