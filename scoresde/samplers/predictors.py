@@ -8,6 +8,7 @@ import dataclasses
 
 import jax.numpy as jnp
 
+from scoresde import variances
 from scoresde.keys import normal
 from scoresde.registry import UsageError
 from scoresde.samplers.driver import GridSampler
@@ -73,18 +74,17 @@ class AncestralSampling(GridSampler):
     thing, which stays finite where a = 0.
 
     Attributes:
-        variance: of the noise added: "posterior" is sigma_s^2 b^2 / sigma_t^2, exact for one data
-            point (SMLD's rule); "forward" is b^2 (DDPM's rule, sqrt(beta) z).
+        variance: of the noise added, one of `scoresde.variances.VARIANCES` or its name: "posterior"
+            is SMLD's rule, "forward" DDPM's, sqrt(beta) z.
         probability_flow: must be False: there is no such form of ancestral sampling.
     """
 
-    variance: str = "posterior"
+    variance: str | variances.Variance = "posterior"
     probability_flow: bool = False
 
     def __post_init__(self):
         super().__post_init__()
-        if self.variance not in ("posterior", "forward"):
-            raise UsageError(f"Unknown variance {self.variance!r}. Known: posterior, forward.")
+        variances.get(self.variance)
         if self.probability_flow:
             raise UsageError(
                 "Ancestral sampling has no probability-flow form; use ddim, which is its "
@@ -96,12 +96,10 @@ class AncestralSampling(GridSampler):
         prediction = denoiser(x, t)
         if s is None:
             return prediction.x0, prediction.x0, carry
-        a, b_squared = sde.transition(s, t)
+        a, _ = sde.transition(s, t)
         sigma_s, sigma_t = sde.sigma(s), sde.sigma(t)
         mean = sde.alpha(s) * prediction.x0 + a * sigma_s**2 / sigma_t * prediction.noise
-        variance = b_squared
-        if self.variance == "posterior":
-            variance = b_squared * (sigma_s / sigma_t) ** 2
+        variance = variances.get(self.variance).of_step(sde, t, s, prediction)
         return mean + jnp.sqrt(variance) * normal(keys, x.shape, x.dtype), mean, carry
 
 
