@@ -114,11 +114,11 @@ def predict(denoiser: BaseDenoiser, x: Array, t: Array, condition: Condition = N
         UsageError: it has not; as of a denoiser that holds the data of several samples itself.
     """
     prediction = denoiser(x, t, condition)
-    for name in ("x0", "noise"):
-        shape = getattr(prediction, name).shape
-        if shape != x.shape:
+    for name, value in prediction._asdict().items():
+        if value is not None and value.shape != x.shape:
             raise UsageError(
-                f"The denoiser, a {type(denoiser).__name__}, predicts {name} of shape {shape} for "
+                f"The denoiser, a {type(denoiser).__name__}, predicts {name} of shape "
+                f"{value.shape} for "
                 f"x of shape {x.shape}. What differs from sample to sample belongs in the "
                 "condition, which solvers split with the samples, not in the denoiser."
             )

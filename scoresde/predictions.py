@@ -10,6 +10,10 @@ A prediction is these coefficients. Each is written in the form that is stable b
 the noise through x_0 (or the other way round) would lose all digits of one of them at an end of
 the process. From the same algebra, an error of the output is an error of the noise times d, and of
 the data times b, which is all that the losses need to know.
+
+A network may also say how much noise a reverse step has, pixel by pixel (Nichol and Dhariwal 2021,
+arXiv:2102.09672): with two outputs a channel, the first half of its channels is read as above, and
+the second half places the variance between its two bounds (`scoresde.variances`).
 """
 
 import dataclasses
@@ -19,7 +23,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
-from scoresde.registry import make
+from scoresde.registry import UsageError, make
 from scoresde.sdes import SDE, expand
 
 
@@ -29,10 +33,13 @@ class Prediction(NamedTuple):
     Attributes:
         x0: E[x_0 | x_t], the denoised image.
         noise: E[noise | x_t];  score = -noise / sigma.
+        variance: where the log variance of a reverse step lies, pixel by pixel, between that of the
+            posterior (0) and that of the forward step (1); None where nothing is known of it.
     """
 
     x0: Array
     noise: Array
+    variance: Array | None = None
 
 
 class Coefficients(NamedTuple):
@@ -109,14 +116,21 @@ class PredictionKind:
 
     Attributes:
         time_input: (sde, t) -> noise condition; one of TIME_INPUTS or any hashable function.
+        learned_variance: whether the network also predicts a variance, with two outputs a channel.
     """
 
     time_input: Callable[[SDE, Array], Array] = ScaledTime()
+    learned_variance: bool = False
 
     @property
     def trained_levels(self) -> int | None:
         """The noise levels that the network knows, as its time input says; None for any time."""
         return getattr(self.time_input, "trained_levels", None)
+
+    @property
+    def outputs_per_channel(self) -> int:
+        """How many output channels of the network are read for each channel of x."""
+        return 2 if self.learned_variance else 1
 
     def coefficients(self, sde: SDE, t: Array) -> Coefficients:
         """The four coefficients at the times `t`."""
@@ -134,10 +148,44 @@ class PredictionKind:
         """What the network is fed for x [batch, ...] at t [batch]: (input, noise condition)."""
         return expand(jnp.asarray(self.input_scale(sde, t)), x) * x, self.time_input(sde, t)
 
+    def split(self, x: Array, output: Array) -> tuple[Array, Array | None]:
+        """The network's output for x in two: what `target` is of, and what is of the variance.
+
+        Args:
+            x: [batch, ..., channels].
+            output: [batch, ..., outputs_per_channel * channels]: first all of the mean.
+
+        Returns:
+            The part of the mean, of the shape of x, and that of the variance, likewise or None.
+
+        Raises:
+            UsageError: the network has not as many outputs as are read.
+        """
+        expected = *x.shape[:-1], self.outputs_per_channel * x.shape[-1]
+        if output.shape != expected:
+            raise UsageError(
+                f"The network's output for x of shape {x.shape} must have shape {expected}, for "
+                f"{type(self).__name__}(learned_variance={self.learned_variance}) reads "
+                f"{self.outputs_per_channel} a channel, and has {output.shape}: give the network "
+                f"outputs_per_channel={self.outputs_per_channel}, or set learned_variance."
+            )
+        return tuple(jnp.split(output, 2, axis=-1)) if self.learned_variance else (output, None)
+
     def read(self, sde: SDE, x: Array, t: Array, output: Array) -> Prediction:
-        """Turns the network's output [batch, ...] for x at t into a Prediction."""
+        """Turns the network's output for x [batch, ..., channels] at t into a Prediction.
+
+        An output v for the variance is read as (v + 1) / 2, unclipped, as in the paper's code: one
+        outside of [-1, 1] leaves the bounds.
+
+        Args: as of `inputs` and `split`.
+        """
+        mean, variance = self.split(x, output)
         x0_x, x0_out, noise_x, noise_out = (expand(c, x) for c in self.coefficients(sde, t))
-        return Prediction(x0=x0_x * x + x0_out * output, noise=noise_x * x + noise_out * output)
+        return Prediction(
+            x0=x0_x * x + x0_out * mean,
+            noise=noise_x * x + noise_out * mean,
+            variance=None if variance is None else 0.5 * (variance + 1),
+        )
 
 
 class Noise(PredictionKind):

@@ -72,7 +72,8 @@ def test_the_network_takes_the_images_and_the_process_reads_it(name):
     x = np.ones((3, 2, 2, 1), np.float32)
     inputs, condition = prediction.inputs(sde, x, t)
     assert inputs.shape == x.shape and np.isfinite(condition).all()
-    for part in prediction.read(sde, x, t, x):
+    read = prediction.read(sde, x, t, x)
+    for part in (read.x0, read.noise):
         assert part.shape == x.shape and np.isfinite(part).all()
     again = ml_collections.ConfigDict(json.loads(config.to_json()))
     assert networks.get(**again.network) == experiment.network

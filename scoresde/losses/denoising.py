@@ -8,6 +8,9 @@ The loss at time t is  w(t) ||predicted noise - noise||^2,  and w names the obje
 
 The published discrete losses are `noise` on a discrete grid of times (`times.Discrete`): with the
 process DiscreteVP and the prediction Noise it is DDPM's, with VE and Score it is SMLD's.
+
+What a network says of a variance beside the mean gets no gradient here: that takes the variational
+bound (L_hybrid of arXiv:2102.09672), which in turn leaves the mean alone.
 """
 
 import dataclasses
@@ -98,7 +101,8 @@ class DenoisingScoreMatching:
             params, network_input, noise_condition, condition, train=train, rng=network_key
         )
         # The noise error is the output's error times a coefficient: no cancellation at small sigma.
-        error = output.astype(x0.dtype) - self.prediction.target(self.sde, x0, noise, t)
+        mean, _ = self.prediction.split(x0, output.astype(x0.dtype))
+        error = mean - self.prediction.target(self.sde, x0, noise, t)
         square = REDUCTIONS[self.reduction](jnp.reshape(error, (x0.shape[0], -1)) ** 2)
         scale = self.prediction.coefficients(self.sde, t).noise_output ** 2
         return weight * self.weighting(self.sde, t) * scale * square, t

@@ -79,6 +79,7 @@ class ADM(nn.Module):
     num_classes: int | None
     label_dropout: float
     augment_dim: int
+    outputs_per_channel: int
     dtype: jnp.dtype
     remat: bool
     attention_implementation: str
@@ -98,8 +99,8 @@ class ADM(nn.Module):
         train: bool = False,
         augment_labels: jax.Array | None = None,
     ) -> jax.Array:
-        """Maps x [batch, height, width, channels], noise_condition [batch] to the shape of x."""
-        levels, channels = len(self.channel_mult), x.shape[-1]
+        """Maps x [batch, height, width, channels], noise_condition [batch] to the outputs."""
+        levels, outputs = len(self.channel_mult), self.outputs_per_channel * x.shape[-1]
         options.divisible_image("adm", x.shape, levels)
         options.labels_have_classes("adm", labels, self.num_classes)
         residual_block = functools.partial(
@@ -141,7 +142,7 @@ class ADM(nn.Module):
                 h = residual_block(h.shape[-1], "up")(h, embedding)
 
         h = nn.swish(layers.GroupNorm(epsilon=EPSILON, dtype=self.dtype)(h))
-        return layers.Conv(channels, law=SILENT)(h)
+        return layers.Conv(outputs, law=SILENT)(h)
 
     def _attend(self, h: jax.Array, train: bool) -> jax.Array:
         channels = h.shape[-1]
@@ -198,6 +199,7 @@ def adm(
     channels_per_head: int = 64,
     dropout: float = 0.1,
     label_dropout: float = 0.0,
+    outputs_per_channel: int = 1,
     dtype: str = "float32",
     remat: bool = False,
     attention_implementation: str = "xla",
@@ -219,6 +221,7 @@ def adm(
             as that allows, and no attention where a map has fewer channels.
         dropout: rate in the residual blocks in training.
         label_dropout: probability of training a sample without its class.
+        outputs_per_channel: 2 for a network that also predicts a variance.
         dtype: "float32" or "bfloat16".
         remat: whether to recompute residual blocks in the backward pass.
         attention_implementation: "xla", or "cudnn" with bfloat16 on NVIDIA GPUs.
@@ -233,6 +236,7 @@ def adm(
         ("channel_mult_emb", channel_mult_emb, 1),
         ("num_blocks", num_blocks, 1),
         ("channels_per_head", channels_per_head, 1),
+        ("outputs_per_channel", outputs_per_channel, 1),
     ):
         options.in_range("adm", option, value, least, kind=int)
     options.in_range("adm", "dropout", dropout, 0, 1, kind=float)
@@ -249,6 +253,7 @@ def adm(
             num_classes=label_dim or None,
             label_dropout=label_dropout,
             augment_dim=augment_dim,
+            outputs_per_channel=outputs_per_channel,
             dtype=options.compute_options("adm", dtype, attention_implementation),
             remat=remat,
             attention_implementation=attention_implementation,

@@ -23,6 +23,7 @@ def ddpm(
     num_scales: int = 1000,
     num_classes: int | None = None,
     label_dropout: float = 0.0,
+    outputs_per_channel: int = 1,
     dtype: str = "float32",
     remat: bool = False,
     attention_implementation: str = "xla",
@@ -48,6 +49,7 @@ def ddpm(
         num_scales: length of the table.
         num_classes: classes to condition on, None for an unconditional network.
         label_dropout: probability of training a sample without its class.
+        outputs_per_channel: 2 for a network that also predicts a variance.
         dtype: "float32" or "bfloat16".
         remat: whether to recompute residual blocks in the backward pass.
         attention_implementation: "xla" or "cudnn".

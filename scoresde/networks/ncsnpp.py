@@ -69,6 +69,7 @@ class NCSNpp(nn.Module):
     embedding_features: int | None = None
     hidden_multiplier: int = 4
     augment_dim: int = 0
+    outputs_per_channel: int = 1
 
     @property
     def stochastic(self) -> bool:
@@ -85,8 +86,8 @@ class NCSNpp(nn.Module):
         train: bool = False,
         augment_labels: jax.Array | None = None,
     ) -> jax.Array:
-        """Maps x [batch, height, width, channels], noise_condition [batch] to the shape of x."""
-        levels, channels = len(self.ch_mult), x.shape[-1]
+        """Maps x [batch, height, width, channels], noise_condition [batch] to the outputs."""
+        levels, outputs = len(self.ch_mult), self.outputs_per_channel * x.shape[-1]
         options.divisible_image(self.name_in_errors, x.shape, levels)
         options.labels_have_classes(self.name_in_errors, labels, self.num_classes)
         kernel = self.fir_kernel if self.fir else (1, 1)
@@ -139,7 +140,7 @@ class NCSNpp(nn.Module):
                 h = attention()(h)
             if self.progressive == "output_skip":
                 output = 0.0 if output is None else up()(output)
-                output += self._to_output(h, channels)
+                output += self._to_output(h, outputs)
             elif self.progressive == "residual" and output is None:
                 output = self._to_output(h, h.shape[-1], init_scale=1.0, dtype=self.dtype)
             elif self.progressive == "residual":
@@ -148,9 +149,10 @@ class NCSNpp(nn.Module):
                 h = resample("up", h, embedding)
 
         if self.progressive != "output_skip":
-            output = self._to_output(h, channels)
-        if self.scale_by_sigma:
-            output /= self._sigma(noise_condition)[:, None, None, None]
+            output = self._to_output(h, outputs)
+        if self.scale_by_sigma:  # the score, and not what is said beside it
+            sigma, is_score = self._sigma(noise_condition), jnp.arange(outputs) < x.shape[-1]
+            output /= jnp.where(is_score, sigma[:, None, None, None], 1.0)
         return output
 
     def _embed(self, noise_condition, labels, augment_labels, train: bool) -> jax.Array | None:
@@ -250,6 +252,7 @@ def ncsnpp(
     num_scales: int = 1000,
     num_classes: int | None = None,
     label_dropout: float = 0.0,
+    outputs_per_channel: int = 1,
     dtype: str = "float32",
     remat: bool = False,
     attention_implementation: str = "xla",
@@ -288,6 +291,7 @@ def ncsnpp(
         num_scales: see scale_by_sigma.
         num_classes: classes to condition on, None for an unconditional network.
         label_dropout: probability of training a sample without its class.
+        outputs_per_channel: 2 for a network that also predicts a variance.
         dtype: "float32" or "bfloat16", the type of activations; parameters, normalisation
             statistics, softmax, embeddings and outputs stay float32.
         remat: whether to recompute residual blocks in the backward pass, to save memory.
@@ -316,15 +320,12 @@ def build(
         "nonlinearity": layers.ACTIVATIONS,
     }.items():
         options.one_of(name, option, fields[option], allowed)
-    for option, least in {"nf": 4, "num_res_blocks": 1}.items():
+    for option, least in {"nf": 4, "num_res_blocks": 1, "outputs_per_channel": 1}.items():
         options.in_range(name, option, fields[option], least, kind=int)
     for option, high in {"dropout": 1, "init_scale": math.inf, "fourier_scale": math.inf}.items():
         options.in_range(name, option, fields[option], 0, high, kind=float)
-    for option, least, kind in (
-        ("ch_mult", 1, int),
-        ("attn_resolutions", 0, int),
-        ("fir_kernel", 2, float),
-    ):
+    sequences = {"ch_mult": (1, int), "attn_resolutions": (0, int), "fir_kernel": (2, float)}
+    for option, (least, kind) in sequences.items():
         fields[option] = options.numbers(name, option, fields[option], kind=kind, least=least)
     options.sigma_table(name, fields["sigma_min"], fields["sigma_max"], fields["num_scales"])
     options.class_options(name, fields["num_classes"], fields["label_dropout"])

@@ -107,7 +107,7 @@ class Network:
             rng: random key for them.
 
         Returns:
-            float32, of the shape of x.
+            float32, of the shape of x; with several outputs a channel, all of the first ones first.
 
         Raises:
             UsageError: training needs rng and there is none, or the module refuses its arguments.

@@ -30,6 +30,7 @@ def song_unet(
     encoder_type: str = "standard",
     decoder_type: str = "standard",
     resample_filter: Sequence[float] = (1, 1),
+    outputs_per_channel: int = 1,
     dtype: str = "float32",
     remat: bool = False,
     attention_implementation: str = "xla",
@@ -56,6 +57,7 @@ def song_unet(
         encoder_type: "standard", "skip" (the image enters at every level) or "residual".
         decoder_type: "standard" or "skip" (an image leaves at every level).
         resample_filter: filter taps of one axis, symmetric and of even number.
+        outputs_per_channel: 2 for a network that also predicts a variance.
         dtype: "float32" or "bfloat16".
         remat: whether to recompute residual blocks in the backward pass.
         attention_implementation: "xla" or "cudnn".
@@ -104,6 +106,7 @@ def song_unet(
         num_scales=1000,
         num_classes=label_dim or None,
         label_dropout=label_dropout,
+        outputs_per_channel=outputs_per_channel,
         dtype=dtype,
         remat=remat,
         attention_implementation=attention_implementation,

@@ -11,9 +11,10 @@ from jax import Array
 
 from scoresde.denoiser import BaseDenoiser
 from scoresde.keys import normal
-from scoresde.registry import UsageError
+from scoresde.registry import UsageError, component
 from scoresde.samplers.grid_sampler import GridSampler
 from scoresde.sdes import SDE
+from scoresde.variances import VARIANCES, Variance
 
 
 def transition(sde: SDE, s: Array | None, t: Array) -> tuple[Array, Array]:
@@ -93,18 +94,19 @@ class AncestralSampling(Predictor):
     thing, which stays finite where a = 0.
 
     Attributes:
-        variance: of the noise added: "posterior" is sigma_s^2 b^2 / sigma_t^2, exact for one data
-            point (SMLD's rule); "forward" is b^2 (DDPM's rule, sqrt(beta) z).
+        variance: of the noise added, one of `scoresde.variances.VARIANCES`, by its name or as it
+            is: "posterior" is SMLD's rule, "forward" DDPM's, sqrt(beta) z, "learned" that of the
+            improved DDPM.
         probability_flow: must be False: there is no such form of ancestral sampling.
     """
 
-    variance: str = "posterior"
+    variance: str | Variance = "posterior"
     probability_flow: bool = False
 
     def __post_init__(self):
         super().__post_init__()
-        if self.variance not in ("posterior", "forward"):
-            raise UsageError(f"Unknown variance {self.variance!r}. Known: posterior, forward.")
+        variance = component("variance", VARIANCES, self.variance, Variance)
+        object.__setattr__(self, "variance", variance)
         if self.probability_flow:
             raise UsageError(
                 "Ancestral sampling has no probability-flow form; use ddim, which is its "
@@ -116,13 +118,10 @@ class AncestralSampling(Predictor):
         prediction = denoiser(x, t)
         if s is None:
             return prediction.x0, None
-        a, b_squared = sde.transition(s, t)
+        a, _ = sde.transition(s, t)
         sigma_s, sigma_t = sde.sigma(s), sde.sigma(t)
         mean = sde.alpha(s) * prediction.x0 + a * sigma_s**2 / sigma_t * prediction.noise
-        variance = b_squared
-        if self.variance == "posterior":
-            variance = b_squared * (sigma_s / sigma_t) ** 2
-        return mean, jnp.sqrt(variance)
+        return mean, jnp.sqrt(self.variance.of_step(sde, t, s, prediction))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

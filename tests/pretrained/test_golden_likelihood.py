@@ -33,7 +33,7 @@ def test_likelihood_of_an_imported_network_is_the_originals(golden, relative_err
         method="dopri5",
     )
     x, probe, latent = (case.images(name)[2:] for name in ("x", "rademacher", "z"))
-    result = jax.jit(integrate)(model.denoiser(sde), x, probe)
+    result = jax.jit(integrate)(model.denoiser(sde), x, None, probe)
     bits = likelihood.bits_per_dim(result.nats, x[0].size, data_range=(0, 1))
     assert result.finished.all()
     np.testing.assert_allclose(bits, case.contents["bpd"][2:], atol=2e-3, rtol=0)

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from scoresde import samplers, sdes
+from scoresde.denoiser import Denoiser
 from scoresde.keys import fold_in, normal, sample_keys, split
+from scoresde.predictions import Noise
 
 N, LEVEL = 1000, 400
 S, T = jnp.float32((LEVEL - 1) / (N - 1)), jnp.float32(LEVEL / (N - 1))
@@ -55,6 +57,20 @@ def test_predictors_on_the_table_of_ddpm(x, keys, vp):
     close(step(ancestral, keys, x, T, S, vp), mean + np.sqrt(beta) * z)
     flow = samplers.ReverseDiffusion(probability_flow=True)
     close(step(flow, keys, x, T, S, vp), (2 - np.sqrt(1 - beta)) * x + 0.5 * beta * score)
+
+
+def test_ancestral_sampling_takes_the_variance_that_is_learned(x):
+    """At the ends of its range, that of the posterior and that of the forward step."""
+    for end, name in ((-1.0, "posterior"), (1.0, "forward")):
+
+        def network(params, x, noise_condition, condition, end=end):
+            return jnp.concatenate([jnp.tanh(x), jnp.full_like(x, end)], axis=-1)
+
+        denoiser = Denoiser(sdes.VP(), Noise(learned_variance=True), network, None)
+        learned = samplers.AncestralSampling(variance="learned").moments(x, T, S, denoiser)
+        fixed = samplers.AncestralSampling(variance=name).moments(x, T, S, denoiser)
+        close(learned[0], fixed[0])
+        close(learned[1], jnp.broadcast_to(fixed[1], x.shape))
 
 
 def test_ddim_is_ancestral_sampling_at_eta_1(x, keys, vp, ve):
