@@ -17,7 +17,6 @@ DDIM's, since x / alpha = D + rho d.
 
 import dataclasses
 import math
-from typing import ClassVar
 
 import jax.numpy as jnp
 
@@ -25,6 +24,7 @@ from scoresde.keys import normal
 from scoresde.registry import UsageError
 from scoresde.samplers.grid_sampler import GridSampler
 from scoresde.samplers.log_snr import from_zero_snr, half_log_snr
+from scoresde.times import make_grid, starts_at_finite_log_snr
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,8 +48,6 @@ class EDMHeun(GridSampler):
     s_max: float = math.inf
     s_noise: float = 1.0
 
-    default_grid: ClassVar[str] = "edm"
-
     def __post_init__(self):
         super().__post_init__()
         if self.s_churn < 0 or not self.s_min <= self.s_max or not self.s_noise > 0:
@@ -58,6 +56,11 @@ class EDMHeun(GridSampler):
     @property
     def evaluations(self):
         return 2
+
+    def times(self, sde, steps, grid):
+        if grid is None:
+            grid = "edm" if starts_at_finite_log_snr(sde) else "uniform"
+        return make_grid(sde, steps, grid)
 
     def init(self, x, denoiser, steps):
         return jnp.minimum(self.s_churn / (steps + 1), math.sqrt(2) - 1)

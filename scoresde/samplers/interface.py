@@ -15,7 +15,7 @@ from scoresde.registry import UsageError
 from scoresde.samplers import final
 from scoresde.samplers.observe import Observer
 from scoresde.sdes import SDE
-from scoresde.times import make_grid, starts_at_finite_log_snr
+from scoresde.times import make_grid
 
 Constraint = Callable[[Array, Array, Array, Condition], Array]
 """(keys, x, t, condition) -> x: what is known of the samples, imposed on x [batch, ...] at time t.
@@ -52,7 +52,7 @@ class Sampler:
     denoise: str | final.Final = "tweedie"
 
     # The grid of times that suits the method, a name of `scoresde.times.GRIDS`; None for the
-    # process's own, which is taken as well where the log-SNR is infinite at t_max.
+    # process's own.
     default_grid: ClassVar[str | None] = None
 
     def __post_init__(self):
@@ -69,9 +69,7 @@ class Sampler:
 
     def times(self, sde: SDE, steps: int | None, grid: Any) -> Array:
         """The decreasing times [steps + 1] to visit; see `scoresde.times.make_grid`."""
-        if grid is None and self.default_grid is not None and starts_at_finite_log_snr(sde):
-            grid = self.default_grid
-        return make_grid(sde, steps, grid)
+        return make_grid(sde, steps, self.default_grid if grid is None else grid)
 
     def run(
         self,

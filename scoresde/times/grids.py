@@ -57,11 +57,21 @@ class EDMGrid:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LogSNRGrid:
-    """Equal steps in log_snr (DPM-Solver, arXiv:2206.00927, section 3.2)."""
+    """Equal steps in log_snr (DPM-Solver, arXiv:2206.00927, section 3.2).
+
+    Attributes:
+        zero_snr_to: where t_max has zero SNR (rectified flow), the log_snr that the first step
+            leads to, from where steps are equal; by default about that of VP at t_max.
+    """
+
+    zero_snr_to: float = -10.0
 
     def __call__(self, sde: SDE, steps: int) -> Array:
-        ends = sde.log_snr(jnp.array([sde.t_max, sde.t_min]))
-        return sde.time_of_log_snr(jnp.linspace(ends[0], ends[1], steps + 1))
+        first, last = sde.log_snr(jnp.array([sde.t_max, sde.t_min]))
+        equal = jnp.linspace(first, last, steps + 1)
+        after_zero = jnp.linspace(self.zero_snr_to, last, steps)
+        after_zero = jnp.concatenate([first[None], after_zero])
+        return sde.time_of_log_snr(jnp.where(jnp.isfinite(first), equal, after_zero))
 
 
 GRIDS = {

@@ -20,7 +20,7 @@ from scoresde.keys import normal, sample_keys
 from scoresde.predictions import Noise
 
 BATCH = 8
-ADAPTIVE = ("probability_flow", "gotta_go_fast")
+ADAPTIVE = ("probability_flow", "gotta_go_fast", "encode")
 OPTIONS = {
     "pc": {"corrector_steps": 2},
     "annealed_langevin": {"corrector_steps": 3},
@@ -59,7 +59,8 @@ def methods():
     """
 
     def sample(sampler, options, keys, x, condition):
-        start = {"shape": x.shape} if isinstance(sampler, samplers.PNDM) else {"x_init": x}
+        # DDIM also draws from the prior, and its constraint is noisy.
+        start = {"shape": x.shape} if isinstance(sampler, samplers.DDIM) else {"x_init": x}
         samples = samplers.sample(keys, sampler, DENOISER, **start, condition=condition, **options)
         return samples.x, samples.nfe
 
@@ -69,26 +70,33 @@ def methods():
 
     found = {"encode": encode}
     for name in samplers.SAMPLERS:
-        constraint = noisy_pixel if name == "pc" else known_pixel
+        constraint = noisy_pixel if name == "ddim" else known_pixel
         options = {} if name in ADAPTIVE else {"steps": 4, "constraint": constraint}
         sampler = samplers.get(name, **OPTIONS.get(name, {}))
         found[name] = functools.partial(sample, sampler, options)
     return found
 
 
-def differences(method, given, shard):
-    """The largest difference of a batch, on one device and sharded, from its samples one by one."""
+def differences(name, method, given, shard):
+    """How far a batch, on one device and sharded, is from its samples one by one.
+
+    The largest difference relative to the largest value.
+    """
     rows = [slice(i, i + 1) for i in range(BATCH)]
     alone = [method(*jax.tree.map(operator.itemgetter(row), given)) for row in rows]
     expected, nfe = (np.concatenate(part) for part in zip(*alone))
     assert np.isfinite(expected).all() and len(np.unique(expected.round(3), axis=0)) == BATCH
-    found = {}
-    for where, arguments in {"one": given, "eight": shard}.items():
-        x, count = method(*arguments)
-        assert where == "one" or len(x.sharding.device_set) == len(jax.devices())
-        assert (count == nfe).all()
-        found[where] = float(np.abs(np.asarray(x) - expected).max())
-    return found
+    # A few steps are run sooner than they are compiled once more; an adaptive solver has many.
+    with jax.disable_jit(name not in ADAPTIVE):
+        found = {"one": method(*given)}
+    found["eight"] = method(*shard)
+    assert len(found["eight"][0].sharding.device_set) == len(jax.devices())
+    assert all((count == nfe).all() for _, count in found.values())
+    largest = np.abs(expected).max()
+    return {
+        where: float(np.abs(np.asarray(x) - expected).max() / largest)
+        for where, (x, _) in found.items()
+    }
 
 
 def main():
@@ -97,7 +105,7 @@ def main():
     keys = sample_keys(jax.random.key(0), BATCH)
     given = keys, normal(keys, (BATCH, 3)), CONDITION
     shard = jax.device_put(given, NamedSharding(mesh, PartitionSpec("batch")))
-    found = {name: differences(method, given, shard) for name, method in methods().items()}
+    found = {name: differences(name, method, given, shard) for name, method in methods().items()}
     print(json.dumps({"devices": len(jax.devices()), **found}))
 
 

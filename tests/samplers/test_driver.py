@@ -184,13 +184,14 @@ def test_states_have_jaxs_own_precision(double, key):
             assert x.dtype == (jnp.float64 if double else jnp.float32), name
 
 
-def test_a_sampler_has_a_grid_that_suits_it_where_the_log_snr_is_finite():
+def test_a_sampler_has_a_grid_that_suits_it():
     vp, flow = sdes.VP(), sdes.RectifiedFlow()
     for name, sde, grid in (
         ("edm", vp, "edm"),
         ("dpm_solver_pp_2m", vp, "log_snr"),
         ("dpm_solver_pp_2m", sdes.EDM(), "log_snr"),
-        ("dpm_solver_pp_2m", flow, "uniform"),
+        ("dpm_solver_pp_2m", flow, "log_snr"),
+        ("edm", flow, "uniform"),  # its log-SNR is infinite
         ("ddim", vp, "uniform"),
         ("ddim", sdes.EDM(), "edm"),
     ):

@@ -194,15 +194,9 @@ def test_edm_churn_is_the_papers(x, keys, gaussian):
 
 def test_the_langevin_correctors_padding_of_few_dimensions_is_an_option(x, keys, vp):
     """Without it, and with norms of each sample, the step is 2 alpha (r ||z|| / ||score||)^2."""
-    a, score = jnp.float32(0.9), vp.score(x, T)
-    z = normal(fold_in(keys, 0), x.shape)
+    a, score, z = jnp.float32(0.9), vp.score(x, T), normal(keys, x.shape)
     z_norm, score_norm = (np.linalg.norm(np.reshape(v, (4, -1)), axis=1) for v in (z, score))
-    for missing, corrector in (
-        (0, samplers.Langevin(min_dimensions=0)),
-        (124, samplers.Langevin()),
-        (6, samplers.Langevin(min_dimensions=10)),
-    ):
+    for missing, options in ((0, {"min_dimensions": 0}), (124, {}), (6, {"min_dimensions": 10})):
         ratio = (z_norm**2 + missing) / (score_norm**2 + missing / vp.sde.sigma(T) ** 2)
-        size = (2 * a**2 * 0.16**2 * ratio)[:, None, None, None]
-        corrected = corrector.correct(keys, x, T, a, vp)
-        close(corrected, x + size * score + np.sqrt(2 * size) * z, 1e-4)
+        size = samplers.Langevin(**options).step_size(score, z, T, a, vp)
+        close(size, 2 * a**2 * 0.16**2 * ratio)

@@ -99,4 +99,13 @@ def test_grids_that_do_not_run_down_within_the_process_are_refused(steps, grid):
 
 def test_an_infinite_log_snr_is_refused_where_a_grid_needs_it():
     with pytest.raises(UsageError, match="lower t_max"):
-        times.make_grid(sdes.RectifiedFlow(), 10, "log_snr")
+        times.make_grid(sdes.RectifiedFlow(), 10, "edm")
+
+
+def test_equal_steps_in_log_snr_begin_after_zero_snr():
+    flow = sdes.RectifiedFlow()
+    grid = times.make_grid(flow, 5, {"name": "log_snr", "zero_snr_to": -8.0})
+    assert grid[0] == 1
+    np.testing.assert_allclose(np.diff(flow.log_snr(grid[1:])), (flow.log_snr(1e-5) + 8) / 4, 1e-4)
+    np.testing.assert_allclose(flow.log_snr(grid[1]), -8.0, rtol=1e-4)
+    np.testing.assert_array_equal(times.make_grid(flow, 1, "log_snr"), np.float32([1.0, 1e-5]))
