@@ -14,8 +14,8 @@ and `Checkpoints` brings the result back:
 from scoresde.training.checkpoints import Checkpoints
 from scoresde.training.ema import ema_rate
 from scoresde.training.lock import exclusive
-from scoresde.training.loop import Loader, train
-from scoresde.training.metrics import MetricWriter, plot_loss, read_metrics
+from scoresde.training.log import LogWriter, plot_loss, read_log
+from scoresde.training.loop import BatchIterator, train
 from scoresde.training.optimizer import OPTIMIZERS, make_optimizer, make_schedule
 from scoresde.training.sharding import (
     batch_sharding,
@@ -30,9 +30,9 @@ from scoresde.training.step import make_eval_step, make_train_step
 
 __all__ = [
     "OPTIMIZERS",
+    "BatchIterator",
     "Checkpoints",
-    "Loader",
-    "MetricWriter",
+    "LogWriter",
     "TrainState",
     "batch_sharding",
     "check_divisible",
@@ -45,7 +45,7 @@ __all__ = [
     "make_schedule",
     "make_train_step",
     "plot_loss",
-    "read_metrics",
+    "read_log",
     "replicate",
     "replicated",
     "shard_batch",

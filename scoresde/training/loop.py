@@ -15,7 +15,7 @@ from scoresde.registry import UsageError
 from scoresde.training import lock
 from scoresde.training.checkpoints import Checkpoints
 from scoresde.training.interruption import Interruption
-from scoresde.training.metrics import MetricWriter, plot_loss
+from scoresde.training.log import LogWriter, plot_loss
 from scoresde.training.progress import Progress
 from scoresde.training.sharding import replicate, shard_batch
 from scoresde.training.state import TrainState
@@ -25,7 +25,7 @@ TrainStep = Callable[[TrainState, PyTree], tuple[TrainState, dict[str, jax.Array
 Callback = Callable[[int, TrainState], Mapping[str, float] | None]
 
 
-class Loader(Protocol):
+class BatchIterator(Protocol):
     """An endless iterator over batches, whose position can be saved."""
 
     def __next__(self) -> dict[str, np.ndarray]:
@@ -54,7 +54,7 @@ class _Dispatch:
 class _Journal:
     """Takes note of finished dispatches."""
 
-    writer: MetricWriter
+    writer: LogWriter
     progress: Progress
     log_every: int
     remedy: str
@@ -91,7 +91,7 @@ def _check(**counts: int) -> None:
 def train(
     state: TrainState,
     train_step: TrainStep,
-    loader: Loader,
+    loader: BatchIterator,
     *,
     mesh: Mesh,
     workdir: str | pathlib.Path,
@@ -159,7 +159,7 @@ def train(
             state, extra = checkpoints.restore(state)
             loader.set_state(extra["loader"])
         step = int(state.step)
-        writer = stack.enter_context(MetricWriter(workdir, resume_step=step))
+        writer = stack.enter_context(LogWriter(workdir, resume_step=step))
         progress = stack.enter_context(Progress(step, num_steps))
         interruption = stack.enter_context(Interruption())
         journal = _Journal(

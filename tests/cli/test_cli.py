@@ -93,7 +93,7 @@ def arrays(workdir):
 def test_training_leaves_everything_behind(workdir):
     config = json.loads((workdir / "config.json").read_text())
     assert config["network"]["nf"] == 8 and config["training"]["num_steps"] == STEPS
-    rows = training.read_metrics(workdir)
+    rows = training.read_log(workdir)
     assert [row["step"] for row in rows if "loss" in row] == list(range(1, STEPS + 1))
     assert sum("eval_loss" in row for row in rows) == STEPS // 4
     assert rows[-1].get("loss", rows[-2].get("loss")) < rows[0]["loss"]
@@ -159,7 +159,7 @@ def test_killed_and_resumed_equals_uninterrupted(workdir, tmp_path):
 def test_eight_devices_equal_one(evaluated, tmp_path):
     workdir = tmp_path / "run"
     run(train(workdir, "--config.training.sample_every=1000"), devices=8)
-    ours, whole = (training.read_metrics(where) for where in (workdir, evaluated))
+    ours, whole = (training.read_log(where) for where in (workdir, evaluated))
     for a, b in zip(ours, whole, strict=True):
         assert a.keys() == b.keys()
         for name in a:

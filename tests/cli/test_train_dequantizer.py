@@ -46,7 +46,7 @@ def final(workdir):
 
 
 def test_the_flow_leaves_uniform_noise_behind(workdir):
-    rows = [row for row in training.read_metrics(workdir / "dequantizer") if "loss" in row]
+    rows = [row for row in training.read_log(workdir / "dequantizer") if "loss" in row]
     assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
     assert rows[0]["log_q_bits"] < 0.02  # uniform, nearly
     assert rows[-1]["log_q_bits"] > 0.1

@@ -10,7 +10,7 @@ import pytest
 
 from scoresde import data, training
 from scoresde.registry import UsageError
-from scoresde.training import lock, read_metrics
+from scoresde.training import lock, read_log
 from scoresde.training.loop import train
 from scoresde.training.progress import Progress
 
@@ -27,7 +27,7 @@ def whole(tmp_path_factory):
 def test_a_run_leaves_what_it_promises(whole, capfd):
     workdir, final = whole
     assert final["['step']"] == 30
-    rows = read_metrics(workdir)
+    rows = read_log(workdir)
     assert [row["step"] for row in rows] == list(range(3, 31, 3))
     assert rows[0].keys() == {"step", "loss", "grad_norm", "worst"}
     assert rows[-1]["loss"] < 0.7 * rows[0]["loss"]
@@ -61,7 +61,7 @@ def test_things_happen_at_the_first_dispatch_that_reaches_them(tmp_path):
         ("b", 21),
     ]
     assert training.Checkpoints(tmp_path / "checkpoints").all_steps() == [12, 21]
-    rows = {row["step"]: row for row in read_metrics(tmp_path)}
+    rows = {row["step"]: row for row in read_log(tmp_path)}
     assert list(rows) == [5, 10, 12, 15, 20, 21]
     assert rows[12] == {"step": 12, "eval_loss": 12.0}
 
@@ -119,7 +119,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(whole, tmp_path, steps):
     assert checkpoints.all_steps() == [8, 16]
     params = checkpoints.restore_params()
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
-    assert [row["step"] for row in read_metrics(tmp_path)] == [3, 6, 9, 12, 15, 18, 21]
+    assert [row["step"] for row in read_log(tmp_path)] == [3, 6, 9, 12, 15, 18, 21]
 
 
 def test_no_checkpoint_is_made_of_a_broken_state(tmp_path):

@@ -87,7 +87,7 @@ def assert_close(found, want):
 
 
 def losses(workdir):
-    return [row["loss"] for row in training.read_metrics(workdir)]
+    return [row["loss"] for row in training.read_log(workdir)]
 
 
 def test_eight_devices_train_as_one_and_exchange_checkpoints(whole, tmp_path):

@@ -34,7 +34,7 @@ def _read_lines(path: pathlib.Path) -> list[tuple[str, dict[str, Any]]]:
     return list(zip(lines, rows, strict=True))
 
 
-def read_metrics(workdir: str | pathlib.Path) -> list[dict[str, Any]]:
+def read_log(workdir: str | pathlib.Path) -> list[dict[str, Any]]:
     """The logged values: one dictionary a step, ascending, with "step" among its keys.
 
     Raises:
@@ -49,7 +49,7 @@ def read_metrics(workdir: str | pathlib.Path) -> list[dict[str, Any]]:
     return [rows[step] for step in sorted(rows)]
 
 
-class MetricWriter:
+class LogWriter:
     """Appends scalars to `metrics.jsonl` and to the TensorBoard files in `tensorboard/`.
 
     The log of a run that was interrupted and resumed equals that of one that was not: entries
@@ -81,7 +81,7 @@ class MetricWriter:
             purge_step=resume_step + 1 if lines else None,
         )
 
-    def __enter__(self) -> "MetricWriter":
+    def __enter__(self) -> "LogWriter":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -144,7 +144,7 @@ def plot_loss(workdir: str | pathlib.Path) -> pathlib.Path:
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # a second to import
     from matplotlib.figure import Figure
 
-    rows = read_metrics(workdir)
+    rows = read_log(workdir)
     names = sorted({name for row in rows for name in row if name.endswith("loss")})
     if not names:
         raise UsageError(f"{pathlib.Path(workdir) / FILE_NAME} holds no loss yet; train longer.")

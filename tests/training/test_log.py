@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from scoresde.registry import UsageError
-from scoresde.training import MetricWriter, plot_loss, read_metrics
-from scoresde.training.metrics import _smooth
+from scoresde.training import LogWriter, plot_loss, read_log
+from scoresde.training.log import _smooth
 
 
 def write(workdir, steps, resume_step=0):
-    with MetricWriter(workdir, resume_step) as writer:
+    with LogWriter(workdir, resume_step) as writer:
         for step in steps:
             writer.write(step, {"loss": np.float32(1 / step), "grad_norm": 2.0 * step})
             writer.write_timing(step, {"images_per_second": 123.0})
@@ -19,9 +19,9 @@ def write(workdir, steps, resume_step=0):
 
 def test_rows(tmp_path):
     write(tmp_path, [2, 4])
-    with MetricWriter(tmp_path, 4) as writer:
+    with LogWriter(tmp_path, 4) as writer:
         writer.write(4, {"eval_loss": 0.5})
-    assert read_metrics(tmp_path) == [
+    assert read_log(tmp_path) == [
         {"step": 2, "loss": 0.5, "grad_norm": 4.0},
         {"step": 4, "loss": 0.25, "grad_norm": 8.0, "eval_loss": 0.5},
     ]
@@ -29,9 +29,9 @@ def test_rows(tmp_path):
 
 def test_float32_values_are_kept_to_the_bit(tmp_path):
     value = np.float32(1 / 3)
-    with MetricWriter(tmp_path) as writer:
+    with LogWriter(tmp_path) as writer:
         writer.write(1, {"loss": value})
-    assert np.float32(read_metrics(tmp_path)[0]["loss"]) == value
+    assert np.float32(read_log(tmp_path)[0]["loss"]) == value
 
 
 def test_a_resumed_log_equals_an_uninterrupted_one(tmp_path):
@@ -47,13 +47,13 @@ def test_a_resumed_log_equals_an_uninterrupted_one(tmp_path):
 def test_a_new_run_starts_a_new_log(tmp_path):
     write(tmp_path, [1, 2, 3])
     write(tmp_path, [1])
-    assert [row["step"] for row in read_metrics(tmp_path)] == [1]
+    assert [row["step"] for row in read_log(tmp_path)] == [1]
 
 
 def test_what_is_written_can_be_read_at_once(tmp_path):
-    with MetricWriter(tmp_path) as writer:
+    with LogWriter(tmp_path) as writer:
         writer.write(1, {"loss": 2.0})
-        assert read_metrics(tmp_path) == [{"step": 1, "loss": 2.0}]
+        assert read_log(tmp_path) == [{"step": 1, "loss": 2.0}]
 
 
 def test_tensorboard_files(tmp_path):
@@ -65,7 +65,7 @@ def test_tensorboard_files(tmp_path):
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_plot(tmp_path, sign):
-    with MetricWriter(tmp_path) as writer:
+    with LogWriter(tmp_path) as writer:
         for step in range(1, 100):
             writer.write(step, {"loss": sign * np.exp(-step / 30), "other": 1.0})
             if step % 10 == 0:
@@ -80,14 +80,19 @@ def test_smoothing():
     np.testing.assert_allclose(_smooth(np.array([5.0, 7.0]), 0), [5.0, 7.0])
 
 
-def test_mistakes(tmp_path):
+def test_a_log_that_is_not_there(tmp_path):
     with pytest.raises(UsageError, match=r"There is no log .*train first"):
-        read_metrics(tmp_path)
-    path = tmp_path / "metrics.jsonl"
-    path.write_text(json.dumps({"step": 1, "other": 0.0}) + "\n")
+        read_log(tmp_path)
+
+
+def test_a_log_without_losses_is_not_drawn(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text(json.dumps({"step": 1, "other": 0.0}) + "\n")
     with pytest.raises(UsageError, match="holds no loss yet"):
         plot_loss(tmp_path)
-    for line in (b"nonsense", b'{"step": "2"}', b"[2]", b"\xff\xfe\x00"):
-        path.write_bytes(b'{"step": 1}\n' + line + b'\n{"step": 2}\n')
-        with pytest.raises(UsageError, match=r"Line 2 of .* remove that line"):
-            read_metrics(tmp_path)
+
+
+@pytest.mark.parametrize("line", [b"nonsense", b'{"step": "2"}', b"[2]", b"\xff\xfe\x00"])
+def test_a_line_that_is_no_entry_is_named(tmp_path, line):
+    (tmp_path / "metrics.jsonl").write_bytes(b'{"step": 1}\n' + line + b'\n{"step": 2}\n')
+    with pytest.raises(UsageError, match=r"Line 2 of .* remove that line"):
+        read_log(tmp_path)
