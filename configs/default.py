@@ -42,6 +42,7 @@ def get_config() -> Section:
                 "accumulate": 1,
                 "ema_rate": 0.9999,
                 "ema_warmup": "none",
+                "averages": {},  # more of them, each a section by its name: name, options
                 "log_every": 50,
                 "eval_every": 100,
                 "sample_every": 50_000,

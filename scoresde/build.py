@@ -20,7 +20,7 @@ from scoresde.registry import UsageError, lookup, make
 from scoresde.sdes import SDE, SDES, learned_fields, with_learned_fields
 from scoresde.settings import named, read
 from scoresde.times import DISTRIBUTIONS
-from scoresde.training.ema import ema_rate
+from scoresde.training.averages import AVERAGES, EMA, Average
 
 # What an experiment keeps as plain values, for those who run it.
 _SETTINGS = ("data", "loss", "optimizer", "training", "likelihood", "dequantizer")
@@ -190,6 +190,24 @@ class Experiment:
         """The optax transformation of config.optimizer."""
         return _optimizer(self.settings["optimizer"], self.settings["training"]["num_steps"])
 
+    def averages(self) -> dict[str, Average]:
+        """What training averages the parameters by: "ema", and those of config.training.averages.
+
+        Raises:
+            UsageError: an unknown average or option, or one more that is called "ema".
+        """
+        settings = self.settings["training"]
+        averages = {"ema": EMA(rate=settings["ema_rate"], warmup=settings["ema_warmup"])}
+        for name, options in settings["averages"].items():
+            if name in averages:
+                raise UsageError(
+                    f"config.training.averages.{name} is there twice: the options of {name} are "
+                    "config.training.ema_rate and ema_warmup; call another average otherwise."
+                )
+            options = named(f"training.averages.{name}", options)
+            averages[name] = make("average", AVERAGES, **options)
+        return averages
+
     def dequantizer_optimizer(self):
         """The optax transformation of config.dequantizer.optimizer."""
         settings = self.settings["dequantizer"]
@@ -281,8 +299,7 @@ def _check(built: Experiment):
                 )
     if not 0 <= built.seed < 2**32:
         raise UsageError(f"config.seed must be 0 .. 2^32 - 1, got {built.seed}.")
-    training = built.settings["training"]
-    ema_rate(1, training["ema_rate"], training["ema_warmup"])
+    built.averages()
     options = dict(built.settings["likelihood"])
     del options["t_min"], options["batch_size"]
     check_options(**options)

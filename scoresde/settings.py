@@ -114,6 +114,7 @@ _TRAINING = {
     "accumulate": 1,
     "ema_rate": 0.9999,
     "ema_warmup": "none",
+    "averages": {},
     "log_every": 50,
     "eval_every": 100,
     "sample_every": 50_000,

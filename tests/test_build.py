@@ -67,6 +67,12 @@ def changed(**changes):
         ({"likelihood__trace": "exakt"}, "Unknown trace"),
         ({"training__ema_rate": 2.0}, "EMA rate"),
         ({"training__ema_warmup": "slow"}, "Unknown EMA warm-up"),
+        ({"training__averages": {"slow": {"name": "emo"}}}, "Unknown average 'emo'.* mean 'ema'"),
+        ({"training__averages": {"slow": {"rate": 0.9}}}, "averages.slow must be a name, or"),
+        (
+            {"training__averages": {"ema": {"name": "ema", "rate": 0.9}}},
+            "averages.ema is there twice",
+        ),
         ({"training__log_every": 0}, "log_every must be at least 1"),
         ({"training__sample_every": -1}, "training.sample_every must be at least 0, got -1"),
         ({"training__keep": 0}, "training.keep must be at least 1"),

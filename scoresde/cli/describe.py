@@ -93,7 +93,7 @@ def _print_costs(experiment, params) -> None:
     weights = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(params))
     activations = training.peak_bytes - weights  # the gradients are alive at the end
     optimizer = jax.eval_shape(experiment.optimizer().init, params)
-    state = 2 * weights + sum(
+    state = (1 + len(experiment.averages())) * weights + sum(
         math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(optimizer)
     )
     print(f"{'one image':<32}{'GFLOP':>10}{'memory':>12}")
@@ -105,7 +105,7 @@ def _print_costs(experiment, params) -> None:
         print(f"{name:<32}{flops / 1e9:>10.4g}{human_size(size):>12}")
     print(f"\n{f'training, {batch} images at once':<42}{'memory':>12}")
     for name, size in (
-        ("parameters, their average, the optimizer", state),
+        ("parameters, averages, the optimizer", state),
         ("gradients", weights),
         ("activations", activations),
         ("together", state + weights + activations),

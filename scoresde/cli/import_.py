@@ -50,7 +50,9 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
         raw=arguments.raw,
     )
 
-    state = training.create_state(jax.random.key(experiment.seed), params, experiment.optimizer())
+    state = training.create_state(
+        jax.random.key(experiment.seed), params, experiment.optimizer(), experiment.averages()
+    )
     state = dataclasses.replace(state, step=jnp.int32(step))
     save_config(workdir, config)
     # Training that goes on from here reads its data from the beginning.

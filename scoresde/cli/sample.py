@@ -50,7 +50,9 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
     checkpoints = training.Checkpoints(workdir / "checkpoints")
     step = arguments.step if arguments.step is not None else checkpoints.latest_step()
     params = checkpoints.restore_params(
-        step, ema=not arguments.raw, abstract_params=experiment.abstract_params
+        step,
+        average=None if arguments.raw else "ema",
+        abstract_params=experiment.abstract_params,
     )
     name = arguments.name or f"step_{step}"
     directory = result_directory(workdir / "samples" / name, arguments.overwrite)

@@ -48,15 +48,14 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
     key = jax.random.key(experiment.seed)
     init_key, train_key, eval_key, sample_key = jax.random.split(key, 4)
-    optimizer = experiment.optimizer()
+    optimizer, averages = experiment.optimizer(), experiment.averages()
     params = experiment.init(init_key)
-    state = training.create_state(train_key, params, optimizer)
+    state = training.create_state(train_key, params, optimizer, averages)
     train_step = training.make_train_step(
         experiment.loss_fn(),
         optimizer,
         mesh,
-        ema_rate=settings["ema_rate"],
-        ema_warmup=settings["ema_warmup"],
+        averages=averages,
         steps_per_dispatch=steps_per_dispatch,
         accumulate=settings["accumulate"],
     )
@@ -101,9 +100,8 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
         def grid(step, state):
             labels = class_labels(experiment, 64)
-            images = draw(
-                experiment, state.ema_params, sample_key, 64, mesh=mesh, labels=labels
-            ).images
+            params = state.averaged("ema")
+            images = draw(experiment, params, sample_key, 64, mesh=mesh, labels=labels).images
             if jax.process_index() == 0:
                 path = workdir / "samples" / f"step_{step:08d}.png"
                 data.save_grid(path, images, levels=source.levels)

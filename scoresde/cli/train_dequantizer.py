@@ -60,6 +60,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     network = experiment.dequantizer_network()
     params = network.init(init_key, experiment.image_shape)
     optimizer = experiment.dequantizer_optimizer()
+    averages = {"ema": training.EMA(rate=settings["ema_rate"])}
     if jax.process_index() == 0:
         likelihood_t_min = experiment.settings["likelihood"]["t_min"]
         _save_record(record, {"score_step": step, "t_min": likelihood_t_min, **settings})
@@ -79,7 +80,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
         loss_fn,
         optimizer,
         mesh,
-        ema_rate=settings["ema_rate"],
+        averages=averages,
         steps_per_dispatch=settings["steps_per_dispatch"],
         accumulate=settings["accumulate"],
         frozen=denoiser,
@@ -94,7 +95,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
         process_count=jax.process_count(),
     )
     state = training.train(
-        training.create_state(train_key, params, optimizer),
+        training.create_state(train_key, params, optimizer, averages),
         train_step,
         loader,
         mesh=mesh,

@@ -86,7 +86,7 @@ def evaluated(workdir):
 def arrays(workdir):
     checkpoints = training.Checkpoints(workdir / "checkpoints")
     step = checkpoints.latest_step()
-    trees = [checkpoints.restore_params(step, ema=ema) for ema in (False, True)]
+    trees = [checkpoints.restore_params(step, average=average) for average in (None, "ema")]
     return step, [np.asarray(leaf) for leaf in jax.tree.leaves(trees)]
 
 

@@ -106,7 +106,7 @@ def refused(capsys, *arguments):
 def stored(workdir):
     checkpoints = training.Checkpoints(workdir / "checkpoints")
     step = checkpoints.latest_step()
-    return step, *(checkpoints.restore_params(step, ema=ema) for ema in (True, False))
+    return step, *(checkpoints.restore_params(step, average=average) for average in ("ema", None))
 
 
 def same(ours, theirs):

@@ -41,7 +41,7 @@ def workdir(tmp_path_factory):
 
 def final(workdir):
     checkpoints = training.Checkpoints(workdir / "dequantizer" / "checkpoints")
-    trees = [checkpoints.restore_params(STEPS, ema=ema) for ema in (False, True)]
+    trees = [checkpoints.restore_params(STEPS, average=average) for average in (None, "ema")]
     return [np.asarray(leaf) for leaf in jax.tree.leaves(trees)]
 
 

@@ -58,5 +58,7 @@ def make_run(workdir, **dequantizer):
     params = experiment.network.init(jax.random.key(0), experiment.image_shape)
     save_config(workdir, config)
     with training.Checkpoints(workdir / "checkpoints") as checkpoints:
-        state = training.create_state(jax.random.key(1), params, experiment.optimizer())
+        state = training.create_state(
+            jax.random.key(1), params, experiment.optimizer(), experiment.averages()
+        )
         checkpoints.save(0, state)

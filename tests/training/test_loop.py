@@ -139,7 +139,7 @@ def test_the_real_loader_resumes_in_the_middle_of_an_epoch(tmp_path):
         return toy.loss_fn(params, key, {"image": x})
 
     train_step = training.make_train_step(
-        loss_fn, toy.make_optimizer(), mesh, ema_rate=0.9, steps_per_dispatch=2
+        loss_fn, toy.make_optimizer(), mesh, averages=toy.AVERAGES, steps_per_dispatch=2
     )
 
     def run(workdir, num_steps):
@@ -199,25 +199,24 @@ def run_with(workdir, loader=None, **options):
         ({"keep": 0}, "must be positive"),
     ],
 )
-def test_mistakes(tmp_path, options, words):
+def test_impossible_arguments_are_refused_before_anything_is_computed(tmp_path, options, words):
     with pytest.raises(UsageError, match=words):
         run_with(tmp_path, **options)
 
 
 def test_data_that_ends(tmp_path):
     mesh = training.make_mesh()
-    train_step = training.make_train_step(toy.loss_fn, toy.make_optimizer(), mesh, ema_rate=0.9)
+    train_step = training.make_train_step(
+        toy.loss_fn, toy.make_optimizer(), mesh, averages=toy.AVERAGES
+    )
     with pytest.raises(UsageError, match="The data ended at step 2 of 4; use a loader that"):
         train(toy.make_state(), train_step, Ending(), mesh=mesh, workdir=tmp_path, num_steps=4)
 
 
 def test_a_run_of_another_model_is_not_resumed(whole, tmp_path):
-    params = toy.make_params(width=8)
-    state = training.create_state(jax.random.key(0), params, toy.make_optimizer())
+    options = {"mesh": training.make_mesh(), "workdir": whole[0], "num_steps": 40}
     with pytest.raises(UsageError, match="is of another model or optimiser"):
-        train(
-            state, None, toy.ToyLoader(), mesh=training.make_mesh(), workdir=whole[0], num_steps=40
-        )
+        train(toy.make_state(width=8), None, toy.ToyLoader(), **options)
 
 
 class Terminal(io.StringIO):

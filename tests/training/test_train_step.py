@@ -20,23 +20,15 @@ def mesh():
 
 
 def make_step(mesh, loss_fn=toy.loss_fn, **options):
-    options = {"ema_rate": RATE, **options}
+    averages = {"ema": training.EMA(rate=RATE)}
+    options = {"averages": averages, **options}
     return training.make_train_step(loss_fn, toy.make_optimizer(), mesh, **options)
-
-
-def run(mesh, train_step, dispatches, steps):
-    state, loader = training.replicate(mesh, toy.make_state()), toy.ToyLoader(steps)
-    history = []
-    for _ in range(dispatches):
-        state, metrics = train_step(state, training.shard_batch(mesh, next(loader), axis=1))
-        history.append(jax.device_get(metrics))
-    return state, {name: np.concatenate([row[name] for row in history]) for name in history[0]}
 
 
 @pytest.fixture(scope="module")
 def eight_steps(mesh):
     """State and metrics after eight steps, one per dispatch."""
-    return run(mesh, make_step(mesh), 8, 1)
+    return toy.dispatch(mesh, make_step(mesh), 8, 1)
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
@@ -48,7 +40,9 @@ def test_what_is_frozen_reaches_the_loss_and_is_not_trained(mesh, accumulate):
     frozen = {"loss": jnp.array(3.0)}
     given = make_step(mesh, scaled, accumulate=accumulate, frozen=frozen)
     closed = make_step(mesh, lambda *inputs: scaled(*inputs, frozen), accumulate=accumulate)
-    (given, metrics), (closed, expected) = (run(mesh, step, 2, 1) for step in (given, closed))
+    (given, metrics), (closed, expected) = (
+        toy.dispatch(mesh, step, 2, 1) for step in (given, closed)
+    )
     np.testing.assert_allclose(metrics["loss"], expected["loss"], rtol=1e-6)
     for leaf, other in zip(jax.tree.leaves(given.params), jax.tree.leaves(closed.params)):
         np.testing.assert_allclose(leaf, other, rtol=1e-5, atol=1e-6)
@@ -79,14 +73,14 @@ def test_the_step_is_what_it_says(eight_steps):
         np.testing.assert_allclose(metrics["grad_norm"][n], norm, rtol=1e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), state.params, params)
     jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), state.ema_params, average
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), state.averages["ema"], average
     )
     assert int(state.step) == 8
     assert jax.random.key_data(state.key).tolist() == [0, 0]
 
 
 def test_steps_per_dispatch_do_not_matter(mesh, eight_steps):
-    state, metrics = run(mesh, make_step(mesh, steps_per_dispatch=4), 2, 4)
+    state, metrics = toy.dispatch(mesh, make_step(mesh, steps_per_dispatch=4), 2, 4)
     toy.assert_equal(toy.arrays(state), toy.arrays(eight_steps[0]))
     toy.assert_equal(metrics, eight_steps[1])
 
@@ -99,7 +93,7 @@ def test_it_is_traced_once_and_stays_on_the_device(mesh):
         return toy.loss_fn(params, key, batch)
 
     train_step = make_step(mesh, counting, steps_per_dispatch=2)
-    state, loader = training.replicate(mesh, toy.make_state()), toy.ToyLoader(2)
+    state, loader = training.place(mesh, toy.make_state()), toy.ToyLoader(2)
     for _ in range(3):
         state, metrics = train_step(state, training.shard_batch(mesh, next(loader), axis=1))
     assert len(traces) == 1
@@ -112,14 +106,14 @@ def test_the_state_is_donated(mesh):
     train_step = make_step(mesh)
     params = toy.make_params()
     key = jax.random.key(0)
-    state = training.create_state(key, params, toy.make_optimizer())
-    state = training.replicate(mesh, state)
-    before = jax.tree.leaves((state.params, state.ema_params, state.opt_state))
+    state = training.create_state(key, params, toy.make_optimizer(), toy.AVERAGES)
+    state = training.place(mesh, state)
+    before = jax.tree.leaves((state.params, state.averages, state.opt_state))
     pointers = {leaf.unsafe_buffer_pointer() for leaf in before}
     batches = training.shard_batch(mesh, next(toy.ToyLoader()), axis=1)
     after, _ = train_step(state, batches)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state))
-    after = jax.tree.leaves((after.params, after.ema_params, after.opt_state))
+    after = jax.tree.leaves((after.params, after.averages, after.opt_state))
     assert {leaf.unsafe_buffer_pointer() for leaf in after} == pointers
     for leaf in jax.tree.leaves((key, params)):  # the caller's own
         assert not leaf.is_deleted()
@@ -134,55 +128,23 @@ def test_ahead_of_time_compilation(mesh):
     assert np.isfinite(metrics["loss"]).all()
 
 
-def deterministic(params, key, batch):
-    del key
-    x = batch["image"]
-    return jnp.mean((toy.apply(params, x) - x) ** 2), {"mean": jnp.mean(x)}
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"steps_per_dispatch": 3}, r"expects arrays \[3 \(steps_per_dispatch\), batch"),
+        ({"steps_per_dispatch": 2, "accumulate": 3}, r"16 cannot be split .* 3 accumulated parts"),
+        ({"steps_per_dispatch": 2, "averages": {}}, r"holds the averages ema, .* updates \(none\)"),
+    ],
+)
+def test_what_does_not_fit_the_step_is_refused(mesh, options, words):
+    with pytest.raises(UsageError, match=words):
+        make_step(mesh, **options)(toy.make_state(), next(toy.ToyLoader(2)))
 
 
-def test_accumulated_gradients_are_those_of_the_whole_batch(mesh):
-    whole, whole_metrics = run(mesh, make_step(mesh, deterministic), 4, 1)
-    parts, parts_metrics = run(mesh, make_step(mesh, deterministic, accumulate=4), 4, 1)
-    assert whole_metrics.keys() == parts_metrics.keys()
-    for name in whole_metrics:
-        np.testing.assert_allclose(parts_metrics[name], whole_metrics[name], rtol=1e-5)
-    for left, right in zip(jax.tree.leaves(whole.params), jax.tree.leaves(parts.params)):
-        np.testing.assert_allclose(left, right, atol=1e-5)
-
-
-def test_accumulated_parts_draw_different_noise(mesh):
-    def noisy(params, key, batch):
-        return jnp.mean(toy.apply(params, batch["image"]) ** 2), {"z": jax.random.normal(key)}
-
-    _, metrics = run(mesh, make_step(mesh, noisy, accumulate=2), 1, 1)
-    keys = jax.random.split(jax.random.fold_in(jax.random.key(0), 0), 2)
-    want = np.mean([jax.random.normal(key) for key in keys])
-    np.testing.assert_allclose(metrics["z"][0], want, rtol=1e-6)
-
-
-def test_eval_step_uses_the_average(mesh, eight_steps):
-    state, _ = eight_steps
-    batch = {"image": next(toy.ToyLoader())["image"][0]}
-    key = jax.random.key(5)
-    metrics = training.make_eval_step(toy.loss_fn, mesh)(state, key, batch)
-    average, _ = toy.loss_fn(state.ema_params, key, batch)
-    last, _ = toy.loss_fn(state.params, key, batch)
-    np.testing.assert_allclose(metrics["loss"], average, rtol=1e-5)
-    assert abs(average - last) > 1e-3 * average
-    assert metrics.keys() == {"loss", "worst"}
-
-
-def test_mistakes(mesh):
-    state = toy.make_state()
-    batches = next(toy.ToyLoader(2))
-    with pytest.raises(UsageError, match=r"expects arrays \[3 \(steps_per_dispatch\), batch"):
-        make_step(mesh, steps_per_dispatch=3)(state, batches)
-    with pytest.raises(UsageError, match=r"16 cannot be split .* in 3 accumulated parts"):
-        make_step(mesh, steps_per_dispatch=2, accumulate=3)(state, batches)
-
+def test_a_metric_must_not_have_a_name_of_the_step(mesh):
     def shadowing(params, key, batch):
         loss, _ = toy.loss_fn(params, key, batch)
         return loss, {"grad_norm": loss}
 
     with pytest.raises(UsageError, match="reports a metric called 'grad_norm'"):
-        make_step(mesh, shadowing, steps_per_dispatch=2)(state, batches)
+        make_step(mesh, shadowing)(toy.make_state(), next(toy.ToyLoader()))
