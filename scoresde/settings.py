@@ -152,6 +152,14 @@ _DEQUANTIZER = {
 }
 
 
+def defaults() -> dict[str, dict[str, Any]]:
+    """What training reads where a config leaves it out, by section."""
+    return {
+        section: {key: value for key, value in known.items() if not isinstance(value, type)}
+        for section, known in (("data", _DATA), ("training", _TRAINING))
+    }
+
+
 def read(config: Mapping[str, Any]) -> dict[str, Any]:
     """All sections of a config of plain values, with defaults for the keys it leaves out.
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import ml_collections
 
-from scoresde import files
+from scoresde import files, settings
 from scoresde.registry import UsageError
 
 # What may differ when a run goes on: how long it is and how it is watched, not what it computes.
@@ -55,7 +55,9 @@ def save_config(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> Non
     if workdir.exists() and not workdir.is_dir():
         raise UsageError(f"{workdir} is a file. Give a --workdir that is new, or a directory.")
     if path.exists():
-        found, asked = _flat(_as_json(load_config(workdir))), _flat(wanted)
+        # A config of an earlier version lacks the keys that are new, and had their defaults.
+        default = _flat(json.loads(json.dumps(settings.defaults())))
+        found, asked = default | _flat(_as_json(load_config(workdir))), default | _flat(wanted)
         may_change = set(_MAY_CHANGE)
         if found.get("optimizer.schedule", "constant") != "constant":
             may_change.remove("training.num_steps")  # the learning rate at each step depends on it

@@ -209,6 +209,22 @@ def test_half_a_config_does_not_hold_a_directory(tmp_path):
     assert (tmp_path / "config.json").exists()
 
 
+def test_a_config_without_a_later_key_is_that_of_its_default(tmp_path):
+    """A run of an earlier version goes on."""
+    earlier = {"data": {"source": "digits"}, "training": {"batch_size": 8}}
+    save_config(tmp_path, ml_collections.ConfigDict(earlier))
+    later = ml_collections.ConfigDict(earlier)
+    later.data.condition, later.training.averages = (), {}
+    save_config(tmp_path, later)
+    later.training.averages = {"slow": {"name": "ema", "rate": 0.9}}
+    with pytest.raises(UsageError, match=r"averages\.slow\.name is None there, 'ema' here and 1"):
+        save_config(tmp_path, later)
+    save_config(tmp_path, ml_collections.ConfigDict(earlier))
+    later.training.averages, later.data.condition = {}, ("mask",)
+    with pytest.raises(UsageError, match=r"config\.data\.condition is \[\] there, \['mask'\] here"):
+        save_config(tmp_path, later)
+
+
 def test_a_run_without_its_checkpoints_is_not_started_over(workdir, tmp_path, capsys):
     run = shutil.copytree(workdir, tmp_path / "run")
     shutil.rmtree(run / "checkpoints")
