@@ -7,6 +7,7 @@ import signal
 import jax
 import numpy as np
 import pytest
+from jax.sharding import PartitionSpec
 
 from scoresde import data, training
 from scoresde.registry import UsageError
@@ -202,6 +203,18 @@ def run_with(workdir, loader=None, **options):
 def test_impossible_arguments_are_refused_before_anything_is_computed(tmp_path, options, words):
     with pytest.raises(UsageError, match=words):
         run_with(tmp_path, **options)
+
+
+def test_the_state_is_placed_by_the_rules_before_the_first_step(tmp_path):
+    def train_step(state, batches):
+        found = {leaf.sharding.spec for leaf in jax.tree.leaves(state) if leaf.shape == (4, 16)}
+        assert found == {toy.SPLIT[0][1]}
+        assert state.step.sharding.spec == PartitionSpec()
+        raise InterruptedError
+
+    options = {"mesh": training.make_mesh(), "workdir": tmp_path, "num_steps": 4}
+    with pytest.raises(InterruptedError):
+        train(toy.make_state(), train_step, toy.ToyLoader(), rules=toy.SPLIT, **options)
 
 
 def test_data_that_ends(tmp_path):

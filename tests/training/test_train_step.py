@@ -1,5 +1,7 @@
 """The compiled step: what it computes, and that it compiles once and reuses memory."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -126,6 +128,13 @@ def test_ahead_of_time_compilation(mesh):
     assert compiled.cost_analysis()["flops"] > 0
     _, metrics = compiled(state, training.shard_batch(mesh, batches, axis=1))
     assert np.isfinite(metrics["loss"]).all()
+
+
+def test_a_state_leaves_the_step_as_the_rules_say(mesh):
+    lowered = make_step(mesh, rules=toy.SPLIT).lower(toy.make_state(), next(toy.ToyLoader()))
+    split = re.findall(r'sharding_constraint .*{"data"}.* : (.*)', lowered.as_text())
+    # A parameter, its average and two moments; the spec is that of the last axis.
+    assert split == ["tensor<4x16xf32>"] * 4
 
 
 @pytest.mark.parametrize(
