@@ -181,6 +181,6 @@ def test_an_optimizer_of_ones_own(params):
         ({"warmup": -1}, "cannot be negative"),
     ],
 )
-def test_mistakes(options, words):
+def test_impossible_options_are_refused(options, words):
     with pytest.raises(UsageError, match=words):
         make_optimizer(**options)
