@@ -27,13 +27,7 @@ import numpy as np
 
 from scoresde import analytic, build, data, files, metrics, samplers, sdes, training
 from scoresde.cli.arguments import config_from_workdir
-from scoresde.registry import UsageError, lookup, make, member
-
-METRICS = {
-    "sliced_wasserstein": lambda x, y: metrics.sliced_wasserstein(jax.random.key(0), x, y),
-    "energy_distance": metrics.energy_distance,
-}
-
+from scoresde.registry import UsageError, make, member
 
 # Of a cell, what is not an option of its sampler.
 _RUN = ("steps", "nfe", "grid")
@@ -104,6 +98,11 @@ def sampler_of(cell: dict[str, Any]) -> tuple[Any, int | None, Any]:
     return sampler, sampler.steps_within(nfe), grid
 
 
+def distance(name: str, x: jax.Array, y: jax.Array) -> float:
+    """The metric of that name between two sets of samples, for all cells with the same key."""
+    return float(make("metric", metrics.METRICS, name)(jax.random.key(0), x, y))
+
+
 def run_cell(cell: dict[str, Any], problem: Problem, settings: dict[str, Any]) -> dict[str, Any]:
     """Samples and measures one cell. Returns its row and the samples."""
     sampler, steps, grid = sampler_of(cell)
@@ -123,7 +122,7 @@ def run_cell(cell: dict[str, Any], problem: Problem, settings: dict[str, Any]) -
     row = {"cell": cell, "steps": steps, "nfe": float(np.concatenate(nfe).mean())}
     row["seconds"] = round(seconds, 2)
     for name in settings["metrics"]:
-        row[name] = float(lookup("metric", METRICS, name)(x, problem.reference))
+        row[name] = distance(name, x, problem.reference)
     if not all(np.isfinite(row[name]) for name in settings["metrics"]):
         raise FloatingPointError("the samples are not finite")
     return row, x
@@ -210,15 +209,12 @@ def sweep(settings: dict[str, Any], workdir: pathlib.Path) -> int:
         sampler_of(cell)
     names = list(settings["metrics"])
     for name in names:
-        lookup("metric", METRICS, name)
+        make("metric", metrics.METRICS, name)
     common = ("problem", "num_samples", "seed", "metrics")
     sweeps.check_common(workdir, {key: settings[key] for key in common})
 
     problem = make_problem(options, settings["num_samples"], settings["seed"])
-    floors = {
-        name: abs(float(lookup("metric", METRICS, name)(problem.other, problem.reference)))
-        for name in names
-    }
+    floors = {name: abs(distance(name, problem.other, problem.reference)) for name in names}
 
     def measure(cell, file):
         row, x = run_cell(cell, problem, settings)

@@ -17,7 +17,7 @@ is measured, in nats/dim; on the images of a trained model, bits/dim. Writes to 
   results.png     value, and spread or error, against network evaluations and against seconds
 """
 
-import inspect
+import dataclasses
 import math
 import pathlib
 import sys
@@ -32,38 +32,21 @@ import numpy as np
 from scoresde import analytic, build, evaluation, files, likelihood, sdes, training
 from scoresde.cli.arguments import config_from_workdir
 from scoresde.keys import sample_keys
-from scoresde.registry import UsageError, make, member
-
-FUNCTIONS = {
-    "exact": likelihood.log_prob,
-    "score_flow": likelihood.score_flow_bound,
-    "vdm": likelihood.vdm_bound,
-    "ddpm": likelihood.ddpm_bound,
-}
-_OF_DENSITY = ("exact", "score_flow")
-_GIVEN = {
-    "key",
-    "denoiser",
-    "x",
-    "levels",
-    "condition",
-    "bins",
-    "data_range",
-}  # not a cell's to choose
+from scoresde.registry import UsageError, lookup, make, member
 
 
 class Problem(NamedTuple):
     """What is evaluated.
 
     Attributes:
-        estimator: from a bound, its options and the options of dequantisation to a function
-            (numbers of the images [batch], pass) -> arrays [batch] by name, see
-            `scoresde.evaluation.evaluate`; and the function from its nats to what is reported.
+        estimator: from a likelihood and the options of dequantisation to a function (numbers of the
+            images [batch], pass) -> arrays [batch] by name, see `scoresde.evaluation.evaluate`; and
+            the function from its nats to what is reported.
         unit: what is reported: "error" (nats/dim) or "bits_per_dim".
         dequantizes: whether there are levels to dequantise.
     """
 
-    estimator: Callable[[str, dict, dict], tuple[Callable, Callable]]
+    estimator: Callable[[Any, dict], tuple[Callable, Callable]]
     unit: str
     dequantizes: bool
 
@@ -83,13 +66,12 @@ def mixture_problem(options: dict[str, Any], settings: dict[str, Any]) -> Proble
     truth = np.asarray(mixture.log_prob(x), np.float64)[:, None]
     dims = math.prod(mixture.event_shape)
 
-    def estimator(bound, options, dequantization):
+    def estimator(of, dequantization):
         del dequantization
 
         def estimate(rows, number):
             _, keys = _keys(settings, rows, number)
-            batch = x[np.minimum(rows, len(x) - 1)]
-            result = FUNCTIONS[bound](keys, denoiser, batch, **options)
+            result = of(keys, denoiser, x[np.minimum(rows, len(x) - 1)])
             return {name: getattr(result, name) for name in ("nats", "stderr", "nfe")}
 
         return estimate, lambda nats: (nats - truth) / dims
@@ -109,11 +91,14 @@ def trained_problem(options: dict[str, Any], settings: dict[str, Any]) -> Proble
         raise UsageError(f"num_images={num}, but there are {len(split)} images.")
     conditional = experiment.settings["data"]["labels"]
 
-    def estimator(bound, options, dequantization):
-        make_estimator = evaluation.ESTIMATORS[bound]
-        if bound in _OF_DENSITY:
+    def estimator(of, dequantization):
+        if of.of_levels:
+            made = evaluation.Estimator(
+                likelihood=of, bins=bins, level_range=experiment.level_range
+            )
+        else:
             t_min = experiment.settings["likelihood"]["t_min"]
-            options = {"t_min": t_min, **options}
+            of = of if of.t_min is not None else dataclasses.replace(of, t_min=t_min)
             name = dequantization.get("dequantizer", "uniform")
             params = None
             if name == "flow":
@@ -124,11 +109,9 @@ def trained_problem(options: dict[str, Any], settings: dict[str, Any]) -> Proble
                 params=params,
                 sde=denoiser.sde,
             )
-            made = make_estimator(
-                dequantizer=dequantizer, bins=bins, bin_range=bin_range, options=options
+            made = evaluation.Estimator(
+                likelihood=of, bins=bins, bin_range=bin_range, dequantizer=dequantizer
             )
-        else:
-            made = make_estimator(bins=bins, level_range=experiment.level_range, options=options)
 
         def estimate(rows, number):
             noise_keys, keys = _keys(settings, rows, number)
@@ -143,26 +126,21 @@ def trained_problem(options: dict[str, Any], settings: dict[str, Any]) -> Proble
     return Problem(estimator, "bits_per_dim", True)
 
 
-def parse_cell(cell: dict[str, Any], dequantizes: bool) -> tuple[str, dict, dict]:
-    """The bound of a cell, its options, and those of dequantisation.
+def parse_cell(cell: dict[str, Any], dequantizes: bool) -> tuple[Any, dict]:
+    """The likelihood of a cell, and the options of dequantisation.
 
     Raises:
         UsageError: an unknown bound, or an option that it does not have.
     """
     options = dict(cell)
     bound = options.pop("bound", "exact")
-    function = member("bound", FUNCTIONS, bound)
     dequantization = {}
-    if dequantizes and bound in _OF_DENSITY:
+    if dequantizes and not lookup("bound", likelihood.LIKELIHOODS, bound).of_levels:
         names = ("dequantizer", "dequantizer_std")
         dequantization = {name: options.pop(name) for name in names if name in options}
     if "tolerance" in options:
         options["rtol"] = options["atol"] = options.pop("tolerance")
-    known = [name for name in inspect.signature(function).parameters if name not in _GIVEN]
-    for name in options:
-        if name not in known:
-            raise UsageError(f"The bound {bound!r} has no option {name!r}. Known: {known}.")
-    return bound, options, dequantization
+    return make("bound", likelihood.LIKELIHOODS, bound, **options), dequantization
 
 
 def run_cell(cell: dict[str, Any], problem: Problem, settings: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ A section that makes a component has its `name`, a public name of the component'
 
 import dataclasses
 import functools
+import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ import ml_collections
 
 from scoresde import data, dequantization, losses, networks, predictions, samplers
 from scoresde.denoiser import Denoiser
-from scoresde.likelihood.exact import check_options
+from scoresde.likelihood import ExactLikelihood
 from scoresde.registry import UsageError, lookup, make
 from scoresde.sdes import SDE, SDES, learned_fields, with_learned_fields
 from scoresde.settings import named, read
@@ -153,7 +154,6 @@ class Experiment:
 
     def _denoising_loss(self, *, times: Any, weighting: Any, **options: Any) -> Callable:
         distribution, weighting = named("loss.times", times), named("loss.weighting", weighting)
-        weight = lookup("weighting", losses.WEIGHTINGS, weighting.pop("name"))
         times = make("time distribution", DISTRIBUTIONS, sde=self.sde, **distribution)
         jax.eval_shape(lambda: times(jax.random.key(0), 1))  # refuses impossible ranges
         loss = losses.DenoisingScoreMatching(
@@ -161,7 +161,7 @@ class Experiment:
             prediction=self.prediction,
             network=self.network,
             times=times,
-            weighting=functools.partial(weight, **weighting) if weighting else weight,
+            weighting=make("weighting", losses.WEIGHTINGS, **weighting),
             **options,
         )
         dequantize = self.settings["data"]["dequantize"]
@@ -179,8 +179,7 @@ class Experiment:
                 sde=self.sde,
                 prediction=self.prediction,
                 network=self.network,
-                bins=self.source.levels,
-                data_range=self.level_range,
+                codec=types.SimpleNamespace(bins=self.source.levels, level_range=self.level_range),
             )
             return loss(params, key, images, condition, train=train)
 
@@ -285,7 +284,7 @@ def _check(built: Experiment):
     ema_rate(1, training["ema_rate"], training["ema_warmup"])
     options = dict(built.settings["likelihood"])
     del options["t_min"], options["batch_size"]
-    check_options(**options)
+    ExactLikelihood(**options)
     lookup("data source", data.SOURCES, named("source", built.settings["data"]["source"])["name"])
     built.loss_fn()
     learned = bool(learned_fields(built.sde))

@@ -78,12 +78,12 @@ def test_a_wrapped_denoiser_has_the_process_the_levels_and_the_density_of_the_on
 def test_a_discretely_trained_network_is_refused_where_any_time_is_needed(key):
     within = Denoiser(sdes.VP(), Noise(time_input=Index(num_scales=10)), jnp.add, None)
     denoiser, x = Pulled(within), jnp.zeros((4, 1))
-    for solve in (likelihood.log_prob, likelihood.score_flow_bound):
+    for of in (likelihood.ExactLikelihood(), likelihood.ScoreFlowBound()):
         with pytest.raises(UsageError, match="10 discrete levels"):
-            solve(key, denoiser, x, condition={"y": Y})
+            of(key, denoiser, x, {"y": Y})
     levels = jnp.zeros((4, 1), jnp.int32)
     with pytest.raises(UsageError, match="at most 9 steps"):
-        likelihood.ddpm_bound(key, denoiser, levels, steps=10, condition={"y": Y})
+        likelihood.DDPMBound(steps=10)(key, denoiser, levels, {"y": Y})
 
 
 def test_a_condition_fixed_is_a_condition_given(standard_normal):

@@ -8,7 +8,8 @@ import ml_collections
 
 from scoresde import build, evaluation, files, training
 from scoresde.cli.workdir import result_directory
-from scoresde.registry import UsageError, member
+from scoresde.likelihood import LIKELIHOODS
+from scoresde.registry import UsageError, make, member
 from scoresde.sdes import SDE
 
 DONE = "likelihood.json"
@@ -86,7 +87,7 @@ def make_estimator(
     Raises:
         UsageError: an unknown bound or dequantiser, or options that contradict each other.
     """
-    make = member("bound", evaluation.ESTIMATORS, arguments.bound)
+    member("bound", _OPTIONS, arguments.bound)
     given = {name: getattr(arguments, name) for names in _OPTIONS.values() for name in names}
     given = {name: value for name, value in given.items() if value is not None}
     for name in given:
@@ -110,7 +111,11 @@ def make_estimator(
                 "without noise in their bins: leave out --dequantizer."
             )
         level_range = experiment.level_range
-        estimator = make(bins=bins, level_range=level_range, options=settings)
+        estimator = evaluation.Estimator(
+            likelihood=make("bound", LIKELIHOODS, arguments.bound, **settings),
+            bins=bins,
+            level_range=level_range,
+        )
         protocol |= {"dequantization": "none", "level_range": level_range}
     else:
         name = arguments.dequantizer or "uniform"
@@ -118,7 +123,12 @@ def make_estimator(
         dequantizer, bin_range = experiment.dequantizer(
             name, std=arguments.dequantizer_std, params=params, sde=sde
         )
-        estimator = make(dequantizer=dequantizer, bins=bins, bin_range=bin_range, options=settings)
+        estimator = evaluation.Estimator(
+            likelihood=make("bound", LIKELIHOODS, arguments.bound, **settings),
+            dequantizer=dequantizer,
+            bins=bins,
+            bin_range=bin_range,
+        )
         protocol |= {"dequantization": name, "bin_range": bin_range, **record}
         if hasattr(dequantizer, "std"):
             protocol["dequantization_std"] = dequantizer.std

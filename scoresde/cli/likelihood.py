@@ -206,7 +206,7 @@ def _gaussian_bits(experiment, images, seed_key):
         likelihood.gaussian_log_prob(train, test),
         math.prod(experiment.image_shape),
         bins=experiment.source.levels,
-        data_range=experiment.data_range,
+        bin_range=experiment.data_range,
     )
 
 

@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     loss_fn = bound_loss(
         network,
         bins=source.levels,
-        data_range=experiment.data_range,
+        bin_range=experiment.data_range,
         condition=experiment.condition,
     )
     train_step = training.make_train_step(

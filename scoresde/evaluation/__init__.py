@@ -1,15 +1,15 @@
 """Evaluating a model on a data set: long runs that can be interrupted, and their error bars."""
 
 from scoresde.evaluation.errors import StandardError, standard_error
-from scoresde.evaluation.estimators import ESTIMATORS, Estimate
+from scoresde.evaluation.estimators import Estimate, Estimator
 from scoresde.evaluation.figure import plot_likelihood
 from scoresde.evaluation.images import evaluate
 from scoresde.evaluation.parts import Parts
 from scoresde.evaluation.summary import per_image, summarize, summarize_importance
 
 __all__ = [
-    "ESTIMATORS",
     "Estimate",
+    "Estimator",
     "Parts",
     "StandardError",
     "evaluate",

@@ -8,7 +8,7 @@ import pytest
 from scoresde import ode
 from scoresde.registry import UsageError
 
-Y0 = np.array([[1.0, 0.5], [0.3, -2.0], [0.1, 0.2]])
+Y0 = np.array([[1.0, 0.5], [0.3, -2.0], [0.0, 0.0]])
 END = 1.5
 TOLERANCES = {"rtol": 1e-5, "atol": 1e-5}
 

@@ -1,32 +1,28 @@
-"""ddpm_bound against Gaussian conditioning in float64, DDPM's formulas, and its limit."""
+"""The bound of a chain against Gaussian conditioning in float64, DDPM's formulas, and its limit."""
+
+import pathlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from gaussian_truth import gaussian_mass
 from scipy import stats
 
-from scoresde import analytic, likelihood, sdes, times
+from scoresde import analytic, sdes, times, variances
+from scoresde.likelihood import DDPMBound
+from scoresde.likelihood.bounds import prior_cost
 from scoresde.likelihood.bounds.decoders import gaussian_decoder_cost
-from scoresde.likelihood.bounds.steps import _step_coefficients
+from scoresde.likelihood.bounds.steps import mean_cost, variance_cost
+from scoresde.predictions import Noise, Prediction
 from scoresde.registry import UsageError
+from scoresde.sdes import expand
 
 BINS = 5
 LEVELS = np.arange(BINS)[:, None]
 X = LEVELS[:, 0] / 2 - 1
 VARIANCE = 0.3
 DATA = analytic.gaussian([0.0], [[VARIANCE]])
-
-
-def gaussian_mass(k, mean, std):
-    """Equation 13 of DDPM in float64, edge bins to infinity."""
-    low = -np.inf if k == 0 else (X[k] - 0.25 - mean) / std
-    high = np.inf if k == BINS - 1 else (X[k] + 0.25 - mean) / std
-    return np.where(  # in the tail where the digits are
-        low + high > 0,
-        stats.norm.cdf(-low) - stats.norm.cdf(-high),
-        stats.norm.cdf(high) - stats.norm.cdf(low),
-    )
 
 
 def chain(sde, grid, variance):
@@ -54,12 +50,12 @@ def chain(sde, grid, variance):
         square = (X - shrink * alpha_t * X) ** 2 + (shrink * sigma_t) ** 2
         ratio = q_variance / p_variance
         total += 0.5 * (slope**2 * square / p_variance + ratio - 1 - np.log(ratio))
-    std = sigma[-1] if variance == "forward" else np.sqrt(q_variance)
+    std = np.sqrt(q_variance)  # of the decoder, as in DDPM's code, that of the step before it
     alpha, sigma = alpha[-1], sigma[-1]
     shrink = alpha * VARIANCE / (alpha**2 * VARIANCE + sigma**2)
     e = np.linspace(-8, 8, 4001)
     for k in range(BINS):
-        mass = gaussian_mass(k, shrink * (alpha * X[k] + sigma * e), std)
+        mass = gaussian_mass(k, BINS, shrink * (alpha * X[k] + sigma * e), std)
         total[k] -= np.trapezoid(stats.norm.pdf(e) * np.log(mass), e)
     return total
 
@@ -80,8 +76,8 @@ def test_every_term_by_gaussian_conditioning(name, variance, any_process, key):
     sde = sdes.DiscreteVP(num_scales=12, beta_max=11.0) if discrete else any_process(name)
     grid = np.linspace(sde.t_max, 0.2, 9)
     levels = jnp.repeat(jnp.asarray(LEVELS), 200, axis=0)
-    options = {"grid": grid, "variance": variance, "bins": BINS, "repeats": 4}
-    bound = likelihood.ddpm_bound(key, DATA.denoiser(sde), levels, **options)
+    options = {"grid": grid, "variance": variance, "repeats": 4}
+    bound = DDPMBound(**options)(key, DATA.denoiser(sde), levels, bins=BINS)
     nats = np.asarray(bound.nats).reshape(BINS, 200)
     error = nats.mean(axis=1) + chain(sde, np.float32(grid), variance)
     assert (np.abs(error) < 4 * nats.std(axis=1) / np.sqrt(200) + 1e-4).all()
@@ -100,22 +96,81 @@ def test_the_weights_are_ddpms():
     t = np.arange(num) / (num - 1)
     tilde = beta[1:] * (1 - alpha_bar[:-1]) / (1 - alpha_bar[1:])
     with jax.enable_x64(True):
-        for variance, used in (("posterior", tilde), ("forward", beta[1:])):
-            factor, ratio = _step_coefficients(sde, t[1:], t[:-1], variance)
-            on_noise = factor * (1 - alpha_bar[1:]) / alpha_bar[1:]
+        for name, used in (("posterior", tilde), ("forward", beta[1:])):
+            variance, zero = variances.get(name), jnp.zeros((num - 1, 1))
+            off_by_one = Prediction(-jnp.sqrt(1 / alpha_bar[1:, None] - 1), zero + 1)
+            of_means = mean_cost(sde, variance, t[1:], t[:-1], off_by_one, zero, zero)
             expected = beta[1:] ** 2 / (2 * used * (1 - beta[1:]) * (1 - alpha_bar[1:]))
-            np.testing.assert_allclose(on_noise, expected, rtol=1e-9)
-            np.testing.assert_allclose(ratio, tilde / used, rtol=1e-9)
+            np.testing.assert_allclose(of_means[:, 0], expected, rtol=1e-9)
+            of_variances = variance_cost(sde, variance, t[1:], t[:-1], None)
+            expected = 0.5 * (tilde / used - 1 - np.log(tilde / used))
+            np.testing.assert_allclose(of_variances, expected, rtol=1e-9, atol=1e-15)
 
 
-def test_a_subset_of_the_steps_is_unbiased(key):
+IMPROVED = np.load(pathlib.Path(__file__).parents[2] / "data" / "golden" / "iddpm_linear_T50.npz")
+VARIANCES = {"posterior": "fixed_small", "forward": "fixed_large", "learned": "learned_range"}
+
+
+@pytest.mark.parametrize("name", VARIANCES)
+def test_every_step_of_improved_ddpm(name):
+    """KL divergences in float64 to the last digits; its decoder approximates the normal law."""
+    sde, variance = sdes.DiscreteVP(num_scales=50), variances.get(name)
+    kind = Noise(learned_variance=True)
+
+    def of_steps(x0, noise, output, number):
+        """Bits/dim of the steps from the levels `number`; of level 0, of the decoder."""
+        t = jnp.asarray(number / 49)
+        prediction = kind.read(sde, sde.perturb(x0, noise, t), t, output)
+        step = jnp.maximum(t, 1 / 49), jnp.maximum(t - 1 / 49, 0.0), prediction
+        of_means = mean_cost(sde, variance, *step, x0, noise)
+        of_variances = expand(variance_cost(sde, variance, *step), x0)
+        std = jnp.sqrt(variance.of_decoder(sde, 0.0, 1 / 49, prediction))
+        images = jnp.round((x0 + 1) * 127.5).astype(int)
+        decoder = gaussian_decoder_cost(images, prediction.x0, std, 256, (-1, 1))
+        cost = jnp.mean(of_means + of_variances, axis=(1, 2, 3))
+        return jnp.where(number == 0, decoder / x0[0].size, cost) / np.log(2)
+
+    def channels_last(name):
+        return jnp.asarray(np.moveaxis(IMPROVED[name], -3, -1), float)
+
+    def check(number, cost, expected):
+        np.testing.assert_allclose(cost[number > 0], expected[number > 0], rtol=1e-9)
+        np.testing.assert_allclose(cost[number == 0], expected[number == 0], atol=1e-3)
+
+    with jax.enable_x64(True):
+        of_steps = jax.jit(of_steps)
+        number = IMPROVED["t"]
+        single = (channels_last(f"{name}_nchw") for name in ("x0", "noise", "output"))
+        expected = IMPROVED[f"f64/vb_terms_bpd/{VARIANCES[name]}/noclip"]
+        check(number, of_steps(*single, number), expected)
+
+        # A whole bound, of a network that is given in closed form; the last steps stand first.
+        x0, noises = channels_last("bpd/x0_nchw"), channels_last("bpd/noise_tnchw")
+        per_step = []
+        for number in range(50):
+            t = jnp.full(2, number / 49)
+            x = sde.perturb(x0, noises[number], t)
+            fed = IMPROVED["fed_timesteps"][49 - number] / 1000
+            output = jnp.concatenate([0.1 * x + 0.02 + 0.3 * fed, 0.2 * x - 0.3], axis=-1)
+            per_step.append(of_steps(x0, noises[number], output, np.full(2, number)))
+        per_step = np.stack(per_step[::-1], axis=1)
+        expected = IMPROVED[f"f64/bpd/{VARIANCES[name]}/noclip/vb"]
+        check(np.arange(49, -1, -1), per_step.T, expected.T)
+        prior = prior_cost(sde, x0) / x0[0].size / np.log(2)
+        total = IMPROVED[f"f64/bpd/{VARIANCES[name]}/noclip/total_bpd"]
+        np.testing.assert_allclose(prior + per_step.sum(axis=1), total, atol=1e-3)
+
+
+@pytest.mark.parametrize("variance", ["posterior", "forward"])
+def test_a_subset_of_the_steps_is_unbiased(variance, key):
+    """What the variances cost is known of all steps, and adds nothing to the error."""
     sde, t_min = sdes.VP(), 0.05
     levels = jnp.repeat(jnp.asarray(LEVELS), 200, axis=0)
-    bound = likelihood.ddpm_bound(
-        key, DATA.denoiser(sde), levels, steps=24, bins=BINS, samples=7, repeats=4, t_min=t_min
+    bound = DDPMBound(steps=24, samples=7, repeats=4, t_min=t_min, variance=variance)(
+        key, DATA.denoiser(sde), levels, bins=BINS
     )
     nats = np.asarray(bound.nats).reshape(BINS, 200)
-    expected = -chain(sde, np.asarray(times.make_grid(sdes.VP(t_min=t_min), 24, None)), "posterior")
+    expected = -chain(sde, np.asarray(times.make_grid(sdes.VP(t_min=t_min), 24, None)), variance)
     assert (np.abs(nats.mean(axis=1) - expected) < 4 * nats.std(axis=1) / np.sqrt(200)).all()
     assert (bound.nfe == 4 * 8).all()
 
@@ -130,14 +185,8 @@ def test_the_diffusion_cost_tends_to_the_continuous_one_at_first_order(key):
     limit = -0.5 * np.trapezoid(error, log_snr, axis=1)
     excess = []
     for steps, repeats in ((16, 16), (32, 16)):
-        bound = likelihood.ddpm_bound(
-            key,
-            DATA.denoiser(sde),
-            levels,
-            steps=steps,
-            grid="log_snr",
-            bins=BINS,
-            repeats=repeats,
+        bound = DDPMBound(steps=steps, grid="log_snr", repeats=repeats)(
+            key, DATA.denoiser(sde), levels, bins=BINS
         )
         diffusion = np.asarray(bound.diffusion).reshape(BINS, -1)
         excess.append(np.mean(diffusion.mean(axis=1) - limit))
@@ -151,41 +200,23 @@ def test_many_steps_give_the_probability_of_each_image(key):
     probabilities = np.array([0.1, 0.4, 0.05, 0.3, 0.15])
     data = analytic.GaussianMixture(probabilities, X[:, None], np.zeros((BINS, 1, 1)))
     levels = jnp.repeat(jnp.asarray(LEVELS), 40, axis=0)
-    bound = likelihood.ddpm_bound(
-        key, data.denoiser(sdes.VP()), levels, steps=1000, grid="edm", bins=BINS
-    )
+    bound = DDPMBound(steps=1000, grid="edm")(key, data.denoiser(sdes.VP()), levels, bins=BINS)
     nats = np.asarray(bound.nats).reshape(BINS, 40)
     error = nats.mean(axis=1) - np.log(probabilities)
     assert (np.abs(error) < 4 * nats.std(axis=1) / np.sqrt(40) + 0.02).all()
     assert np.isnan(bound.stderr).all()
 
 
-def test_the_gaussian_decoder_to_the_last_digit():
-    """Against float64, from bins that hold everything to bins far in a tail."""
-    levels = jnp.asarray(LEVELS)
-    decoder_cost = jax.jit(
-        lambda mean, std: gaussian_decoder_cost(levels, 0 * levels + mean, std, BINS, (-1, 1))
-    )
-    for mean, std in ((0.1, 0.02), (-0.93, 0.3), (0.5, 2.0), (0.0, 1e-3)):
-        cost = decoder_cost(mean, std)
-        mass = np.array([gaussian_mass(k, mean, std) for k in range(BINS)])
-        with np.errstate(divide="ignore"):
-            expected = -np.log(mass)
-        seen = mass > 1e-300
-        np.testing.assert_allclose(np.asarray(cost)[seen], expected[seen], rtol=2e-4, atol=1e-6)
-        assert np.isfinite(cost).all()
-        np.testing.assert_allclose(np.exp(-np.asarray(cost, np.float64)).sum(), 1, rtol=1e-5)
-
-
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"steps": 3, "variance": "learned"}, "Unknown variance"),
+        ({"steps": 3, "variance": "lerned"}, "Unknown variance.*Did you mean 'learned'"),
+        ({"steps": 3, "variance": "learned"}, "needs a network that predicts one"),
         ({}, "positive number of steps"),
         ({"steps": 3, "samples": 0}, "samples must be"),
         ({"grid": [1.0, 1.5]}, "decreasing"),
     ],
 )
-def test_mistakes(options, message, key):
+def test_options_that_make_no_sense_are_refused(options, message, key):
     with pytest.raises(UsageError, match=message):
-        likelihood.ddpm_bound(key, DATA.denoiser(sdes.VP()), LEVELS, bins=BINS, **options)
+        DDPMBound(**options)(key, DATA.denoiser(sdes.VP()), LEVELS, bins=BINS)
