@@ -39,6 +39,21 @@ def test_hutch_plus_plus_finds_the_dominant_directions(key):
     np.testing.assert_allclose(traces, jnp.trace(matrix), rtol=1e-4)
 
 
+def test_a_sketch_that_repeats_itself_is_as_one_without(key):
+    """Not one with a direction from rounding, which a solver would see jump."""
+    matrix, sketch, probes = (
+        jax.random.normal(k, shape) for k, shape in zip(jax.random.split(key, 3), [(5, 5)] * 3)
+    )
+
+    def estimates(*sketch):
+        vectors = jnp.stack([*sketch, *probes[: len(sketch)]])
+        return HutchPlusPlus(probes=len(sketch)).estimates(lambda rows: rows @ matrix.T, vectors)
+
+    repeated = estimates(sketch[0], -sketch[0], sketch[0])
+    np.testing.assert_allclose(repeated[0], estimates(sketch[0])[0], rtol=1e-4)
+    assert abs(estimates(sketch[0], sketch[1])[0] - repeated[0]) > 0.1
+
+
 def test_an_exact_trace_of_many_dimensions_needs_little_memory(key):
     """300 products of a network whose activations are 8192 numbers; 10 MB if all are kept."""
     into, out = (jax.random.normal(k, (300, 8192)) / 100 for k in jax.random.split(key))
