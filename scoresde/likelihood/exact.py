@@ -31,7 +31,7 @@ from scoresde.denoiser import (
 from scoresde.keys import fold_in, normal, sample_keys
 from scoresde.likelihood import trace as traces
 from scoresde.likelihood.change_of_variables import LogProb, integrate
-from scoresde.likelihood.checks import check_choice, check_values, check_velocity
+from scoresde.likelihood.checks import check_choice, check_noise, check_values, check_velocity
 from scoresde.likelihood.standard_errors import nan_if_unknown
 from scoresde.registry import UsageError
 from scoresde.sdes import expand
@@ -139,15 +139,17 @@ class ExactLikelihood:
             condition: what is known of each sample, by name: arrays [batch, ...].
 
         Raises:
-            UsageError: a t_min outside the process, or where the flow is infinitely fast, x that is
-                empty or not real, a condition of other samples, a network that knows discrete
-                levels only, a denoiser that holds the data of several samples itself, or float64
-                asked for where it cannot be had.
+            UsageError: a t_min outside the process, or where the flow is infinitely fast or has no
+                noise to decode from, x that is empty or not real, a condition of other samples, a
+                network that knows discrete levels only, a denoiser that holds the data of several
+                samples itself, or float64 asked for where it cannot be had.
         """
         check_denoiser(denoiser)
         require_continuous_time(denoiser, "The exact likelihood")
         t_min = denoiser.sde.t_min if self.t_min is None else float(self.t_min)
         check_velocity(denoiser.sde, t_min)
+        if self.correction == "decoder":
+            check_noise(denoiser.sde, t_min)
         x = check_values(x)
         arguments = sample_keys(key, len(x)), denoiser, x, check_condition(condition, len(x))
         options = {"trace": traces.get(self.trace, self.probes), "t_min": t_min}

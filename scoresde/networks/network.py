@@ -110,8 +110,14 @@ class Network:
             float32, of the shape of x; with several outputs a channel, all of the first ones first.
 
         Raises:
-            UsageError: training needs rng and there is none, or the module refuses its arguments.
+            UsageError: there are no parameters, training needs rng and there is none, or the module
+                refuses its arguments.
         """
+        if params is None:
+            raise UsageError(
+                "This network has no parameters, params=None: give it those of network.init(key, "
+                "image_shape), or of a checkpoint."
+            )
         if train and rng is None and getattr(self.module, "stochastic", False):
             raise UsageError(
                 "This network drops activations or labels in training: pass apply(..., rng=key)."

@@ -269,6 +269,14 @@ def test_what_has_no_density_is_refused(x, message, mixture, key):
         likelihood.log_prob(key, mixture.denoiser(sdes.VP()), x)
 
 
+def test_a_decoder_needs_noise_to_decode_from(mixture, key):
+    """Rectified flow starts without any, where its flow alone is well defined."""
+    denoiser, x = mixture.denoiser(sdes.RectifiedFlow(t_min=0.0)), jnp.ones((2, 2))
+    jax.eval_shape(lambda x: likelihood.log_prob(key, denoiser, x), x)
+    with pytest.raises(UsageError, match="no noise at t_min"):
+        likelihood.log_prob(key, denoiser, x, correction="decoder")
+
+
 def test_float64_inside_a_transformation_is_refused(mixture, key):
     def nats(x):
         return likelihood.log_prob(key, mixture.denoiser(sdes.VP()), x, precision="float64").nats

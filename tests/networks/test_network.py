@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from scoresde import networks
+from scoresde.registry import UsageError
 
 SHAPE = (8, 8, 3)
 
@@ -36,6 +37,11 @@ def params(small):
 def test_the_first_output_is_almost_zero(small, params, images):
     output = jax.jit(small(scale_by_sigma=False).apply)(params, *images)
     assert 0 < float(jnp.abs(output).max()) < 1e-3
+
+
+def test_a_network_without_parameters_is_refused(small, images):
+    with pytest.raises(UsageError, match="params=None"):
+        small().apply(None, *images)
 
 
 def test_parameters_depend_on_the_key_alone(small, params):
