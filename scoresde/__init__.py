@@ -30,6 +30,7 @@ _SUBMODULES = (
     "sdes",
     "times",
     "training",
+    "variances",
 )
 _NAMES = {"Denoiser": "denoiser", "Prediction": "predictions", "UsageError": "registry"}
 

@@ -133,32 +133,27 @@ def test_every_step_of_improved_ddpm(name):
     def channels_last(name):
         return jnp.asarray(np.moveaxis(IMPROVED[name], -3, -1), float)
 
-    def check(number, cost, expected):
+    with jax.enable_x64(True):
+        # Single steps of six images, then all steps of two, of a network in closed form.
+        x0, noise = (channels_last(f"{name}_nchw") for name in ("x0", "noise"))
+        of_all, noise_of_all = channels_last("bpd/x0_nchw"), channels_last("bpd/noise_tnchw")
+        number = np.concatenate([IMPROVED["t"], np.repeat(np.arange(50), 2)])
+        x0 = jnp.concatenate([x0, *[of_all] * 50])
+        noise = jnp.concatenate([noise, jnp.reshape(noise_of_all, (100, *x0.shape[1:]))])
+        x = sde.perturb(x0, noise, jnp.asarray(number / 49))
+        fed = expand(IMPROVED["fed_timesteps"][49 - number] / 1000, x)  # the last step stands first
+        output = jnp.concatenate([0.1 * x + 0.02 + 0.3 * fed, 0.2 * x - 0.3], axis=-1)
+        output = output.at[:6].set(channels_last("output_nchw"))
+
+        cost = np.asarray(jax.jit(of_steps)(x0, noise, output, number))
+        single = IMPROVED[f"f64/vb_terms_bpd/{VARIANCES[name]}/noclip"]
+        whole = IMPROVED[f"f64/bpd/{VARIANCES[name]}/noclip/vb"][:, ::-1]
+        expected = np.concatenate([single, whole.T.ravel()])
         np.testing.assert_allclose(cost[number > 0], expected[number > 0], rtol=1e-9)
         np.testing.assert_allclose(cost[number == 0], expected[number == 0], atol=1e-3)
-
-    with jax.enable_x64(True):
-        of_steps = jax.jit(of_steps)
-        number = IMPROVED["t"]
-        single = (channels_last(f"{name}_nchw") for name in ("x0", "noise", "output"))
-        expected = IMPROVED[f"f64/vb_terms_bpd/{VARIANCES[name]}/noclip"]
-        check(number, of_steps(*single, number), expected)
-
-        # A whole bound, of a network that is given in closed form; the last steps stand first.
-        x0, noises = channels_last("bpd/x0_nchw"), channels_last("bpd/noise_tnchw")
-        per_step = []
-        for number in range(50):
-            t = jnp.full(2, number / 49)
-            x = sde.perturb(x0, noises[number], t)
-            fed = IMPROVED["fed_timesteps"][49 - number] / 1000
-            output = jnp.concatenate([0.1 * x + 0.02 + 0.3 * fed, 0.2 * x - 0.3], axis=-1)
-            per_step.append(of_steps(x0, noises[number], output, np.full(2, number)))
-        per_step = np.stack(per_step[::-1], axis=1)
-        expected = IMPROVED[f"f64/bpd/{VARIANCES[name]}/noclip/vb"]
-        check(np.arange(49, -1, -1), per_step.T, expected.T)
-        prior = prior_cost(sde, x0) / x0[0].size / np.log(2)
+        prior = prior_cost(sde, of_all) / of_all[0].size / np.log(2)
         total = IMPROVED[f"f64/bpd/{VARIANCES[name]}/noclip/total_bpd"]
-        np.testing.assert_allclose(prior + per_step.sum(axis=1), total, atol=1e-3)
+        np.testing.assert_allclose(prior + cost[6:].reshape(50, 2).sum(axis=0), total, atol=1e-3)
 
 
 @pytest.mark.parametrize("variance", ["posterior", "forward"])
