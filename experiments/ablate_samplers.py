@@ -88,7 +88,7 @@ def trained_problem(options: dict[str, Any], num: int, seed: int) -> Problem:
         x[:num],
         x[num:],
         experiment.to_levels,
-        experiment.source.levels,
+        experiment.source.bins,
     )
 
 
@@ -225,7 +225,7 @@ def sweep(settings: dict[str, Any], workdir: pathlib.Path) -> int:
         if problem.to_levels is not None:
             images = np.asarray(problem.to_levels(x[:64]))
             path = workdir / "images" / f"{file.stem}.png"
-            data.save_grid(path, images, levels=problem.levels)
+            data.save_grid(path, images, bins=problem.levels)
         return row
 
     def words(row):

@@ -104,7 +104,7 @@ def trained_problem(options: dict[str, Any], settings: dict[str, Any]) -> Proble
     checkpoints = training.Checkpoints(workdir / "checkpoints")
     denoiser = experiment.denoiser(checkpoints.restore_params(options.get("step")))
     split = experiment.source.splits[options.get("split", "test")]
-    num, bins = settings["num_images"], experiment.source.levels
+    num, bins = settings["num_images"], experiment.source.bins
     if num > len(split):
         raise UsageError(f"num_images={num}, but there are {len(split)} images.")
     conditional = experiment.settings["data"]["labels"]

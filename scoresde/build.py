@@ -95,16 +95,16 @@ class Experiment:
 
     def to_network_range(self, key: jax.Array, images: jax.Array, dequantize: bool) -> jax.Array:
         """uint8 levels [batch, ...] in the range that the network works in."""
-        levels = self.source.levels
-        unit = data.dequantize(key, images, levels) if dequantize else data.to_unit(images, levels)
+        bins = self.source.bins
+        unit = data.dequantize(key, images, bins) if dequantize else data.to_unit(images, bins)
         return data.scale(unit, self.data_range)
 
     def to_levels(self, x: jax.Array) -> jax.Array:
         """Samples [batch, ...] as uint8 levels: the nearest, or the bin if dequantised."""
         if self.settings["data"]["dequantize"]:
             unit = data.unscale(x, self.data_range)
-            return data.dequantized_to_levels(unit, self.source.levels)
-        return data.quantize(x, self.data_range, self.source.levels)
+            return data.dequantized_to_images(unit, self.source.bins)
+        return data.quantize(x, self.data_range, self.source.bins)
 
     @property
     def level_range(self) -> tuple[float, float]:
@@ -114,7 +114,7 @@ class Experiment:
         trained on dequantised images.
         """
         low, high = self.data_range
-        half = 0.5 * (high - low) / self.source.levels
+        half = 0.5 * (high - low) / self.source.bins
         dequantized = self.settings["data"]["dequantize"]
         return (low + half, high - half) if dequantized else (low, high)
 
@@ -129,7 +129,7 @@ class Experiment:
         """`dequantization.choose` for this data; `sde` is the process with its learned fields."""
         return dequantization.choose(
             name,
-            bins=self.source.levels,
+            bins=self.source.bins,
             data_range=self.data_range,
             level_range=self.level_range,
             sde=sde or self.sde,
@@ -179,7 +179,7 @@ class Experiment:
                 sde=self.sde,
                 prediction=self.prediction,
                 network=self.network,
-                bins=self.source.levels,
+                bins=self.source.bins,
                 data_range=self.level_range,
             )
             return loss(params, key, images, condition, train=train)

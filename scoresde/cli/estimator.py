@@ -102,7 +102,7 @@ def make_estimator(
         settings["steps"] = getattr(experiment.sde, "num_scales", 1001) - 1
     settings |= given
     protocol = {"bound": arguments.bound}
-    bins = experiment.source.levels
+    bins = experiment.source.bins
     if arguments.bound in ("vdm", "ddpm"):
         if arguments.dequantizer is not None:
             raise UsageError(

@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
         raise UsageError(f"--num must be 1 .. {len(split)}, the images of {arguments.split!r}.")
     if arguments.passes < 1:
         raise UsageError(f"--passes must be at least 1, got {arguments.passes}.")
-    check_levels(split.images[:num], source.levels)
+    check_levels(split.images[:num], source.bins)
     checkpoints = training.Checkpoints(workdir / "checkpoints")
     step = arguments.step if arguments.step is not None else checkpoints.latest_step()
     params = checkpoints.restore_params(
@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
     batch_size = -(-batch_size // mesh.size) * mesh.size
     protocol = {
         "split": arguments.split,
-        "bins": source.levels,
+        "bins": source.bins,
         "data_range": experiment.data_range,
         **protocol,
         "seed": arguments.seed,
@@ -153,7 +153,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
         directory / "figure.png",
         images["bits_per_dim"],
         split.images[:num],
-        levels=source.levels,
+        levels=source.bins,
         title=f"{arguments.split}, step {step}, {arguments.bound}, {protocol['dequantization']}",
         baseline=floor,
     )
@@ -205,7 +205,7 @@ def _gaussian_bits(experiment, images, seed_key):
     return likelihood.bits_per_dim(
         likelihood.gaussian_log_prob(train, test),
         math.prod(experiment.image_shape),
-        bins=experiment.source.levels,
+        bins=experiment.source.bins,
         data_range=experiment.data_range,
     )
 

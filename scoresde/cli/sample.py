@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
     name = arguments.name or f"step_{step}"
     directory = result_directory(workdir / "samples" / name, arguments.overwrite)
 
-    mesh, levels = training.make_mesh(), experiment.source.levels
+    mesh, levels = training.make_mesh(), experiment.source.bins
     start = time.perf_counter()
     stride = _stride(experiment) if arguments.animation else None
     sampling = experiment.sampling
@@ -76,11 +76,11 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
     if jax.process_index() != 0:
         return
     shown = drawn.images[:100]
-    data.save_grid(directory / "grid.png", shown, levels=levels)
+    data.save_grid(directory / "grid.png", shown, bins=levels)
     written = [directory / "grid.png"]
     if arguments.animation:
         frames = [*drawn.trajectory[:, : len(shown)], *[shown] * 15]  # rests on the samples
-        data.save_animation(directory / "noise_to_image.gif", frames, levels=levels)
+        data.save_animation(directory / "noise_to_image.gif", frames, bins=levels)
         written.append(directory / "noise_to_image.gif")
     else:  # one of earlier samples
         (directory / "noise_to_image.gif").unlink(missing_ok=True)

@@ -106,7 +106,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
             ).images
             if jax.process_index() == 0:
                 path = workdir / "samples" / f"step_{step:08d}.png"
-                data.save_grid(path, images, levels=source.levels)
+                data.save_grid(path, images, bins=source.bins)
 
         callbacks.append((settings["sample_every"], grid))
 

@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     )
     loss_fn = bound_loss(
         network,
-        bins=source.levels,
+        bins=source.bins,
         data_range=experiment.data_range,
         condition=experiment.condition,
     )

@@ -8,10 +8,10 @@ or, for each of train and test that there is,
 
     train_image, train_label (optional),  test_image, test_label (optional)
 
-and in both cases, optionally, label_names and levels. A directory holds the second kind as
-`train_image.npy`, `train_label.npy`, ... and the rest in `source.json`. Its images are
-memory-mapped: they may be larger than memory, are shared by the processes of a host, and open at
-once.
+and in both cases, optionally, label_names and bins (the number of grey levels; older files say
+levels). A directory holds the second kind as `train_image.npy`, `train_label.npy`, ... and the rest
+in `source.json`. Its images are memory-mapped: they may be larger than memory, are shared by the
+processes of a host, and open at once.
 """
 
 import pathlib
@@ -27,13 +27,20 @@ from scoresde.registry import UsageError
 _LAYOUT = "expected `image` (with `label`, `is_test`), or `train_image` and `test_image`"
 
 
-def arrays(path: str, *, levels: int | None = None, label_names: tuple[str, ...] = ()) -> Source:
+def arrays(
+    path: str,
+    *,
+    bins: int | None = None,
+    label_names: tuple[str, ...] = (),
+    levels: int | None = None,
+) -> Source:
     """Images from an .npz file or a directory of .npy files, laid out as this module describes.
 
     Args:
         path: the file or directory.
-        levels: number of grey levels; default: what the file says, or 256.
+        bins: number of grey levels; default: what the file says, or 256.
         label_names: names of the labels; default: what the file says, or the numbers "0", "1", ...
+        levels: what older configs call `bins`.
 
     Raises:
         UsageError: no such file, one that cannot be read, or arrays that do not fit the layout.
@@ -50,10 +57,11 @@ def arrays(path: str, *, levels: int | None = None, label_names: tuple[str, ...]
         label_names = tuple(np.asarray(content.get("label_names", ())).tolist())
     if not label_names and any(k in content for k in ("label", "train_label", "test_label")):
         label_names = tuple(map(str, range(1 + max(int(s.labels.max()) for s in splits.values()))))
+    known = (bins, levels, content.get("bins"), content.get("levels"), 256)
     return Source(
         name=str(content.get("name", path.stem)),
         splits=splits,
-        levels=int(content.get("levels", 256)) if levels is None else levels,
+        bins=next(int(count) for count in known if count is not None),
         label_names=label_names,
         attribution=str(content.get("attribution", f"read from {path}")),
     )

@@ -121,7 +121,7 @@ def _write(directory, options, decode):
             np.save(work / f"{key}_label.npy", split.labels)
         note = {
             "name": source.name,
-            "levels": source.levels,
+            "bins": source.bins,
             "label_names": source.label_names,
             "attribution": source.attribution,
             "options": options,

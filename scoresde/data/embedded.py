@@ -14,7 +14,7 @@ def digits() -> Source:
     return Source(
         name="digits",
         splits=divide(arrays["image"], arrays["label"], arrays["is_test"]),
-        levels=17,
+        bins=17,
         label_names=tuple("0123456789"),
         attribution=(
             "Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, UCI Machine "
@@ -29,7 +29,7 @@ def emoji32() -> Source:
     return Source(
         name="emoji32",
         splits=divide(arrays["image"], arrays["label"], arrays["is_test"]),
-        levels=256,
+        bins=256,
         label_names=tuple(arrays["label_names"]),
         attribution=(
             "Twemoji, copyright Twitter, Inc and other contributors, as in emoji-datasource 16; "

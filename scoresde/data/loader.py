@@ -14,7 +14,7 @@ import sys
 import grain
 import numpy as np
 
-from scoresde.data.evaluation import check_positive, check_process
+from scoresde.data.in_order import check_positive, check_process
 from scoresde.data.source import Split
 from scoresde.registry import UsageError
 

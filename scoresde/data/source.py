@@ -81,7 +81,7 @@ class Source:
         name: what it is called, for messages and file names.
         splits: "train" and "test" (either may be absent) to `Split`; looking up one that is absent
             raises a UsageError.
-        levels: number of grey levels; images take the values 0 .. levels - 1.
+        bins: number of grey levels; images take the values 0 .. bins - 1.
         label_names: the name of each label; empty for unlabelled images.
         attribution: where the images come from, and under which licence.
 
@@ -92,7 +92,7 @@ class Source:
 
     name: str
     splits: Mapping[str, Split]
-    levels: int = 256
+    bins: int = 256
     label_names: tuple[str, ...] = ()
     attribution: str = ""
 
@@ -101,8 +101,8 @@ class Source:
         object.__setattr__(self, "label_names", tuple(str(name) for name in self.label_names))
         if not self.splits:
             raise UsageError(f"The data set {self.name!r} has no splits; give 'train' or 'test'.")
-        if not 2 <= self.levels <= 256:
-            raise UsageError(f"levels must be 2 .. 256, the values of uint8, not {self.levels}.")
+        if not 2 <= self.bins <= 256:
+            raise UsageError(f"bins must be 2 .. 256, the values of uint8, not {self.bins}.")
         if len(shapes := {k: s.image_shape for k, s in self.splits.items()}) > 1 and (
             len(set(shapes.values())) > 1
         ):
@@ -114,11 +114,11 @@ class Source:
             self._check_values(key, split)
 
     def _check_values(self, key, split):
-        # All of uint8 is allowed at 256 levels: a large memory-mapped file is then not read here.
-        if self.levels < 256 and (highest := int(split.images.max())) >= self.levels:
+        # All of uint8 is allowed at 256 bins: a large memory-mapped file is then not read here.
+        if self.bins < 256 and (highest := int(split.images.max())) >= self.bins:
             raise UsageError(
-                f"The {key} images of {self.name!r} reach {highest}, but levels={self.levels} "
-                f"allows 0 .. {self.levels - 1}; set levels to {highest + 1} or more."
+                f"The {key} images of {self.name!r} reach {highest}, but bins={self.bins} "
+                f"allows 0 .. {self.bins - 1}; set bins to {highest + 1} or more."
             )
         low, high, names = int(split.labels.min()), int(split.labels.max()), len(self.label_names)
         if low < 0 or high >= max(names, 1):

@@ -24,7 +24,7 @@ def source():
     pixels = np.random.default_rng(0).normal(MEAN, STD, (256, *SHAPE))
     levels = np.clip(np.floor(2 * (pixels + 1)), 0, 3).astype(np.uint8)
     splits = {"train": data.Split(levels[:128]), "test": data.Split(levels[128:])}
-    return data.Source(name="tiny", splits=splits, levels=4)
+    return data.Source(name="tiny", splits=splits, bins=4)
 
 
 @dataclasses.dataclass(frozen=True)

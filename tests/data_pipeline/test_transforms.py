@@ -10,17 +10,17 @@ from scoresde.keys import sample_keys
 from scoresde.registry import UsageError
 
 
-def all_levels(levels, repeats):
-    """Every level, `repeats` times: uint8 [repeats, levels, 1, 1]."""
-    return np.tile(np.arange(levels, dtype=np.uint8).reshape(1, levels, 1, 1), (repeats, 1, 1, 1))
+def all_levels(bins, repeats):
+    """Every level, `repeats` times: uint8 [repeats, bins, 1, 1]."""
+    return np.tile(np.arange(bins, dtype=np.uint8).reshape(1, bins, 1, 1), (repeats, 1, 1, 1))
 
 
-@pytest.mark.parametrize("levels", [17, 256])
-def test_dequantized_levels_stay_in_their_cells(key, levels):
-    images = all_levels(levels, 500)
-    x = data.dequantize(key, images, levels)
+@pytest.mark.parametrize("bins", [17, 256])
+def test_dequantized_levels_stay_in_their_cells(key, bins):
+    images = all_levels(bins, 500)
+    x = data.dequantize(key, images, bins)
     assert x.dtype == jnp.float32 and float(x.min()) > 0 and float(x.max()) < 1
-    np.testing.assert_array_equal(data.dequantized_to_levels(x, levels), images)
+    np.testing.assert_array_equal(data.dequantized_to_images(x, bins), images)
 
 
 def test_the_extremes_of_the_noise_stay_in_their_cells(monkeypatch):
@@ -29,10 +29,10 @@ def test_the_extremes_of_the_noise_stay_in_their_cells(monkeypatch):
         monkeypatch.setattr(
             jax.random, "bits", lambda key, shape, dtype, bits=bits: jnp.full(shape, bits, dtype)
         )
-        for levels in [2, 3, 17, 93, 128, 129, 199, 250, 255, 256]:
-            images = np.minimum(all_levels(256, 1), levels - 1)  # one shape for all
-            x = data.dequantize(jax.random.key(0), images, levels)
-            np.testing.assert_array_equal(data.dequantized_to_levels(x, levels), images)
+        for bins in [2, 3, 17, 93, 128, 129, 199, 250, 255, 256]:
+            images = np.minimum(all_levels(256, 1), bins - 1)  # one shape for all
+            x = data.dequantize(jax.random.key(0), images, bins)
+            np.testing.assert_array_equal(data.dequantized_to_images(x, bins), images)
 
 
 def test_the_noise_is_uniform(key):
@@ -57,7 +57,7 @@ def test_noise_does_not_depend_on_the_batch(key):
     assert not np.array_equal(whole, data.dequantize(jax.random.key(1), images, 17))
 
 
-def test_sample_keys(key):
+def test_every_sample_has_a_key_of_its_own(key):
     keys = sample_keys(key, 3, first=5)
     assert keys.shape == (3,) and keys.dtype == key.dtype
     for i in range(3):
@@ -72,14 +72,14 @@ def test_sample_keys(key):
         sample_keys(0, 4)
 
 
-@pytest.mark.parametrize("levels", [2, 17, 200, 256])
+@pytest.mark.parametrize("bins", [2, 17, 200, 256])
 @pytest.mark.parametrize("data_range", [(0.0, 1.0), (-1.0, 1.0), (-0.3, 2.7)])
-def test_quantize_inverts_scaling(levels, data_range):
-    images = all_levels(levels, 1)
-    x = data.scale(data.to_unit(images, levels), data_range)
+def test_quantize_inverts_scaling(bins, data_range):
+    images = all_levels(bins, 1)
+    x = data.scale(data.to_unit(images, bins), data_range)
     assert float(x.min()) == np.float32(data_range[0])
     np.testing.assert_allclose(float(x.max()), data_range[1], rtol=1e-6)
-    back = data.quantize(x, data_range, levels)
+    back = data.quantize(x, data_range, bins)
     assert back.dtype == jnp.uint8
     np.testing.assert_array_equal(back, images)
 
@@ -93,12 +93,21 @@ def test_quantize_takes_the_nearest_level_and_clips():
     assert abs(float(data.quantize(x, (0, 1)).mean(dtype=jnp.float32)) - 127.5) < 0.01
 
 
+def test_what_is_not_finite_becomes_a_level_that_is_told():
+    """The ends for the infinities, and the middle, which is never black, for NaN."""
+    x = jnp.array([jnp.nan, jnp.inf, -jnp.inf])
+    for bins in (2, 17, 256):
+        want = [bins // 2, bins - 1, 0]
+        np.testing.assert_array_equal(data.quantize(x, (-1, 1), bins), want)
+        np.testing.assert_array_equal(data.dequantized_to_images(x, bins), want)
+
+
 def test_unscale_inverts_scale():
     x = jnp.linspace(-3, 3, 50)
     np.testing.assert_allclose(data.unscale(data.scale(x, (-1, 1)), (-1, 1)), x, atol=5e-7)
 
 
-def test_range_errors():
+def test_values_outside_their_range_are_refused():
     with pytest.raises(UsageError, match="low < high"):
         data.scale(0.5, (1, -1))
     with pytest.raises(UsageError, match="low < high"):

@@ -63,11 +63,11 @@ def by_content(images, labels):
     return sorted((image.tobytes(), int(label)) for image, label in zip(images, labels))
 
 
-def test_mocked_cifar10():
+def test_cifar10_has_its_shape_splits_and_labels():
     with tensorflow_datasets.testing.mock_data(num_examples=7):
         source = data.get("cifar10")
         same = data.get("tfds", dataset="cifar10", test="test[:50%]")
-    assert source.image_shape == (32, 32, 3) and source.levels == 256
+    assert source.image_shape == (32, 32, 3) and source.bins == 256
     assert len(source.label_names) == 10
     assert len(source.splits["train"]) == len(source.splits["test"]) == 7
     assert len(np.unique(source.splits["train"].images)) > 200  # pictures, not zeros
@@ -75,13 +75,13 @@ def test_mocked_cifar10():
     np.testing.assert_array_equal(same.splits["train"].images, source.splits["train"].images)
 
 
-def test_mocked_resizing():
+def test_a_set_is_cropped_and_resized():
     with tensorflow_datasets.testing.mock_data(num_examples=3):
         source = data.get("tfds", dataset="mnist", image_size=8, crop=20)
     assert source.image_shape == (8, 8, 1)
 
 
-def test_real_files(prepared):
+def test_prepared_files_are_read_whole(prepared):
     source = data.get("tfds", dataset="tiny_pictures", data_dir=prepared)
     assert source.label_names == ("cat", "dog")
     assert set(source.splits) == {"train", "test"}  # the validation split serves as test
@@ -91,7 +91,7 @@ def test_real_files(prepared):
         assert by_content(split.images, split.labels) == want
 
 
-def test_part_of_a_split_and_cache(prepared, tmp_path):
+def test_part_of_a_split_is_read_and_cached(prepared, tmp_path):
     options = {"dataset": "tiny_pictures", "data_dir": prepared, "cache": str(tmp_path / "cache")}
     whole = data.get("tfds", dataset="tiny_pictures", data_dir=prepared)
     for _ in range(2):
@@ -141,7 +141,7 @@ def test_an_absent_set_says_how_to_prepare_it(tmp_path):
         data.get("cifar10", data_dir=str(tmp_path))
 
 
-def test_wrong_names(prepared, tmp_path):
+def test_unknown_names_are_refused(prepared, tmp_path):
     with pytest.raises(UsageError, match=r"no data set 'svhn_croped'.*Did you mean 'svhn_cropped'"):
         data.get("tfds", dataset="svhn_croped", data_dir=str(tmp_path))
     options = {"dataset": "tiny_pictures", "data_dir": prepared}
@@ -164,7 +164,7 @@ def test_preparing_without_tensorflow_says_what_to_install(tmp_path, capsys, mon
     assert message.count("\n") == 1
 
 
-def test_prepare(prepared, tmp_path, capsys, monkeypatch):
+def test_preparing_writes_what_is_read_and_is_done_once(prepared, tmp_path, capsys, monkeypatch):
     # A builder that needs no TensorFlow runs the real thing, whether TensorFlow is there or not.
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
     assert prepare.main(["tiny_pictures", "--data_dir", str(tmp_path)]) == 0
@@ -199,7 +199,7 @@ def example(image):
     return record.SerializeToString()
 
 
-def test_tfrecords(tmp_path):
+def test_records_of_faces_are_read(tmp_path):
     images = pictures(5)
     write_tfrecords(tmp_path / "faces-r03.tfrecords", map(example, images))
     source = data.get("tfrecords", path=str(tmp_path / "faces-r03.tfrecords"))
@@ -207,7 +207,7 @@ def test_tfrecords(tmp_path):
     np.testing.assert_array_equal(source.splits["train"].images, images)
 
 
-def test_tfrecords_errors(tmp_path):
+def test_records_of_another_layout_are_refused(tmp_path):
     path = tmp_path / "faces.tfrecords"
     with pytest.raises(UsageError, match="no TFRecord file"):
         data.get("tfrecords", path=str(path))

@@ -8,22 +8,23 @@ from typing import Any
 import numpy as np
 
 from scoresde import files
+from scoresde.data.transforms import check_levels
 from scoresde.registry import UsageError
 
 _GAP = 2  # pixels between the images of a grid
-_GAP_GREY = 128  # tells the gap from black and from white images
+_GAP_GRAY = 128  # tells the gap from black and from white images
 _READABLE = 64  # images are enlarged to about this many pixels
 
 
-def make_grid(
-    images: np.ndarray, *, columns: int | None = None, levels: int = 256, scale: int | None = None
+def image_grid(
+    images: np.ndarray, *, columns: int | None = None, bins: int = 256, scale: int | None = None
 ) -> np.ndarray:
     """Images side by side, row by row: uint8 [height, width, channels], with values 0 .. 255.
 
     Args:
         images: uint8 levels [n, height, width, channels], with one (grey) or three (RGB) channels.
         columns: images in a row; default: as square as possible.
-        levels: number of grey levels; 0 .. levels-1 become 0 .. 255.
+        bins: number of grey levels; 0 .. bins-1 become 0 .. 255.
         scale: enlargement, by bicubic interpolation (what eight pixels show is hard to see in
             squares); 1 for the pixels as they are. Default: so that images of 8 to 32 pixels are
             shown with 64, larger ones as they are.
@@ -36,26 +37,22 @@ def make_grid(
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
         raise UsageError(
             "A grid needs uint8 images [n, height, width, 1 or 3], not "
-            f"{images.dtype} {list(images.shape)}; scoresde.data.quantize makes them."
+            f"{images.dtype} {list(images.shape)}; a codec's decode makes them of samples."
         )
     if not images.size:
         raise UsageError("A grid needs at least one image.")
-    if not 2 <= levels <= 256 or images.max() >= levels:
-        raise UsageError(
-            f"The images reach {images.max()}, but levels={levels} allows 0 .. {levels - 1}, and "
-            "levels must be 2 .. 256."
-        )
+    check_levels(images, bins)
     n, height, width, channels = images.shape
     columns = int(np.ceil(np.sqrt(n))) if columns is None else columns
     scale = max(1, _READABLE // max(height, width)) if scale is None else scale
     if columns < 1 or scale < 1:
         raise UsageError(f"columns and scale must be at least 1, not {columns} and {scale}.")
 
-    stretched = np.round(images * (255 / (levels - 1))).astype(np.uint8)
+    stretched = np.round(images * (255 / (bins - 1))).astype(np.uint8)
     enlarged = [_enlarge(image, scale) for image in stretched]
     rows, height, width = -(-n // columns), height * scale + _GAP, width * scale + _GAP
     shape = (rows * height + _GAP, columns * width + _GAP, channels)
-    grid = np.full(shape, _GAP_GREY, np.uint8)
+    grid = np.full(shape, _GAP_GRAY, np.uint8)
     for i, image in enumerate(enlarged):
         top, left = _GAP + i // columns * height, _GAP + i % columns * width
         grid[top : top + height - _GAP, left : left + width - _GAP] = image
@@ -79,22 +76,22 @@ def save_grid(
     images: np.ndarray,
     *,
     columns: int | None = None,
-    levels: int = 256,
+    bins: int = 256,
     scale: int | None = None,
 ) -> None:
-    """Writes `make_grid` of the arguments as a picture, PNG by its suffix; makes parent folders.
+    """Writes `image_grid` of the arguments as a picture, PNG by its suffix; makes parent folders.
 
     Args:
         path: the file; it is replaced in one step, never half written.
         images: uint8 levels [n, height, width, 1 or 3].
-        columns: see `make_grid`; so are levels and scale.
-        levels: number of grey levels.
+        columns: see `image_grid`; so are bins and scale.
+        bins: number of grey levels.
         scale: enlargement.
 
     Raises:
-        UsageError: as `make_grid`, or a suffix of no known format.
+        UsageError: as `image_grid`, or a suffix of no known format.
     """
-    grid = make_grid(images, columns=columns, levels=levels, scale=scale)
+    grid = image_grid(images, columns=columns, bins=bins, scale=scale)
     _save(path, [grid])
 
 
@@ -103,7 +100,7 @@ def save_animation(
     frames: Iterable[np.ndarray],
     *,
     columns: int | None = None,
-    levels: int = 256,
+    bins: int = 256,
     scale: int | None = None,
     milliseconds: int = 80,
 ) -> None:
@@ -112,13 +109,13 @@ def save_animation(
     Args:
         path: the file; it is replaced in one step, never half written.
         frames: batches of images, each uint8 levels [n, height, width, 1 or 3].
-        columns: see `make_grid`; so are levels and scale.
-        levels: number of grey levels.
+        columns: see `image_grid`; so are bins and scale.
+        bins: number of grey levels.
         scale: enlargement; by default half of a grid's, for noise does not compress.
         milliseconds: how long a frame is shown.
 
     Raises:
-        UsageError: as `make_grid`, no frames, or another suffix.
+        UsageError: as `image_grid`, no frames, or another suffix.
     """
     suffix = pathlib.Path(path).suffix.lower()
     if suffix not in (".gif", ".webp", ".png"):
@@ -128,7 +125,7 @@ def save_animation(
         raise UsageError("An animation needs at least one frame.")
     if scale is None:
         scale = max(1, _READABLE // 2 // max(np.shape(frames[0])[1:3], default=1))
-    grids = [make_grid(f, columns=columns, levels=levels, scale=scale) for f in frames]
+    grids = [image_grid(f, columns=columns, bins=bins, scale=scale) for f in frames]
     options = {"save_all": True, "duration": milliseconds, "loop": 0}
     if suffix == ".webp":
         options["lossless"] = True
