@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
             # One batch a time, a function of the step alone, so that a resumed log is the same.
             rows = (step // settings["eval_every"] * test_size) % (len(test_split) - test_size + 1)
             rows = slice(rows, rows + test_size)
-            batch = {"image": test_split.images[rows], "label": test_split.labels[rows]}
+            batch = test_split.batch(rows)
             batch = training.shard_batch(mesh, _own_rows(batch))
             metrics = eval_step(state, jax.random.fold_in(eval_key, step), batch)
             return {"eval_loss": metrics["loss"]}

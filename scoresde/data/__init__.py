@@ -12,7 +12,8 @@ from typing import Any
 from scoresde.data import arrays, embedded, folder, tfds, tfrecord
 from scoresde.data.in_order import batches
 from scoresde.data.pictures import image_grid, save_animation, save_grid
-from scoresde.data.source import Source, Split
+from scoresde.data.source import Source
+from scoresde.data.split import Split
 from scoresde.data.transforms import (
     check_levels,
     check_range,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from scoresde.data.source import Split
+from scoresde.data.split import Split
 from scoresde.registry import UsageError
 
 
@@ -25,8 +25,9 @@ def batches(
 
     Yields:
         dict(image=uint8 [batch, height, width, channels], label=int32 [batch], mask=bool [batch],
-        index=int32 [batch]), where `mask` is False for copies and `index` numbers the images of the
-        split (going on beyond its end for the copies, so that every row of a batch has its own).
+        index=int32 [batch]) and the split's further arrays [batch, ...] by their names, where
+        `mask` is False for copies and `index` numbers the images of the split (going on beyond its
+        end for the copies, so that every row of a batch has its own). Real data are as they are.
 
     Raises:
         UsageError: an argument outside its range.
@@ -41,12 +42,7 @@ def _in_order(split, batch_size, process_index, process_count):
         first = start + process_index * batch_size
         index = np.arange(first, first + batch_size, dtype=np.int32)
         rows = np.minimum(index, len(split) - 1)
-        yield {
-            "image": split.images[rows],
-            "label": split.labels[rows],
-            "mask": index < len(split),
-            "index": index,
-        }
+        yield {**split.batch(rows), "mask": index < len(split), "index": index}
 
 
 def check_positive(**counts: int) -> None:

@@ -15,7 +15,8 @@ import numpy as np
 
 from scoresde.data.cache import cached, stack
 from scoresde.data.decode import check_sizes, fit
-from scoresde.data.source import Source, Split
+from scoresde.data.source import Source
+from scoresde.data.split import Split
 from scoresde.data.tfrecord import Records
 from scoresde.registry import UsageError
 

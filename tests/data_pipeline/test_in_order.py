@@ -7,15 +7,14 @@ from scoresde import data
 from scoresde.registry import UsageError
 
 
-def numbered(n, width=4):
-    """A split whose image i, unflipped, starts with the two bytes of i; labels are i."""
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (n, 2, width, 3), dtype=np.uint8)
-    images[:, 0, 0, 0], images[:, 0, 0, 1] = np.arange(n) % 256, np.arange(n) // 256
-    return data.Split(images, np.arange(n))
+def numbered(n):
+    """A split whose image i, label i and further arrays hold i."""
+    images = np.broadcast_to(np.arange(n, dtype=np.uint8)[:, None, None, None], (n, 2, 4, 3))
+    text = np.arange(2 * n, dtype=np.int16).reshape(n, 2)
+    return data.Split(images, np.arange(n), {"text": text, "weight": np.arange(n) / 2})
 
 
-def test_evaluation_keeps_the_tail():
+def test_every_image_comes_once_and_copies_fill_the_last_batch():
     split = numbered(11)
     found = list(data.batches(split, 4))
     assert [b["image"].shape for b in found] == [(4, 2, 4, 3)] * 3
@@ -27,7 +26,7 @@ def test_evaluation_keeps_the_tail():
     assert found[0]["mask"].dtype == bool and found[0]["index"].dtype == np.int32
 
 
-def test_evaluation_over_processes():
+def test_processes_share_the_images_in_order():
     split = numbered(13)
     parts = [list(data.batches(split, 2, process_index=i, process_count=3)) for i in range(3)]
     assert [len(part) for part in parts] == [3, 3, 3]
@@ -37,8 +36,24 @@ def test_evaluation_over_processes():
     np.testing.assert_array_equal(np.sort(np.concatenate(seen)), np.arange(13))
 
 
-def test_evaluation_errors_come_before_the_first_batch():
+def test_a_mistake_is_told_before_the_first_batch():
     with pytest.raises(UsageError, match="batch_size"):
         data.batches(numbered(3), 0)
     (batch,) = data.batches(numbered(3), 8)
     assert batch["mask"].sum() == 3
+
+
+def test_a_batch_carries_the_further_arrays_of_its_images():
+    split = numbered(5)
+    *_, last = data.batches(split, 3)
+    assert set(last) == {"image", "label", "mask", "index", "text", "weight"}
+    assert last["text"].dtype == np.int16 and last["weight"].dtype == np.float64
+    np.testing.assert_array_equal(last["text"], split.named["text"][[3, 4, 4]])
+    np.testing.assert_array_equal(last["weight"], [1.5, 2.0, 2.0])
+
+
+def test_real_data_come_as_they_are():
+    points = np.arange(6.0, dtype=np.float32).reshape(3, 2)
+    (batch,) = data.batches(data.Split(points), 4)
+    assert batch["image"].dtype == np.float32
+    np.testing.assert_array_equal(batch["image"], points[[0, 1, 2, 2]])

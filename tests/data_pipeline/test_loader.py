@@ -1,4 +1,4 @@
-"""The training loader and the evaluation batches."""
+"""Batches for training: their order, their flips, what they carry, and going on where one was."""
 
 import gc
 import json
@@ -73,7 +73,7 @@ def test_the_seed_determines_everything():
     assert not np.array_equal(labels(one, 2), labels(other, 2))
 
 
-def test_flips():
+def test_each_image_is_mirrored_with_probability_one_half():
     split = numbered(500)
     loader = data.Loader(split, 100, seed=0, flip=True)
     flips = np.zeros((2, 500), bool)
@@ -92,7 +92,7 @@ def test_flips():
 
 @pytest.mark.parametrize("at", [3, 17, 40])  # within the first epoch of 15 batches, and past it
 @pytest.mark.parametrize("steps", [1, 2])
-def test_exact_resume(at, steps):
+def test_a_loader_goes_on_exactly_where_it_was(at, steps):
     split = numbered(60)
     options = {"seed": 5, "flip": True, "steps": steps}
     loader = data.Loader(split, 4, **options)
@@ -114,7 +114,7 @@ def test_a_loader_goes_back():
     np.testing.assert_array_equal(first, [next(loader)["image"] for _ in range(10)])
 
 
-def test_checkpoint_through_orbax(tmp_path):
+def test_an_orbax_checkpoint_holds_the_state(tmp_path):
     split = numbered(30)
     loader = data.Loader(split, 4, seed=5, flip=True)
     for _ in range(9):
@@ -129,7 +129,7 @@ def test_checkpoint_through_orbax(tmp_path):
     assert_same(loader, resumed, 5)
 
 
-def test_wrong_states():
+def test_what_is_no_state_is_refused():
     loader = data.Loader(numbered(20), 3, seed=0, repeat=False)
     for state in ({"batch": -1}, {"batch": 7}, {"next_index": 2}, None, {"batch": 1.5}):
         with pytest.raises(UsageError, match="is not a state of this loader"):
@@ -174,7 +174,7 @@ def test_processes_and_batches_flip_differently():
     assert len(flips) == 6
 
 
-def test_one_epoch():
+def test_without_repeat_there_is_one_epoch():
     split = numbered(10)
     options = {"seed": 0, "repeat": False}
     sizes = [len(b["label"]) for b in data.Loader(split, 4, **options)]
@@ -214,9 +214,53 @@ def test_a_batch_may_be_larger_than_the_split():
         ),
     ],
 )
-def test_loader_errors(batch_size, options, message):
+def test_arguments_outside_their_range_are_refused(batch_size, options, message):
     with pytest.raises(UsageError, match=message):
         data.Loader(numbered(10), batch_size, **({"seed": 0} | options))
+
+
+def with_further(n=12):
+    """A split of n images of one level, i for image i, with arrays that hold i too."""
+    images = np.broadcast_to(np.arange(n, dtype=np.uint8)[:, None, None, None], (n, 4, 6, 1))
+    further = {
+        "text": np.tile(np.arange(n, dtype=np.int16)[:, None], 3),
+        "weight": np.arange(n) / 2,
+    }
+    return data.Split(images, np.arange(n), further)
+
+
+@pytest.mark.parametrize("steps", [None, 2])
+def test_further_arrays_stay_with_their_images(steps):
+    split = with_further()
+    loader = data.Loader(split, 5, seed=0, flip=True, steps=steps)
+    for batch, _ in zip(loader, range(4)):
+        assert set(batch) == {"image", "label", "text", "weight"}
+        lead = (5,) if steps is None else (2, 5)
+        assert batch["text"].shape == (*lead, 3) and batch["text"].dtype == np.int16
+        numbers = batch["label"]
+        np.testing.assert_array_equal(batch["image"][..., 0, 0, 0], numbers)
+        np.testing.assert_array_equal(batch["text"], np.stack([numbers] * 3, axis=-1))
+        np.testing.assert_array_equal(batch["weight"], numbers / 2)
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (4, 6, 1), (2, 3, 1)])
+def test_further_images_are_not_left_unmirrored_in_silence(shape):
+    split = with_further()
+    split = data.Split(split.images, None, {"outline": np.zeros((12, *shape))})
+    with pytest.raises(UsageError, match="mirrors the images alone, but 'outline'") as error:
+        data.Loader(split, 4, seed=0, flip=True)
+    assert "\n" not in str(error.value)
+    assert next(data.Loader(split, 4, seed=0))["outline"].shape == (4, *shape)
+
+
+def test_real_data_are_shuffled_and_never_mirrored():
+    points = np.random.default_rng(0).normal(size=(20, 2))
+    batch = next(data.Loader(data.Split(points, np.arange(20)), 20, seed=0))
+    assert batch["image"].dtype == np.float64
+    np.testing.assert_array_equal(batch["image"], points[batch["label"]])
+    with pytest.raises(UsageError, match=r"flip=True mirrors images, and .* real data") as error:
+        data.Loader(data.Split(points), 4, seed=0, flip=True)
+    assert "\n" not in str(error.value)
 
 
 def prefetch_threads():
@@ -230,7 +274,7 @@ def wait_for_no_threads():
     return not prefetch_threads()
 
 
-def test_threads_stop():
+def test_close_and_the_last_reference_stop_the_thread():
     gc.collect()  # loaders of other tests
     assert wait_for_no_threads()
     loader = data.Loader(numbered(50), 8, seed=0)

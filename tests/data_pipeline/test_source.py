@@ -1,4 +1,4 @@
-"""Splits and sources: what they are, and what a wrong one raises."""
+"""Sources by name and of one's own: what they hold, and what a wrong one raises."""
 
 import numpy as np
 import pytest
@@ -6,10 +6,7 @@ import pytest
 from scoresde import data
 from scoresde.registry import UsageError
 
-
-def pictures(n, size=6, channels=3, seed=0):
-    shape = (n, size, size, channels)
-    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+IMAGES = np.array([0, 5], np.uint8).reshape(2, 1, 1, 1)
 
 
 def test_unknown_names_and_options_say_what_is_known():
@@ -24,25 +21,9 @@ def test_unknown_names_and_options_say_what_is_known():
     assert "validation" not in data.get("digits").splits
 
 
-def test_a_source_of_ones_own():
+def test_a_source_of_ones_own_is_reached_by_its_module():
     source = data.get("scoresde.data.embedded:digits")
     assert source.name == "digits"
-
-
-@pytest.mark.parametrize(
-    ("images", "labels", "message"),
-    [
-        (np.zeros((3, 4, 4, 1), np.float32), None, "uint8 grey levels, not an array of float32"),
-        ([[1, 2]], None, "not a builtins.list"),
-        (np.zeros((3, 4, 4), np.uint8), None, r"add a channel axis"),
-        (np.zeros((0, 4, 4, 1), np.uint8), None, "at least one image"),
-        (np.zeros((3, 4, 4, 1), np.uint8), np.zeros(2, int), "one for each of 3 images"),
-        (np.zeros((3, 4, 4, 1), np.uint8), np.zeros(3), "Labels must be integers"),
-    ],
-)
-def test_split_checks(images, labels, message):
-    with pytest.raises(UsageError, match=message):
-        data.Split(images, labels)
 
 
 @pytest.mark.parametrize(
@@ -50,24 +31,44 @@ def test_split_checks(images, labels, message):
     [
         ({"bins": 4}, "reach 5, but bins=4 allows 0 .. 3; set bins to 6"),
         ({"bins": 257}, "must be 2 .. 256"),
+        ({"bins": None}, "images of 'mine' are uint8, and their number .* given as bins"),
         ({"label_names": ("a",)}, "labels of 'mine' span 0 .. 1, but there are 1 label names"),
         ({"splits": {}}, "has no splits"),
+        (
+            {"splits": {"train": data.Split(IMAGES / 255)}},
+            r"float64, and bins=6 needs uint8 .* \(255 \* x\).* or set bins=None for real data",
+        ),
+        (
+            {"splits": {"train": data.Split(np.array([[0.0], [np.nan]]))}, "bins": None},
+            "train data of 'mine' hold values that are not finite",
+        ),
     ],
 )
-def test_source_checks(options, message):
-    images = np.array([0, 5], np.uint8).reshape(2, 1, 1, 1)
+def test_values_that_are_not_what_the_source_says_are_refused(options, message):
     good = {
         "name": "mine",
-        "splits": {"train": data.Split(images, np.array([0, 1]))},
+        "splits": {"train": data.Split(IMAGES, np.array([0, 1]))},
         "bins": 6,
         "label_names": ("a", "b"),
     }
     data.Source(**good)
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(UsageError, match=message) as error:
         data.Source(**(good | options))
+    assert "\n" not in str(error.value)
+
+
+def test_real_data_have_no_bins():
+    source = data.Source(name="points", splits={"train": data.Split(np.ones((4, 2)))}, bins=None)
+    assert source.bins is None and source.image_shape == (2,)
 
 
 def test_splits_must_have_one_shape():
-    splits = {"train": data.Split(pictures(2)), "test": data.Split(pictures(2, size=5))}
-    with pytest.raises(UsageError, match="one shape"):
+    splits = {"train": data.Split(IMAGES), "test": data.Split(np.zeros((2, 1, 2, 1), np.uint8))}
+    with pytest.raises(UsageError, match="images of one shape"):
+        data.Source(name="mine", splits=splits)
+    splits = {
+        "train": data.Split(IMAGES, named={"text": np.zeros((2, 3))}),
+        "test": data.Split(IMAGES, named={"text": np.zeros((2, 4))}),
+    }
+    with pytest.raises(UsageError, match="'text' of one shape"):
         data.Source(name="mine", splits=splits)
