@@ -80,14 +80,13 @@ def trained_problem(options: dict[str, Any], num: int, seed: int) -> Problem:
             f"Two sets of num_samples={num} need {2 * num} images; there are {len(images)}."
         )
     rows = np.random.default_rng(seed).permutation(len(images))[: 2 * num]
-    dequantize = experiment.settings["data"]["dequantize"]
-    x = experiment.to_network_range(jax.random.key(seed), images[rows], dequantize)
+    x = experiment.codec.encode(jax.random.key(seed), images[rows])
     return Problem(
         experiment.denoiser(params, t_min=experiment.sampling_t_min),
         experiment.image_shape,
         x[:num],
         x[num:],
-        experiment.to_levels,
+        experiment.codec.decode,
         experiment.source.bins,
     )
 

@@ -128,7 +128,8 @@ def trained_problem(options: dict[str, Any], settings: dict[str, Any]) -> Proble
                 dequantizer=dequantizer, bins=bins, bin_range=bin_range, options=options
             )
         else:
-            made = make_estimator(bins=bins, level_range=experiment.level_range, options=options)
+            level_range = experiment.codec.level_range
+            made = make_estimator(bins=bins, level_range=level_range, options=options)
 
         def estimate(rows, number):
             noise_keys, keys = _keys(settings, rows, number)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from scoresde import data, dequantization, losses, networks, predictions, samplers
+from scoresde import codecs, data, dequantization, losses, networks, predictions, samplers
 from scoresde.denoiser import Denoiser
 from scoresde.likelihood.exact import check_options
 from scoresde.registry import UsageError, lookup, make
@@ -93,30 +93,16 @@ class Experiment:
             sde, params = with_learned_fields(sde, params["sde"]), params["network"]
         return Denoiser(sde, self.prediction, self.network, params)
 
-    def to_network_range(self, key: jax.Array, images: jax.Array, dequantize: bool) -> jax.Array:
-        """uint8 levels [batch, ...] in the range that the network works in."""
-        bins = self.source.bins
-        unit = data.dequantize(key, images, bins) if dequantize else data.to_unit(images, bins)
-        return data.scale(unit, self.data_range)
-
-    def to_levels(self, x: jax.Array) -> jax.Array:
-        """Samples [batch, ...] as uint8 levels: the nearest, or the bin if dequantised."""
-        if self.settings["data"]["dequantize"]:
-            unit = data.unscale(x, self.data_range)
-            return data.dequantized_to_images(unit, self.source.bins)
-        return data.quantize(x, self.data_range, self.source.bins)
-
-    @property
-    def level_range(self) -> tuple[float, float]:
-        """The values of the first and the last level, as the network was trained on them.
-
-        The ends of data_range, or the centres of its first and last bin for a network that was
-        trained on dequantised images.
-        """
-        low, high = self.data_range
-        half = 0.5 * (high - low) / self.source.bins
-        dequantized = self.settings["data"]["dequantize"]
-        return (low + half, high - half) if dequantized else (low, high)
+    @functools.cached_property
+    def codec(self) -> codecs.Codec:
+        """The images' way to x and back; loads the data set, whose bins it needs."""
+        return codecs.get(
+            "images",
+            image_shape=self.image_shape,
+            bins=self.source.bins,
+            data_range=self.data_range,
+            dequantize=self.settings["data"]["dequantize"],
+        )
 
     def dequantizer_network(self) -> networks.DequantizerNetwork:
         """The flow of config.dequantizer.network."""
@@ -129,9 +115,9 @@ class Experiment:
         """`dequantization.choose` for this data; `sde` is the process with its learned fields."""
         return dequantization.choose(
             name,
-            bins=self.source.bins,
-            data_range=self.data_range,
-            level_range=self.level_range,
+            bins=self.codec.bins,
+            data_range=self.codec.bin_range,
+            level_range=self.codec.level_range,
             sde=sde or self.sde,
             t_min=self.settings["likelihood"]["t_min"],
             std=std,
@@ -164,11 +150,10 @@ class Experiment:
             weighting=functools.partial(weight, **weighting) if weighting else weight,
             **options,
         )
-        dequantize = self.settings["data"]["dequantize"]
 
         def of_images(params, key, images, condition, train):
             data_key, loss_key = jax.random.split(key)
-            x = self.to_network_range(data_key, images, dequantize)
+            x = self.codec.encode(data_key, images)
             return loss(params, loss_key, x, condition, train=train)
 
         return of_images
@@ -179,8 +164,8 @@ class Experiment:
                 sde=self.sde,
                 prediction=self.prediction,
                 network=self.network,
-                bins=self.source.bins,
-                data_range=self.level_range,
+                bins=self.codec.bins,
+                data_range=self.codec.level_range,
             )
             return loss(params, key, images, condition, train=train)
 

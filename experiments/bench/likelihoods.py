@@ -7,6 +7,7 @@ The network of a work directory, on test images of its data set.
 """
 
 import argparse
+import dataclasses
 import functools
 import pathlib
 
@@ -44,7 +45,7 @@ def main() -> None:
     params = training.Checkpoints(arguments.workdir / "checkpoints").restore_params()
     denoiser, key = experiment.denoiser(params), jax.random.key(0)
     images = experiment.source.splits["test"].images[: arguments.batch_size]
-    x = experiment.to_network_range(key, images, dequantize=True)
+    x = dataclasses.replace(experiment.codec, dequantize=True).encode(key, images)
     tolerances = {"rtol": arguments.tolerance, "atol": arguments.tolerance}
     calls = {
         name: functools.partial(likelihood.log_prob, key, denoiser, x, **tolerances, **CASES[name])

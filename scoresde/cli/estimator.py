@@ -102,14 +102,14 @@ def make_estimator(
         settings["steps"] = getattr(experiment.sde, "num_scales", 1001) - 1
     settings |= given
     protocol = {"bound": arguments.bound}
-    bins = experiment.source.bins
+    bins = experiment.codec.bins
     if arguments.bound in ("vdm", "ddpm"):
         if arguments.dequantizer is not None:
             raise UsageError(
                 f"--bound {arguments.bound} bounds the probability of the levels themselves, "
                 "without noise in their bins: leave out --dequantizer."
             )
-        level_range = experiment.level_range
+        level_range = experiment.codec.level_range
         estimator = make(bins=bins, level_range=level_range, options=settings)
         protocol |= {"dequantization": "none", "level_range": level_range}
     else:

@@ -13,6 +13,7 @@ Numbers of different protocols (dequantisation, t_min, range, bound) do not comp
 """
 
 import argparse
+import dataclasses
 import math
 
 from scoresde import files
@@ -198,10 +199,10 @@ def _gaussian_bits(experiment, images, seed_key):
 
     # The noise of pass 0: differences from the model are then differences of the models.
     noise_key = jax.random.split(jax.random.fold_in(seed_key, 0))[0]
-    train = experiment.to_network_range(
-        jax.random.fold_in(noise_key, 2**31 - 1), experiment.source.splits["train"].images, True
-    )
-    test = experiment.to_network_range(noise_key, images, dequantize=True)
+    codec = dataclasses.replace(experiment.codec, dequantize=True)
+    train_images = experiment.source.splits["train"].images
+    train = codec.encode(jax.random.fold_in(noise_key, 2**31 - 1), train_images)
+    test = codec.encode(noise_key, images)
     return likelihood.bits_per_dim(
         likelihood.gaussian_log_prob(train, test),
         math.prod(experiment.image_shape),

@@ -88,9 +88,9 @@ def draw(
         record = samples.trajectory
         parts.append(
             (
-                to_host(experiment.to_levels(samples.x)),
+                to_host(experiment.codec.decode(samples.x)),
                 to_host(samples.nfe),
-                None if record is None else to_host(experiment.to_levels(record)),
+                None if record is None else to_host(experiment.codec.decode(record)),
             )
         )
     images, nfe, records = zip(*parts)

@@ -29,11 +29,11 @@ def test_narrow_noise_is_around_the_values_that_the_network_was_trained_on(train
     if trained_dequantized:
         trained = 2 * (levels + 0.5) / 17 - 1
         assert bin_range == pytest.approx((-1, 1))
-        assert built.level_range == pytest.approx((-16 / 17, 16 / 17))
+        assert built.codec.level_range == pytest.approx((-16 / 17, 16 / 17))
     else:
-        trained = np.asarray(built.to_network_range(jax.random.key(0), levels, dequantize=False))
+        trained = np.asarray(built.codec.encode(None, levels))
         assert bin_range == pytest.approx((-1 - 1 / 16, 1 + 1 / 16))
-        assert built.level_range == (-1, 1)
+        assert built.codec.level_range == (-1, 1)
     np.testing.assert_allclose(x, trained, atol=1e-4)
 
 
