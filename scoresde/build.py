@@ -113,17 +113,11 @@ class Experiment:
         self, name: str, *, std: float | None = None, params: Any = None, sde: SDE | None = None
     ) -> tuple[Callable, tuple[float, float]]:
         """`dequantization.choose` for this data; `sde` is the process with its learned fields."""
-        return dequantization.choose(
-            name,
-            bins=self.codec.bins,
-            data_range=self.codec.bin_range,
-            level_range=self.codec.level_range,
-            sde=sde or self.sde,
-            t_min=self.settings["likelihood"]["t_min"],
-            std=std,
-            network=self.dequantizer_network(),
-            params=params,
-        )
+        options = {} if std is None else {"std": std}
+        if params is not None:
+            options |= {"network": self.dequantizer_network(), "params": params}
+        t_min = self.settings["likelihood"]["t_min"]
+        return dequantization.choose(name, self.codec, sde=sde or self.sde, t_min=t_min, **options)
 
     def loss_fn(self, train: bool = True) -> Callable:
         """(params, key, batch of uint8 images and labels) -> (loss, {}), for `training`."""

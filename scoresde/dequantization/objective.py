@@ -10,7 +10,7 @@ from jax import Array
 
 from scoresde import data
 from scoresde.denoiser import BaseDenoiser, Condition, predict
-from scoresde.dequantization.flow import Flow
+from scoresde.dequantization.flow import FlowDequantizer
 from scoresde.likelihood import bits_per_dim
 from scoresde.likelihood.bounds import prior_cost
 from scoresde.likelihood.bounds.terms import squared_errors
@@ -68,20 +68,21 @@ def bound_loss(
     process from the likelihood's t_min.
 
     Args:
-        network: the flow, `(params, noise, unit image) -> (y, log determinant)`.
+        network: the flow, `(params, noise, unit image, condition) -> (y, log determinant)`.
         bins: number of grey levels.
         data_range: what the bins fill in the denoiser's range.
-        condition: names of the batch's arrays that the denoiser is given as its condition.
+        condition: names of the batch's arrays that flow and denoiser are given as their condition.
     """
 
     def loss_fn(params, key, batch, denoiser):
         noise_key, bound_key = jax.random.split(key)
-        levels = batch["image"]
-        unit, log_q = Flow(network=network, params=params)(noise_key, levels, bins)
-        x = data.scale(unit, data_range)
+        images = batch["image"]
         known = {name: batch[name] for name in condition}
+        dequantizer = FlowDequantizer(network=network, params=params)
+        unit, log_q = dequantizer(noise_key, images, bins, known)
+        x = data.scale(unit, data_range)
         nats = one_time_bound(bound_key, denoiser, x, known) - log_q
-        dims = math.prod(levels.shape[1:])
+        dims = math.prod(images.shape[1:])
         loss = bits_per_dim(nats, dims, bins=bins, data_range=data_range)
         return jnp.mean(loss), {"log_q_bits": jnp.mean(log_q) / (dims * math.log(2))}
 

@@ -91,17 +91,21 @@ class DequantizerNetwork:
         laws, shapes = variables[initialisers.LAWS], variables["params"]
         return jax.tree.map(jnp.asarray, initialisers.draw(laws, shapes, jax.random.key_data(key)))
 
-    def apply(self, params: Any, noise: jax.Array, image: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def apply(
+        self, params: Any, noise: jax.Array, image: jax.Array, condition: Any = None
+    ) -> tuple[jax.Array, jax.Array]:
         """Moves noise. Returns it, and the log determinant of the map.
 
         Args:
             params: as returned by `init`.
             noise: [batch, height, width, channels].
             image: what the flow is conditioned on, in [0, 1], like noise.
+            condition: not used: whatever else is known, the image says more.
 
         Returns:
             [batch, height, width, channels] and [batch], float32.
         """
+        del condition
         return self.module.apply({"params": params}, noise, image)
 
     __call__ = apply

@@ -44,9 +44,9 @@ def estimate(denoiser, repeats, name, **options):
 @pytest.mark.parametrize("name", ["uniform", "truncated_normal"])
 def test_dequantised_passes_bound_the_probability_and_together_reach_it(name, denoiser):
     dequantizer = (
-        dequantization.Uniform()
+        dequantization.UniformDequantizer()
         if name == "uniform"
-        else dequantization.TruncatedNormal(std=0.25, data_range=(-1.0, 1.0))
+        else dequantization.TruncatedNormalDequantizer(std=0.25, bin_range=(-1.0, 1.0))
     )
     results, to_bits = estimate(
         denoiser,
