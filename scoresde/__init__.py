@@ -15,8 +15,10 @@ __version__ = "0.1.0"
 
 _SUBMODULES = (
     "analytic",
+    "codecs",
     "data",
     "denoiser",
+    "dequantization",
     "keys",
     "likelihood",
     "losses",
