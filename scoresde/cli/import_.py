@@ -4,10 +4,11 @@ Example:
   scoresde import score_sde_pytorch checkpoint_24.pth \\
       --config configs/ve/cifar10_ncsnpp_continuous.py --workdir runs/published
 
-FORMAT is score_sde (JAX, msgpack), score_sde_pytorch (.pth) or edm (.npz or .safetensors). CONFIG
-describes the network and how it is fed and read. The moving average of the weights is taken unless
---raw is given. Nothing that the file contains is run. Nothing is written if a weight is missing,
-superfluous or misshapen. docs/pretrained.md goes through the published checkpoints.
+FORMAT is score_sde (JAX, msgpack), score_sde_pytorch (.pth) or edm (.npz or .safetensors); the last
+two may be in any wrapper of a training script. CONFIG describes the network and how it is fed and
+read. The moving average of the weights is taken unless --raw is given. Nothing that the file
+contains is run. Nothing is written if a weight is missing, superfluous or misshapen.
+docs/pretrained.md goes through the published checkpoints.
 """
 
 import argparse
@@ -22,7 +23,12 @@ from scoresde.registry import UsageError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     parser.add_argument("format", metavar="FORMAT", help="score_sde, score_sde_pytorch or edm")
-    parser.add_argument("file", metavar="FILE", type=pathlib.Path, help="the checkpoint")
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        type=pathlib.Path,
+        help="the checkpoint; FILE#NAME is one of several sets of weights in it",
+    )
     parser.add_argument(
         "--config", required=True, metavar="CONFIG", help="Python file with get_config()"
     )
@@ -42,7 +48,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
     workdir = arguments.workdir
     if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
         raise UsageError(f"{workdir} is not empty. Give an empty or new --workdir.")
-    params, step = pretrained.load_params(
+    params, step, averaged = pretrained.load_params(
         arguments.format,
         arguments.file,
         experiment.network,
@@ -58,5 +64,9 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
     with training.Checkpoints(workdir / "checkpoints") as checkpoints:
         checkpoints.save(step, state, start)
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
-    which = "weights as trained" if arguments.raw else "averaged weights"
+    which = {
+        True: "averaged weights",
+        False: "weights as trained",
+        None: "weights (averages or not, the file does not say)",
+    }[averaged]
     print(f"{count:,} parameters, the {which} of step {step}, are in {workdir}.")
