@@ -116,6 +116,8 @@ def collect(content: Any, naming: Naming) -> tuple[list[Weights], list[str]]:
         if len(seen) > MAX_NODES:
             raise UsageError("The checkpoint has too many parts; save its state dict alone.")
         inside = contents(node)
+        if inside and all(type(k) is int or (type(k) is str and k.isdecimal()) for k in inside):
+            node, inside = list(inside.values()), None  # a list by its numbers
         if inside is None and isinstance(node, list | tuple):
             if node and all(is_array(value) for value in node):
                 weights = any(value.shape for value in node)  # and no record of losses

@@ -108,6 +108,7 @@ BOTH = {
         "model": RAW,
         "ema": {"shadow_params": list(TRAINED.values()), "collected_params": [*RAW.values()]},
     },
+    "a list by its numbers": {"model": RAW, "ema": dict(enumerate(TRAINED.values()))},
     "a list at the top": {"state_dict": RAW, "ema_params": tuple(TRAINED.values())},
     "an object with a list": {
         "model": RAW,
