@@ -101,6 +101,11 @@ def make(family: str, table: Mapping[str, Callable], name: str, **options: Any) 
                 f"The {family} {name!r} has no option {option!r}.{closest(option, known)} "
                 f"Its options: {', '.join(known) or 'none'}."
             )
+        default = parameters[option].default if option in parameters else None
+        if isinstance(default, bool) and not isinstance(options[option], bool):
+            raise UsageError(
+                f"The {family} {name!r}: {option} is True or False, not {options[option]!r}."
+            )
     for option in known:
         if parameters[option].default is inspect.Parameter.empty and option not in options:
             raise UsageError(f"The {family} {name!r} needs the option {option!r}.")
@@ -108,3 +113,44 @@ def make(family: str, table: Mapping[str, Callable], name: str, **options: Any) 
         return component(**options)
     except TypeError as error:  # an option of another type
         raise UsageError(f"The {family} {name!r}: {error}.") from error
+
+
+def component(
+    family: str, table: Mapping[str, Callable], choice: Any, kind: type, **options: Any
+) -> Any:
+    """The object that `choice` says: as it is, or made of its name or section.
+
+    Args:
+        family: see `member`.
+        table: public names to classes or functions.
+        choice: an object of `kind`; a name, as of `lookup`; or {"name": ..., option: value, ...}.
+        kind: what the object must be an instance of.
+        **options: further options, where `choice` is no object.
+
+    Raises:
+        UsageError: none of these, or as `make`.
+    """
+    if isinstance(choice, str):
+        choice = {"name": choice}
+    if isinstance(choice, Mapping):
+        section = dict(choice)
+        if "name" not in section:
+            raise UsageError(f"The section of the {family} has no name: {section!r:.60}.")
+        for option in options:
+            if option in section:
+                raise UsageError(f"The {family} is given its option {option!r} twice.")
+        choice = make(family, table, **section, **options)
+    elif options:
+        given = ", ".join(options)
+        raise UsageError(f"The {family} is an object and takes no further options, got {given}.")
+    if isinstance(choice, type):
+        raise UsageError(
+            f"The {family} is given as a class; make one of it, {choice.__name__}(...)."
+        )
+    if not isinstance(choice, kind):
+        known = ", ".join(table)
+        raise UsageError(
+            f"The {family} must be a name ({known}), a section with a name, or a "
+            f"{kind.__name__}, not {choice!r:.60}."
+        )
+    return choice

@@ -1,4 +1,9 @@
-"""Samplers: a vocabulary of names, and `sample`, which runs any of them with any denoiser."""
+"""Samplers: a vocabulary of names, and `sample`, which runs any of them with any denoiser.
+
+interface       what every sampler offers; the driver, `sample`, knows nothing else
+grid_sampler    samplers along a grid of times, and the moves of their steps
+final           the final denoising
+"""
 
 from typing import Any
 
@@ -7,9 +12,13 @@ from scoresde.samplers.adaptive_sde import GottaGoFast
 from scoresde.samplers.correctors import CORRECTORS, AnnealedLangevin, Corrector, Langevin
 from scoresde.samplers.deis import DEIS
 from scoresde.samplers.dpm_multistep import DPMSolverPP2M, DPMSolverPP3M, SDEDPMSolverPP2M
-from scoresde.samplers.dpm_solver import DPMSolver1, DPMSolver2, DPMSolver3, DPMSolverPP2S
-from scoresde.samplers.driver import GridSampler, Samples, sample, tweedie
+from scoresde.samplers.dpm_solver import DPMSolver1, DPMSolver2, DPMSolver3
+from scoresde.samplers.dpm_solver_pp import DPMSolverPP2S, DPMSolverPP3S
+from scoresde.samplers.driver import sample
 from scoresde.samplers.edm import EDMHeun
+from scoresde.samplers.final import FINALS, Final, LastMean, Nothing, Tweedie
+from scoresde.samplers.grid_sampler import GridSampler, Move
+from scoresde.samplers.interface import Constraint, Sampler, Samples
 from scoresde.samplers.interpolation import interpolate
 from scoresde.samplers.pndm import PNDM
 from scoresde.samplers.predictor_corrector import PredictorCorrector, annealed_langevin, pc
@@ -18,6 +27,7 @@ from scoresde.samplers.predictors import (
     PREDICTORS,
     AncestralSampling,
     EulerMaruyama,
+    Predictor,
     ReverseDiffusion,
 )
 from scoresde.samplers.probability_flow import ProbabilityFlow, encode
@@ -39,6 +49,7 @@ SAMPLERS = {
     "dpm_solver_2": DPMSolver2,
     "dpm_solver_3": DPMSolver3,
     "dpm_solver_pp_2s": DPMSolverPP2S,
+    "dpm_solver_pp_3s": DPMSolverPP3S,
     "dpm_solver_pp_2m": DPMSolverPP2M,
     "dpm_solver_pp_3m": DPMSolverPP3M,
     "sde_dpm_solver_pp_2m": SDEDPMSolverPP2M,
@@ -48,7 +59,7 @@ SAMPLERS = {
 }
 
 
-def get(name: str, **options: Any) -> Any:
+def get(name: str, **options: Any) -> Sampler:
     """The sampler called `name`, with its options.
 
     Raises:
@@ -61,6 +72,7 @@ __all__ = [
     "AncestralSampling",
     "AnnealedLangevin",
     "CORRECTORS",
+    "Constraint",
     "Corrector",
     "DDIM",
     "DEIS",
@@ -70,22 +82,31 @@ __all__ = [
     "DPMSolverPP2M",
     "DPMSolverPP2S",
     "DPMSolverPP3M",
+    "DPMSolverPP3S",
     "EDMHeun",
     "Euler",
     "EulerMaruyama",
+    "FINALS",
+    "Final",
     "GottaGoFast",
     "GridSampler",
     "Heun",
     "Langevin",
+    "LastMean",
+    "Move",
+    "Nothing",
     "PNDM",
     "PREDICTORS",
+    "Predictor",
     "PredictorCorrector",
     "ProbabilityFlow",
     "RK4",
     "ReverseDiffusion",
     "SAMPLERS",
     "SDEDPMSolverPP2M",
+    "Sampler",
     "Samples",
+    "Tweedie",
     "UniPC",
     "annealed_langevin",
     "encode",
@@ -93,5 +114,4 @@ __all__ = [
     "interpolate",
     "pc",
     "sample",
-    "tweedie",
 ]

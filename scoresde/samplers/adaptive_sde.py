@@ -1,18 +1,17 @@
 """The adaptive solver of the reverse SDE of "Gotta Go Fast" (arXiv:2105.14080)."""
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from scoresde.denoiser import BaseDenoiser, Condition, require_continuous_time
+from scoresde.denoiser import require_continuous_time
 from scoresde.keys import fold_in, normal
 from scoresde.registry import UsageError
-from scoresde.samplers.driver import Samples, tweedie
-from scoresde.samplers.observe import Observer
-from scoresde.sdes import SDE, expand
+from scoresde.samplers.interface import Sampler, Samples, refuse_constraint
+from scoresde.sdes import expand
 from scoresde.times import make_grid
 
 # A sample remembers as many points of its Brownian path; beyond that, the farthest is forgotten.
@@ -70,26 +69,25 @@ class KnownNoise(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class GottaGoFast:
+class GottaGoFast(Sampler):
     """The adaptive SDE solver of "Gotta Go Fast", every sample with its own steps.
 
     Algorithm 1 of Jolicoeur-Martineau et al. 2021: an Euler-Maruyama step x', a second one from
     there with the same noise, their average x'' (stochastic improved Euler); the difference of x'
     and x'' is the error, and x'' is kept where it is small. Two evaluations an attempt.
 
-    Unlike the paper's, a rejected step does not throw its noise away, which would favour steps
+    Unlike the paper's, a rejected step does not throw its noise away, which would favor steps
     whose noise happens to be small, at every tolerance: what it has revealed of the Brownian path
     is remembered, and later steps draw their noise given that (rejection sampling with memory,
     Rackauckas and Nie 2017), at the cost of a few more states in memory.
 
     Attributes:
         rtol: relative tolerance; the paper uses 0.01 (precise) to 0.5 (fast).
-        atol: absolute tolerance, in units of x; the paper uses the distance of two grey levels:
+        atol: absolute tolerance, in units of x; the paper uses the distance of two gray levels:
             2/256 for data in [-1, 1], 1/256 in [0, 1].
         first_step: of the attempted steps, as a fraction of the range of t.
         exponent: r; the next step is safety * step * error^-r.
         safety: theta.
-        denoise: "tweedie" or "none".
         max_steps: bound on the attempts of a sample.
     """
 
@@ -98,35 +96,22 @@ class GottaGoFast:
     first_step: float = 0.01
     exponent: float = 0.9
     safety: float = 0.9
-    denoise: str = "tweedie"
     max_steps: int = 10_000
 
     def __post_init__(self):
+        super().__post_init__()
         for name in ("rtol", "atol", "first_step", "exponent", "safety", "max_steps"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"gotta_go_fast needs {name} > 0, got {getattr(self, name)}.")
-        if self.denoise not in ("tweedie", "none"):
-            raise UsageError(f"Unknown denoise {self.denoise!r}. Known: tweedie, none.")
 
-    def check(self, denoiser: BaseDenoiser) -> None:
-        """Raises UsageError for a network that was trained at discrete noise levels only."""
+    def check(self, denoiser):
         require_continuous_time(denoiser, "An adaptive solver of the reverse SDE")
 
-    def times(self, sde: SDE, steps: int | None, grid: Any) -> Array:
-        """The two ends count; a number of steps is not needed."""
+    def times(self, sde, steps, grid):  # the two ends count; a number of steps is not needed
         return make_grid(sde, 1 if steps is None and grid is None else steps, grid)
 
-    def run(
-        self,
-        keys: Array,
-        x: Array,
-        times: Array,
-        steps: Array,
-        denoiser: BaseDenoiser,
-        condition: Condition,
-        observer: Observer,
-    ) -> Samples:
-        """Samples from x at times[0] to times[steps]."""
+    def run(self, keys, x, times, steps, denoiser, condition, constraint, observer):
+        refuse_constraint(constraint, "gotta_go_fast")
         if observer.every is not None:
             raise UsageError("gotta_go_fast has no common times; it records no trajectory.")
         denoiser = denoiser.given(condition)
@@ -182,6 +167,5 @@ class GottaGoFast:
             jnp.zeros(batch, jnp.int32),
         )
         _, x, _, t, _, _, nfe = jax.lax.while_loop(unfinished, attempt, state)
-        if self.denoise == "tweedie":
-            x, nfe = tweedie(x, end, denoiser), nfe + 1
+        x, nfe = self.denoise(x, end, denoiser, self), nfe + self.denoise.evaluations(self)
         return Samples(jnp.where(expand(t > end, x), jnp.nan, x), nfe)

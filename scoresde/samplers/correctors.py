@@ -1,4 +1,4 @@
-"""Correctors: Markov chain Monte Carlo at one noise level, with p_t as its stationary law."""
+"""Correctors: Markov chain Monte Carlo at one noise level, whose stationary distribution is p_t."""
 
 import dataclasses
 
@@ -55,36 +55,37 @@ def _norms(x):
     return jnp.linalg.norm(jnp.reshape(x, (x.shape[0], -1)), axis=1)
 
 
-# One sample's score norm says little in few dimensions: it vanishes at every mode, where the step
-# would explode. A sample with fewer dimensions than this is taken to have the missing ones as well,
-# of pure noise, in which ||z||^2 and sigma^2 ||score||^2 are their number.
-_FEWEST_DIMENSIONS = 128
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Langevin(Corrector):
     """e = 2 a^2 (r ||z|| / ||score||)^2  (arXiv:2011.13456, algorithms 4 and 5).
 
     Attributes:
         norm: what ||z|| and ||score|| are. "sample": of each sample, so that no sample depends on
-            its neighbours. "batch": the means over the batch, as published with score_sde.
+            its neighbors. "batch": the means over the batch, as published with score_sde.
             "dimension": ||z|| is sqrt(d), the paper's advice for small batches, and ||score|| of
             each sample.
+        min_dimensions: with norms of each sample, one of fewer dimensions than this is taken to
+            have the missing ones as well, of pure noise, in which ||z||^2 and sigma^2 ||score||^2
+            are their number: in few dimensions the score vanishes at every mode, where the step
+            would explode. 0 for the formula as it stands.
     """
 
     norm: str = "sample"
+    min_dimensions: int = 128
 
     def __post_init__(self):
         super().__post_init__()
         if self.norm not in ("sample", "batch", "dimension"):
             raise UsageError(f"Unknown norm {self.norm!r}. Known: sample, batch, dimension.")
+        if self.min_dimensions < 0:
+            raise UsageError(f"min_dimensions must not be negative, got {self.min_dimensions}.")
 
     def step_size(self, score, z, t, a, denoiser):
         if self.norm == "batch":
             ratio = jnp.mean(_norms(z)) / jnp.mean(_norms(score))
         else:
             dims = score[0].size
-            missing = max(0, _FEWEST_DIMENSIONS - dims)
+            missing = max(0, self.min_dimensions - dims)
             z_square = _norms(z) ** 2 if self.norm == "sample" else float(dims)
             score_square = _norms(score) ** 2 + missing / denoiser.sde.sigma(t) ** 2
             ratio = jnp.sqrt((z_square + missing) / score_square)

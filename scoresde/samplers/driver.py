@@ -1,19 +1,16 @@
-"""The driver that every sampler runs in, and the interface of one that steps along a time grid.
+"""`sample`: the driver that every sampler runs in.
 
 The driver owns the keys (one a sample, so that a seed gives the same image at any batch size and
-on any number of devices), the loop, the final denoising and the count of network evaluations. A
-sampler owns its step. The loop is compiled once for all numbers of steps: a study of quality
-against cost compiles a network once a sampler.
+on any number of devices), the draws from the prior and the compiled program. A sampler owns the
+way from there: see `scoresde.samplers.interface`.
 """
 
 import contextlib
-import dataclasses
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from scoresde.denoiser import (
@@ -21,14 +18,13 @@ from scoresde.denoiser import (
     Condition,
     check_condition,
     check_denoiser,
-    predict,
     require_levels,
 )
 from scoresde.keys import fold_in, normal, sample_keys
 from scoresde.registry import UsageError
+from scoresde.samplers.interface import Constraint, Sampler, Samples
 from scoresde.samplers.observe import Observer, progress_bar
-from scoresde.sdes import SDE
-from scoresde.times import make_grid
+from scoresde.times import is_traced
 
 # Folded into a sample's key for its prior noise; steps fold in their number, which is smaller.
 _PRIOR = 2**31 - 1
@@ -37,136 +33,14 @@ _PRIOR = 2**31 - 1
 _CAPACITY = 1024
 
 
-class Samples(NamedTuple):
-    """What a sampler returns.
-
-    Attributes:
-        x: the samples, [batch, ...], in the range of the data that the denoiser knows. A sample
-            that an adaptive solver could not finish is NaN.
-        nfe: evaluations of the denoiser that each sample took, [batch] int32.
-        trajectory: None, or the states at the recorded times, [records, batch, ...], noise first;
-            the final denoising is not among them.
-    """
-
-    x: Array
-    nfe: Array
-    trajectory: Any = None
-
-
-def tweedie(x: Array, t: Array, denoiser: BaseDenoiser) -> Array:
-    """E[x_0 | x_t] (Efron 2011): (x + sigma^2 score) / alpha."""
-    return predict(denoiser, x, t).x0
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class GridSampler:
-    """A sampler that steps along a decreasing grid of times.
-
-    A subclass defines `step`, and `evaluations` if a step calls the denoiser other than once.
-
-    Attributes:
-        denoise: what is done with the noise left at the last time: "tweedie" takes the posterior
-            mean, one more evaluation; "last_mean" the noiseless mean of one more step, to the clean
-            data, as published with score_sde; "none" leaves it in.
-    """
-
-    denoise: str = "tweedie"
-
-    denoise_rules: ClassVar[tuple[str, ...]] = ("tweedie", "last_mean", "none")
-
-    def __post_init__(self):
-        if self.denoise not in self.denoise_rules:
-            known = ", ".join(self.denoise_rules)
-            raise UsageError(f"Unknown denoise {self.denoise!r}. Known: {known}.")
-
-    @property
-    def evaluations(self) -> int:
-        """Denoiser evaluations a step."""
-        return 1
-
-    def total_evaluations(self, steps: int | Array) -> int | Array:
-        """Denoiser evaluations of the first `steps` steps, the final denoising not counted."""
-        return steps * self.evaluations
-
-    @property
-    def final_evaluations(self) -> int:
-        """Denoiser evaluations of `finish`."""
-        return {"none": 0, "last_mean": self.evaluations}.get(self.denoise, 1)
-
-    def steps_within(self, nfe: int) -> int:
-        """The most steps that take at most `nfe` evaluations, the final denoising included.
-
-        Raises:
-            UsageError: not even one step does.
-        """
-        counts = self.total_evaluations(np.arange(nfe + 1)) + self.final_evaluations
-        steps = int(np.searchsorted(np.asarray(counts), nfe, side="right")) - 1
-        if steps < 1:
-            raise UsageError(f"{nfe} evaluations are not enough for one step of this sampler.")
-        return steps
-
-    def check(self, denoiser: BaseDenoiser) -> None:
-        """Raises UsageError where the method is undefined for this denoiser."""
-
-    def times(self, sde: SDE, steps: int | None, grid: Any) -> Array:
-        """The decreasing times [steps + 1] to visit; see `scoresde.times.make_grid`."""
-        return make_grid(sde, steps, grid)
-
-    def init(self, x: Array, denoiser: BaseDenoiser, steps: Array) -> Any:
-        """What the first of `steps` steps is handed as `carry`."""
-        return ()
-
-    def step(
-        self, keys: Array, x: Array, t: Array, s: Array | None, denoiser: BaseDenoiser, carry: Any
-    ) -> tuple[Array, Array, Any]:
-        """From x [batch, ...] at t to s < t; returns (x, its mean before noise was added, carry).
-
-        `keys` holds one key per sample, for this step. `s` is None for a step to the clean data,
-        which is asked for only where "last_mean" is among the `denoise_rules`.
-        """
-        raise TypeError(f"{type(self).__name__} must define step.")
-
-    def finish(self, keys: Array, x: Array, t: Array, denoiser: BaseDenoiser, carry: Any) -> Array:
-        """x [batch, ...] without the noise left at the last time t."""
-        if self.denoise == "none":
-            return x
-        if self.denoise == "last_mean":
-            return self.step(keys, x, t, None, denoiser, carry)[1]
-        return tweedie(x, t, denoiser)
-
-    def run(
-        self,
-        keys: Array,
-        x: Array,
-        times: Array,
-        steps: Array,
-        denoiser: BaseDenoiser,
-        condition: Condition,
-        observer: Observer,
-    ) -> Samples:
-        """Samples from x at times[0] by `steps` steps; later entries of `times` are not used."""
-        denoiser = denoiser.given(condition)
-
-        def body(number, state):
-            x, carry, seen = state
-            t, s = times[number], times[number + 1]
-            x, _, carry = self.step(fold_in(keys, number), x, t, s, denoiser, carry)
-            observer.progress(number / steps, (number + 1) / steps)
-            return x, carry, observer.see(seen, number, x)
-
-        state = x, self.init(x, denoiser, steps), observer.start(x)
-        x, carry, seen = jax.lax.fori_loop(0, steps, body, state)
-        x = self.finish(fold_in(keys, steps), x, times[steps], denoiser, carry)
-        nfe = self.total_evaluations(steps) + self.final_evaluations
-        return Samples(x, jnp.full(x.shape[:1], nfe, jnp.int32), seen)
-
-
-def _run(keys, x, temperature, times, steps, denoiser, condition, observer, *, sampler, shape):
+def _run(
+    keys, x, temperature, times, steps, denoiser, condition, constraint, observer, *, sampler, shape
+):
     if x is None:
         sde, dtype = denoiser.sde, times.dtype
         std = temperature * sde.prior_std * sde.sigma(times[0]) / sde.sigma(sde.t_max)
         x = (std * normal(fold_in(keys, _PRIOR), shape, dtype)).astype(dtype)
-    return sampler.run(keys, x, times, steps, denoiser, condition, observer)
+    return sampler.run(keys, x, times, steps, denoiser, condition, constraint, observer)
 
 
 _compiled = {
@@ -177,9 +51,40 @@ _compiled = {
 }
 
 
+def _check_sampler(sampler):
+    """Raises UsageError for a name, a class, or anything else that is no sampler."""
+    if isinstance(sampler, Sampler):
+        return
+    if isinstance(sampler, str):
+        given = f"the name {sampler!r}; samplers.get({sampler!r}) makes one of it"
+    elif isinstance(sampler, type):
+        given = f"the class {sampler.__name__}; {sampler.__name__}() makes one of it"
+    else:
+        given = f"{sampler!r:.60}; samplers.get makes one by its name"
+    raise UsageError(f"sample() needs a sampler, not {given}.")
+
+
+def _as_pytree(constraint):
+    """The constraint as an argument of a compiled function."""
+    if constraint is None or not jax.tree_util.all_leaves([constraint]):
+        return constraint
+    if not callable(constraint):
+        raise UsageError(
+            f"A constraint is a function (keys, x, t, condition) -> x, not {constraint!r:.60}."
+        )
+    try:
+        hash(constraint)
+    except TypeError:
+        raise UsageError(
+            f"The constraint, a {type(constraint).__name__}, holds what has no hash: put "
+            "@jax.tree_util.register_dataclass above its @dataclasses.dataclass."
+        ) from None
+    return jax.tree_util.Partial(constraint)
+
+
 def sample(
     key: Array,
-    sampler: Any,
+    sampler: Sampler,
     denoiser: BaseDenoiser,
     shape: tuple[int, ...] | None = None,
     *,
@@ -187,6 +92,7 @@ def sample(
     donate: bool = False,
     temperature: float = 1.0,
     condition: Condition = None,
+    constraint: Constraint | None = None,
     steps: int | None = None,
     grid: Any = None,
     trajectory: int | bool | None = None,
@@ -207,10 +113,14 @@ def sample(
         temperature: factor on the standard deviation of the prior's draws; >= 0.
         condition: what is known of each sample, by name: arrays [batch, ...]. A sampler hands the
             denoiser those of the samples that it is asked about.
+        constraint: (keys, x, t, condition) -> x, imposed on the states after every move of a
+            sampler that steps along a grid, the two halves of a predictor-corrector step among
+            them; not on the final denoising, whose time is no time of the grid. A plain function,
+            or a JAX pytree that is called like one, if it holds arrays.
         steps: number of steps of a named grid. An adaptive solver needs none.
-        grid: a name of `times.GRIDS` (by default the process's `default_grid`, for most samplers),
-            or an array of decreasing times. Where it starts below t_max, the prior shrinks with
-            sigma.
+        grid: a name of `times.GRIDS` (by default the sampler's `default_grid`, else the process's),
+            a section {"name": "edm", "rho": 5} or an object with its options, or an array of
+            decreasing times. Where it starts below t_max, the prior shrinks with sigma.
         trajectory: k or True: also return the state at every k-th (every) time of the grid.
         record: what to record of a state [batch, ...] instead of all of it: a function to an array
             or a pytree of them, for instance `lambda x: x[:4]`. Every state, unless `trajectory`
@@ -219,9 +129,10 @@ def sample(
             probability flow only shows when it is done.
 
     Raises:
-        UsageError: inconsistent shapes, no number of steps, or a method that is undefined for this
-            process or network.
+        UsageError: inconsistent shapes, no number of steps, a constraint on an adaptive solver, or
+            a method that is undefined for this process or network.
     """
+    _check_sampler(sampler)
     check_denoiser(denoiser)
     if donate and x_init is None:
         raise UsageError("donate=True gives away the memory of x_init, and there is none.")
@@ -229,12 +140,12 @@ def sample(
         x_init = jnp.asarray(x_init, jnp.result_type(float))
         if shape is not None and tuple(shape) != x_init.shape:
             raise UsageError(f"shape {tuple(shape)} contradicts x_init's {x_init.shape}.")
-        if temperature != 1:
+        if is_traced(temperature) or temperature != 1:
             raise UsageError("temperature scales draws from the prior; x_init replaces them.")
         shape = x_init.shape
     if shape is None:
         raise UsageError("sample() needs the shape [batch, ...] of the samples, or x_init.")
-    if not temperature >= 0:
+    if not is_traced(temperature) and not temperature >= 0:
         raise UsageError(f"temperature must not be negative, got {temperature}.")
     shape = tuple(int(n) for n in shape)
     condition = check_condition(condition, shape[0])
@@ -247,6 +158,7 @@ def sample(
     last = len(times) - 1
     require_levels(denoiser, last)
     keys = sample_keys(key, shape[0])
+    constraint = _as_pytree(constraint)
     records = 0 if every is None else 1 + -(-last // every)
     times = jnp.pad(times, (0, -len(times) % _CAPACITY), mode="edge")
     with progress_bar() if progress else contextlib.nullcontext() as bar:
@@ -258,6 +170,7 @@ def sample(
             last,
             denoiser,
             condition,
+            constraint,
             Observer(every, records, record, bar),
             sampler=sampler,
             shape=shape,

@@ -1,15 +1,29 @@
-"""The sampler of EDM (Karras et al. 2022, arXiv:2206.00364, algorithms 1 and 2)."""
+"""The sampler of EDM (Karras et al. 2022, arXiv:2206.00364, algorithms 1 and 2).
+
+The paper writes it for x at the noise level sigma(t) = t, with D the data prediction:
+
+    sigma^  = sigma_i + gamma sigma_i                                 churn, algorithm 2 only
+    x^      = x_i + sqrt(sigma^^2 - sigma_i^2) S_noise z
+    d       = (x^ - D(x^, sigma^)) / sigma^
+    x_next  = x^ + (sigma_next - sigma^) d                            Euler's step
+    d'      = (x_next - D(x_next, sigma_next)) / sigma_next
+    x_next  = x^ + (sigma_next - sigma^) (d + d') / 2                 Heun's
+
+A process with another alpha is the same one in the variable x / alpha, at the noise level
+rho = sigma / alpha. There d is the noise prediction, (x / alpha - D) / rho = (x - alpha D) / sigma,
+which a denoiser gives without that difference; and Euler's step is alpha_s (D + rho_s d), which is
+DDIM's, since x / alpha = D + rho d.
+"""
 
 import dataclasses
 import math
-from typing import ClassVar
 
 import jax.numpy as jnp
 
 from scoresde.keys import normal
 from scoresde.registry import UsageError
-from scoresde.samplers.driver import GridSampler
-from scoresde.samplers.exponential import noise_step
+from scoresde.samplers.grid_sampler import GridSampler
+from scoresde.samplers.log_snr import from_zero_snr, half_log_snr
 from scoresde.times import make_grid, starts_at_finite_log_snr
 
 
@@ -17,16 +31,14 @@ from scoresde.times import make_grid, starts_at_finite_log_snr
 class EDMHeun(GridSampler):
     """EDM's Heun steps in the noise level sigma / alpha, order 2, with optional churn.
 
-    Written for x / alpha at the noise level rho = sigma / alpha, it is the paper's algorithm 2 for
-    every process: noise is added up to rho (1 + gamma), then Heun's method for
-    d(x / alpha) / d rho = E[noise | x] steps down. Two evaluations a step; the paper's N counts the
-    last step to no noise, which is here the final denoising: N - 1 steps take 2 N - 1 evaluations.
+    Two evaluations a step; the paper's N counts the last step to no noise, which is here the final
+    denoising: N - 1 steps take 2 N - 1 evaluations.
 
     The grid is EDM's unless another is named (uniform in t where the log-SNR is infinite).
 
     Attributes:
-        s_churn: gamma is s_churn / N, at most sqrt(2) - 1; 0 is deterministic.
-        s_min: noise is added at noise levels rho from here ...
+        s_churn: gamma is s_churn / N, at most sqrt(2) - 1; 0 is deterministic, algorithm 1.
+        s_min: noise is added at noise levels from here ...
         s_max: ... to here.
         s_noise: factor on the added noise.
     """
@@ -35,8 +47,6 @@ class EDMHeun(GridSampler):
     s_min: float = 0.0
     s_max: float = math.inf
     s_noise: float = 1.0
-
-    denoise_rules: ClassVar[tuple[str, ...]] = ("tweedie", "none")
 
     def __post_init__(self):
         super().__post_init__()
@@ -55,21 +65,31 @@ class EDMHeun(GridSampler):
     def init(self, x, denoiser, steps):
         return jnp.minimum(self.s_churn / (steps + 1), math.sqrt(2) - 1)
 
+    def step(self, keys, x, t, s, denoiser, carry):
+        sde = denoiser.sde
+        if self.s_churn > 0:
+            x, t = self._churn(keys, x, t, sde, gamma=carry)
+        alpha_s, sigma_t, sigma_s = sde.alpha(s), _noise_level(sde, t), _noise_level(sde, s)
+
+        prediction = denoiser(x, t)
+        D, d = prediction.x0, prediction.noise  # d = (x - D) / sigma_t
+        x = alpha_s * (D + sigma_s * d)  # x + (sigma_s - sigma_t) d
+
+        d_next = denoiser(x, s).noise  # d' = (x - D') / sigma_s
+        change = alpha_s * (sigma_s - sigma_t) * (d_next - d) / 2
+        # With the Euler step in x, this makes it x + (sigma_s - sigma_t) (d + d') / 2.
+        return x + jnp.where(from_zero_snr(sde, t, s), 0.0, change), carry
+
     def _churn(self, keys, x, t, sde, gamma):
-        """Adds noise up to the level rho (1 + gamma), or t_max's; returns the new x and time."""
-        rho = jnp.exp(-0.5 * sde.log_snr(t))
-        gamma = jnp.where((rho >= self.s_min) & (rho <= self.s_max), gamma, 0.0)
-        later = jnp.maximum(sde.time_of_log_snr(-2 * jnp.log(rho * (1 + gamma))), t)
+        """Adds noise up to the level sigma (1 + gamma), or t_max's; returns the new x and time."""
+        sigma = _noise_level(sde, t)
+        gamma = jnp.where((sigma >= self.s_min) & (sigma <= self.s_max), gamma, 0.0)
+        later = jnp.maximum(sde.time_of_log_snr(-2 * jnp.log(sigma * (1 + gamma))), t)
         a, b_squared = sde.transition(t, later)
         z = self.s_noise * normal(keys, x.shape, x.dtype)
         return jnp.where(later > t, a * x + jnp.sqrt(b_squared) * z, x), later
 
-    def step(self, keys, x, t, s, denoiser, carry):
-        sde = denoiser.sde
-        if self.s_churn > 0:
-            x, t = self._churn(keys, x, t, sde, carry)
-        first = denoiser(x, t)
-        ahead = noise_step(sde, first, first.noise, t, s)
-        second = denoiser(ahead, s)
-        x = noise_step(sde, first, 0.5 * (first.noise + second.noise), t, s)
-        return x, x, carry
+
+def _noise_level(sde, t):
+    """sigma / alpha, the paper's sigma: rho above."""
+    return jnp.exp(-half_log_snr(sde, t))

@@ -19,8 +19,8 @@ def spherical(z_a: Array, z_b: Array, fractions: Array) -> Array:
         fractions: [n].
 
     Returns:
-        [n, batch, ...]. Between independent Gaussian draws, every point has their law, which
-        linear interpolation would shrink.
+        [n, batch, ...]. Between independent Gaussian draws, every point has their distribution,
+        which linear interpolation would shrink.
     """
 
     def one(a, b, fraction):

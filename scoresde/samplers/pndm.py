@@ -1,14 +1,14 @@
 """PNDM (Liu et al. 2022, arXiv:2202.09778): classical methods with DDIM in Euler's place."""
 
 import dataclasses
-from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 
 from scoresde.registry import UsageError
-from scoresde.samplers.driver import GridSampler
-from scoresde.samplers.exponential import History, noise_step
+from scoresde.samplers.grid_sampler import GridSampler
+from scoresde.samplers.history import History
+from scoresde.samplers.log_snr import noise_step
 
 # By kind: Adams-Bashforth weights, newest first; then nodes and weights of the Runge-Kutta method
 # of the first steps, as many as the Adams-Bashforth method needs values from before.
@@ -37,8 +37,6 @@ class PNDM(GridSampler):
 
     kind: str = "f"
 
-    denoise_rules: ClassVar[tuple[str, ...]] = ("tweedie", "none")
-
     def __post_init__(self):
         super().__post_init__()
         if self.kind not in _KINDS:
@@ -49,13 +47,13 @@ class PNDM(GridSampler):
         return steps + (len(nodes) - 1) * jnp.minimum(steps, len(multistep) - 1)
 
     def init(self, x, denoiser, steps):
-        return History.empty(x, len(_KINDS[self.kind][0]))
+        return History.empty(x, len(_KINDS[self.kind][0]), steps)
 
     def step(self, keys, x, t, s, denoiser, carry):
         multistep, nodes, weights = (jnp.array(row, x.dtype) for row in _KINDS[self.kind])
         sde, prediction = denoiser.sde, denoiser(x, t)
         history = carry.push(prediction.noise, t)
-        starting = carry.length < len(multistep) - 1
+        starting = history.taken < len(multistep)
 
         def stage(i, state):  # a loop of no stages once the history is long enough
             noise, total = state
@@ -68,5 +66,4 @@ class PNDM(GridSampler):
         _, runge_kutta = jax.lax.fori_loop(1, stages, stage, first)
         adams_bashforth = jnp.tensordot(multistep, history.values, 1)
         noise = jnp.where(starting, runge_kutta, adams_bashforth)
-        x = noise_step(sde, prediction, noise, t, s)
-        return x, x, history
+        return noise_step(sde, prediction, noise, t, s), history

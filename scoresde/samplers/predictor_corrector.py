@@ -1,12 +1,33 @@
 """Predictor-corrector sampling (arXiv:2011.13456, algorithm 1)."""
 
 import dataclasses
+import inspect
+from collections.abc import Mapping
+from typing import Any
 
-from scoresde.keys import split
-from scoresde.registry import UsageError, make
+from scoresde.registry import UsageError, closest, component, lookup
 from scoresde.samplers.correctors import CORRECTORS, Corrector
-from scoresde.samplers.driver import GridSampler
-from scoresde.samplers.predictors import PREDICTORS, ReverseDiffusion, transition
+from scoresde.samplers.grid_sampler import GridSampler, Move
+from scoresde.samplers.predictors import PREDICTORS, transition
+
+
+@dataclasses.dataclass(frozen=True)
+class Correction(Move):
+    """A corrector's move in the step from t to s: at t, or at s where the step has ended there."""
+
+    corrector: Corrector
+    at_the_end: bool
+
+    @property
+    def evaluations(self):
+        return self.corrector.evaluations
+
+    def step(self, keys, x, t, s, denoiser, carry):
+        a, _ = transition(denoiser.sde, s, t)
+        return self.corrector.correct(keys, x, self.arrival(t, s), a, denoiser), carry
+
+    def arrival(self, t, s):
+        return s if self.at_the_end else t
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -14,140 +35,153 @@ class PredictorCorrector(GridSampler):
     """Alternates a predictor's step with a corrector at one noise level.
 
     Attributes:
-        predictor: a GridSampler whose step it takes, or None to move on to the next level without
-            a step (annealed Langevin dynamics alone).
-        corrector: a Corrector, or None.
+        predictor: a GridSampler whose moves it takes, also by a name of PREDICTORS or a section; or
+            None to go on to the next level without one (annealed Langevin dynamics alone).
+        corrector: a Corrector, also by a name of CORRECTORS or a section; or None.
         order: "corrector_first" corrects at t, then predicts s (score_sde's code, which also
             corrects at the last time); "predictor_first" predicts s, then corrects there (the
             paper's algorithm 1).
     """
 
-    predictor: GridSampler | None = dataclasses.field(default_factory=ReverseDiffusion)
-    corrector: Corrector | None = None
+    predictor: str | Mapping[str, Any] | GridSampler | None = "reverse_diffusion"
+    corrector: str | Mapping[str, Any] | Corrector | None = None
     order: str = "corrector_first"
 
     def __post_init__(self):
-        super().__post_init__()
+        parts = ("predictor", PREDICTORS, GridSampler), ("corrector", CORRECTORS, Corrector)
+        for name, table, kind in parts:
+            if (choice := getattr(self, name)) is not None:
+                object.__setattr__(self, name, component(name, table, choice, kind))
         if self.order not in ("corrector_first", "predictor_first"):
             raise UsageError(
                 f"Unknown order {self.order!r}. Known: corrector_first, predictor_first."
             )
         if self.predictor is None and self.corrector is None:
             raise UsageError("A predictor-corrector sampler needs a predictor or a corrector.")
-        rules = ("tweedie", "none") if self.predictor is None else self.predictor.denoise_rules
-        if self.denoise not in rules:
-            raise UsageError(f"This predictor has no {self.denoise!r}; use denoise='tweedie'.")
+        super().__post_init__()
+
+    @property
+    def _corrections(self):
+        if self.corrector is None:
+            return ()
+        return (Correction(self.corrector, at_the_end=self.order == "predictor_first"),)
+
+    @property
+    def moves(self):
+        predictions = () if self.predictor is None else self.predictor.moves
+        if self.order == "corrector_first":
+            return self._corrections + predictions
+        return predictions + self._corrections
+
+    @property
+    def closing_moves(self):
+        return self._corrections if self.order == "corrector_first" else ()
+
+    @property
+    def last_predictor(self):
+        return None if self.predictor is None else self.predictor.last_predictor
 
     @property
     def evaluations(self):
-        parts = (self.predictor, self.corrector)
-        return sum(part.evaluations for part in parts if part is not None)
+        return sum(move.evaluations for move in self.moves)
 
     def total_evaluations(self, steps):
-        corrections = 0 if self.corrector is None else steps * self.corrector.evaluations
-        predictions = 0 if self.predictor is None else self.predictor.total_evaluations(steps)
-        return predictions + corrections
+        return sum(move.total_evaluations(steps) for move in self.moves)
 
     def check(self, denoiser):
         if self.predictor is not None:
             self.predictor.check(denoiser)
 
-    def init(self, x, denoiser, steps):
-        return () if self.predictor is None else self.predictor.init(x, denoiser, steps)
-
-    def _predict(self, keys, x, t, s, denoiser, carry):
-        if self.predictor is None:
-            return x, x, carry
-        return self.predictor.step(keys, x, t, s, denoiser, carry)
-
-    def step(self, keys, x, t, s, denoiser, carry):
-        predictor_keys, corrector_keys = split(keys)
-        if self.corrector is None:
-            return self._predict(predictor_keys, x, t, s, denoiser, carry)
-        a, _ = transition(denoiser.sde, s, t)
-        if self.order == "corrector_first":
-            x = self.corrector.correct(corrector_keys, x, t, a, denoiser)
-            return self._predict(predictor_keys, x, t, s, denoiser, carry)
-        x, mean, carry = self._predict(predictor_keys, x, t, s, denoiser, carry)
-        return self.corrector.correct(corrector_keys, x, s, a, denoiser), mean, carry
-
-    @property
-    def _corrects_at_the_end(self):
-        return self.corrector is not None and self.order == "corrector_first"
-
-    @property
-    def final_evaluations(self):
-        correction = self.corrector.evaluations if self._corrects_at_the_end else 0
-        if self.denoise == "last_mean":
-            return correction + self.predictor.evaluations
-        return correction + super().final_evaluations
-
-    def finish(self, keys, x, t, denoiser, carry):
-        if self._corrects_at_the_end:
-            corrector_keys, keys = split(keys)
-            a, _ = transition(denoiser.sde, None, t)
-            x = self.corrector.correct(corrector_keys, x, t, a, denoiser)
-        if self.denoise == "last_mean":
-            return self.predictor.step(keys, x, t, None, denoiser, carry)[1]
-        return super().finish(keys, x, t, denoiser, carry)
-
 
 def pc(
     *,
-    predictor: str | GridSampler | None = "reverse_diffusion",
-    corrector: str | Corrector | None = "langevin",
+    predictor: str | Mapping[str, Any] | GridSampler | None = "reverse_diffusion",
+    corrector: str | Mapping[str, Any] | Corrector | None = "langevin",
     order: str = "corrector_first",
-    denoise: str = "tweedie",
+    denoise: Any = "tweedie",
     probability_flow: bool | None = None,
-    variance: str | None = None,
+    variance: Any = None,
     snr: float | None = None,
     corrector_steps: int | None = None,
     norm: str | None = None,
+    **options: Any,
 ) -> PredictorCorrector:
     """A predictor-corrector sampler from names, in score_sde's vocabulary.
 
     Args:
-        predictor: a name of PREDICTORS, a GridSampler, or "none".
-        corrector: a name of CORRECTORS, a Corrector, or "none".
+        predictor: a name of PREDICTORS, a section {"name": ..., option: value, ...}, a GridSampler,
+            or "none".
+        corrector: a name of CORRECTORS, a section, a Corrector, or "none".
         order: "corrector_first" or "predictor_first".
         denoise: "tweedie", "last_mean" or "none".
         probability_flow: handed to the predictor where given, as is `variance`.
-        variance: of ancestral sampling: "posterior" or "forward".
+        variance: of ancestral sampling.
         snr: handed to the corrector where given, as are the following.
         corrector_steps: how often the corrector's step is repeated.
         norm: the norms of the Langevin corrector.
+        **options: further options of the predictor or the corrector, for the one that takes them.
 
     Raises:
-        UsageError: an unknown name, or an option that the named part does not take.
+        UsageError: an unknown name, or an option that neither part takes, or both.
     """
+    predictor, corrector = (None if part == "none" else part for part in (predictor, corrector))
+    of_corrector = {"snr": snr, "corrector_steps": corrector_steps, "norm": norm}
+    if corrector is not None:  # else inert, as published configs carry them along
+        options |= of_corrector
+    options |= {"probability_flow": probability_flow, "variance": variance}
+    options = {name: value for name, value in options.items() if value is not None}
+    known = {
+        "predictor": _options_of("predictor", PREDICTORS, predictor),
+        "corrector": _options_of("corrector", CORRECTORS, corrector),
+    }
+    given = {"predictor": {}, "corrector": {}}
+    for option, value in options.items():
+        takers = [part for part in known if option in known[part]]
+        if len(takers) != 1:
+            raise UsageError(_nobodys(option, known, takers))
+        given[takers[0]][known[takers[0]][option]] = value
 
-    def part(family, table, choice, options):
-        given = {key: value for key, value in options.items() if value is not None}
-        if isinstance(choice, str) and choice != "none":
-            return make(family, table, choice, **given)
-        if given:
-            raise UsageError(f"The {family} {choice!r} takes no options, got {', '.join(given)}.")
-        return None if choice == "none" else choice
+    def part(name, table, choice, kind):
+        return None if choice is None else component(name, table, choice, kind, **given[name])
 
-    if corrector in (None, "none"):  # inert, as published configs carry them along
-        snr = corrector_steps = norm = None
     return PredictorCorrector(
-        predictor=part(
-            "predictor",
-            PREDICTORS,
-            predictor,
-            {"probability_flow": probability_flow, "variance": variance},
-        ),
-        corrector=part(
-            "corrector", CORRECTORS, corrector, {"snr": snr, "steps": corrector_steps, "norm": norm}
-        ),
+        predictor=part("predictor", PREDICTORS, predictor, GridSampler),
+        corrector=part("corrector", CORRECTORS, corrector, Corrector),
         order=order,
         denoise=denoise,
     )
 
 
+def _options_of(part, table, choice):
+    """What `pc` calls the options of a part that is given by its name -> what the part does."""
+    if isinstance(choice, Mapping):
+        choice = choice.get("name")
+    if not isinstance(choice, str):  # an object has its options already
+        return {}
+    names = list(inspect.signature(lookup(part, table, choice)).parameters)
+    return {
+        "corrector_steps" if (part, name) == ("corrector", "steps") else name: name
+        for name in names
+        if name != "denoise"  # the whole's
+    }
+
+
+def _nobodys(option, known, takers):
+    """What is wrong with an option that neither part takes, or both."""
+    if takers:
+        return f"Predictor and corrector both take {option!r}; give it in the section of one."
+    all_known = [name for names in known.values() for name in names]
+    lists = "; ".join(
+        f"of the {part}: {', '.join(names) or 'none'}" for part, names in known.items()
+    )
+    return (
+        f"The sampler 'pc' has no option {option!r} with this predictor and corrector."
+        f"{closest(option, all_known)} Its options: predictor, corrector, order, denoise; {lists}."
+    )
+
+
 def annealed_langevin(
-    *, snr: float = 0.22, corrector_steps: int = 100, denoise: str = "tweedie"
+    *, snr: float = 0.22, corrector_steps: int = 100, denoise: Any = "tweedie"
 ) -> PredictorCorrector:
     """Annealed Langevin dynamics alone, as NCSN samples (arXiv:1907.05600, algorithm 1).
 

@@ -7,20 +7,44 @@ for any process. On the discrete tables of DDPM and SMLD they are the published 
 import dataclasses
 
 import jax.numpy as jnp
+from jax import Array
 
-from scoresde import variances
+from scoresde.denoiser import BaseDenoiser
 from scoresde.keys import normal
-from scoresde.registry import UsageError
-from scoresde.samplers.driver import GridSampler
+from scoresde.registry import UsageError, component
+from scoresde.samplers.grid_sampler import GridSampler
+from scoresde.sdes import SDE
+from scoresde.variances import VARIANCES, Variance
 
 
-def transition(sde, s, t):
+def transition(sde: SDE, s: Array | None, t: Array) -> tuple[Array, Array]:
     """(a, b^2) of the forward step from s to t; `s` None is the clean data."""
     return (sde.alpha(t), sde.sigma(t) ** 2) if s is None else sde.transition(s, t)
 
 
+class Predictor(GridSampler):
+    """A sampler whose steps are draws from a Gaussian; a subclass defines its `moments`."""
+
+    def moments(
+        self, x: Array, t: Array, s: Array | None, denoiser: BaseDenoiser
+    ) -> tuple[Array, Array | None]:
+        """Mean [batch, ...] and standard deviation of x_s, given x at t; None for no noise at all.
+
+        `s` is None for a step to the clean data, of which only the mean is used.
+        """
+        raise TypeError(f"{type(self).__name__} must define moments.")
+
+    def step(self, keys, x, t, s, denoiser, carry):
+        mean, std = self.moments(x, t, s, denoiser)
+        return (mean if std is None else mean + std * normal(keys, x.shape, x.dtype)), carry
+
+    @property
+    def last_predictor(self):
+        return self
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EulerMaruyama(GridSampler):
+class EulerMaruyama(Predictor):
     """The Euler-Maruyama step of the reverse SDE (arXiv:2011.13456, equation 6 and appendix D).
 
     x_s = x - (f x - g^2 score) dt + g sqrt(dt) z,   dt = t - s.
@@ -31,22 +55,20 @@ class EulerMaruyama(GridSampler):
 
     probability_flow: bool = False
 
-    def step(self, keys, x, t, s, denoiser, carry):
+    def moments(self, x, t, s, denoiser):
         dt = t if s is None else t - s
         sde = denoiser.sde
         drift = sde.drift_rate(t) * x
         diffusion_squared = sde.diffusion_squared(t)
         score = denoiser.score(x, t)
         if self.probability_flow:
-            mean = x - (drift - 0.5 * diffusion_squared * score) * dt
-            return mean, mean, carry
-        mean = x - (drift - diffusion_squared * score) * dt
-        return mean + jnp.sqrt(diffusion_squared * dt) * normal(keys, x.shape, x.dtype), mean, carry
+            return x - (drift - 0.5 * diffusion_squared * score) * dt, None
+        return x - (drift - diffusion_squared * score) * dt, jnp.sqrt(diffusion_squared * dt)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ReverseDiffusion(GridSampler):
-    """Reverse diffusion: the reverse SDE discretised as the forward one is (equation 46).
+class ReverseDiffusion(Predictor):
+    """Reverse diffusion: the reverse SDE discretized as the forward one is (equation 46).
 
     x_s = (2 - a) x + b^2 score + b z.
 
@@ -56,55 +78,54 @@ class ReverseDiffusion(GridSampler):
 
     probability_flow: bool = False
 
-    def step(self, keys, x, t, s, denoiser, carry):
+    def moments(self, x, t, s, denoiser):
         a, b_squared = transition(denoiser.sde, s, t)
         score = denoiser.score(x, t)
         if self.probability_flow:
-            mean = (2 - a) * x + 0.5 * b_squared * score
-            return mean, mean, carry
-        mean = (2 - a) * x + b_squared * score
-        return mean + jnp.sqrt(b_squared) * normal(keys, x.shape, x.dtype), mean, carry
+            return (2 - a) * x + 0.5 * b_squared * score, None
+        return (2 - a) * x + b_squared * score, jnp.sqrt(b_squared)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class AncestralSampling(GridSampler):
+class AncestralSampling(Predictor):
     """Ancestral sampling: a draw from p(x_s | x_t, x_0) at the predicted x_0 (equations 4 and 47).
 
     The mean (x + b^2 score) / a is written alpha_s x_0 + a sigma_s^2 / sigma_t noise, the same
     thing, which stays finite where a = 0.
 
     Attributes:
-        variance: of the noise added, one of `scoresde.variances.VARIANCES` or its name: "posterior"
-            is SMLD's rule, "forward" DDPM's, sqrt(beta) z.
+        variance: of the noise added, one of `scoresde.variances.VARIANCES`, by its name or as it
+            is: "posterior" is SMLD's rule, "forward" DDPM's, sqrt(beta) z, "learned" that of the
+            improved DDPM.
         probability_flow: must be False: there is no such form of ancestral sampling.
     """
 
-    variance: str | variances.Variance = "posterior"
+    variance: str | Variance = "posterior"
     probability_flow: bool = False
 
     def __post_init__(self):
         super().__post_init__()
-        variances.get(self.variance)
+        variance = component("variance", VARIANCES, self.variance, Variance)
+        object.__setattr__(self, "variance", variance)
         if self.probability_flow:
             raise UsageError(
                 "Ancestral sampling has no probability-flow form; use ddim, which is its "
                 "deterministic relative, or another predictor."
             )
 
-    def step(self, keys, x, t, s, denoiser, carry):
+    def moments(self, x, t, s, denoiser):
         sde = denoiser.sde
         prediction = denoiser(x, t)
         if s is None:
-            return prediction.x0, prediction.x0, carry
+            return prediction.x0, None
         a, _ = sde.transition(s, t)
         sigma_s, sigma_t = sde.sigma(s), sde.sigma(t)
         mean = sde.alpha(s) * prediction.x0 + a * sigma_s**2 / sigma_t * prediction.noise
-        variance = variances.get(self.variance).of_step(sde, t, s, prediction)
-        return mean + jnp.sqrt(variance) * normal(keys, x.shape, x.dtype), mean, carry
+        return mean, jnp.sqrt(self.variance.of_step(sde, t, s, prediction))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DDIM(GridSampler):
+class DDIM(Predictor):
     """DDIM (Song et al. 2020, arXiv:2010.02502, equations 12 and 16), first order for eta = 0.
 
     x_s = alpha_s x_0 + sqrt(sigma_s^2 - v^2) noise + v z,   v = eta sigma_s b / sigma_t.
@@ -121,20 +142,17 @@ class DDIM(GridSampler):
         if not 0 <= self.eta <= 1:
             raise UsageError(f"DDIM needs eta between 0 and 1, got {self.eta}.")
 
-    def step(self, keys, x, t, s, denoiser, carry):
+    def moments(self, x, t, s, denoiser):
         sde = denoiser.sde
         prediction = denoiser(x, t)
         if s is None:
-            return prediction.x0, prediction.x0, carry
+            return prediction.x0, None
         a, b_squared = sde.transition(s, t)
         sigma_s, sigma_t = sde.sigma(s), sde.sigma(t)
         # sigma_s^2 - v^2 with b^2 = sigma_t^2 - a^2 sigma_s^2 put in, where nothing cancels.
         kept = sigma_s * jnp.sqrt(1 - self.eta**2 + (self.eta * a * sigma_s / sigma_t) ** 2)
         mean = sde.alpha(s) * prediction.x0 + kept * prediction.noise
-        if self.eta == 0:
-            return mean, mean, carry
-        std = self.eta * sigma_s * jnp.sqrt(b_squared) / sigma_t
-        return mean + std * normal(keys, x.shape, x.dtype), mean, carry
+        return mean, (self.eta * sigma_s * jnp.sqrt(b_squared) / sigma_t if self.eta else None)
 
 
 PREDICTORS = {

@@ -20,11 +20,10 @@ from scoresde.denoiser import (
     check_denoiser,
     one_by_one,
     require_continuous_time,
+    velocity_of_one,
 )
-from scoresde.registry import UsageError
-from scoresde.samplers.driver import Samples, tweedie
-from scoresde.samplers.observe import Observer
-from scoresde.sdes import SDE, expand
+from scoresde.samplers.interface import Sampler, Samples, refuse_constraint
+from scoresde.sdes import expand
 from scoresde.times import make_grid
 
 
@@ -51,57 +50,43 @@ def flow(
     """
 
     def velocity(t, x, condition):
-        return denoiser.velocity(x[None], t[None], condition)[0]
+        return velocity_of_one(denoiser, x, t, condition)
 
     return ode.solve(velocity, x, start, end, args=one_by_one(condition), **options)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ProbabilityFlow:
+class ProbabilityFlow(Sampler):
     """Samples by integrating the probability flow from the prior, each sample with its own steps.
 
     The grid only says where a trajectory is recorded; without one, no number of steps is needed.
+    With denoise="none" it decodes what `encode` encoded.
 
     Attributes:
         rtol: relative tolerance.
         atol: absolute tolerance, in units of x.
         method: a name of `scoresde.ode.METHODS`.
-        denoise: "tweedie", or "none" (to decode what `encode` encoded).
         max_steps: bound on the steps of a sample.
     """
 
     rtol: float = 1e-5
     atol: float = 1e-5
     method: str = "dopri5"
-    denoise: str = "tweedie"
     max_steps: int = 10_000
 
     def __post_init__(self):
+        super().__post_init__()
         ode.check(self.method, rtol=self.rtol, atol=self.atol)
-        if self.denoise not in ("tweedie", "none"):
-            raise UsageError(f"Unknown denoise {self.denoise!r}. Known: tweedie, none.")
 
-    def check(self, denoiser: BaseDenoiser) -> None:
-        """Raises UsageError for a network that was trained at discrete noise levels only."""
+    def check(self, denoiser):
         require_continuous_time(denoiser, "The probability-flow ODE")
 
-    def times(self, sde: SDE, steps: int | None, grid: Any) -> Array:
-        """Where to record; just the two ends by default."""
+    def times(self, sde, steps, grid):  # by default just the two ends
         return make_grid(sde, 1 if steps is None and grid is None else steps, grid)
 
-    def run(
-        self,
-        keys: Array,
-        x: Array,
-        times: Array,
-        steps: Array,
-        denoiser: BaseDenoiser,
-        condition: Condition,
-        observer: Observer,
-    ) -> Samples:
-        """Samples from x at times[0] to times[steps]; `keys` are not needed."""
-        options = dataclasses.asdict(self)
-        del options["denoise"]
+    def run(self, keys, x, times, steps, denoiser, condition, constraint, observer):
+        refuse_constraint(constraint, "probability_flow")
+        options = {name: getattr(self, name) for name in ("rtol", "atol", "method", "max_steps")}
         start, end, trajectory = times[0], times[steps], None
         if observer.every is None:
             x, stats = flow(denoiser, x, condition, start, end, **options)
@@ -112,9 +97,8 @@ class ProbabilityFlow:
             )
             states = jnp.moveaxis(states, 1, 0)
             x, trajectory = states[-1], jax.lax.map(observer.reduce, states)
-        nfe = stats.nfe
-        if self.denoise == "tweedie":
-            x, nfe = tweedie(x, end, denoiser.given(condition)), nfe + 1
+        x = self.denoise(x, end, denoiser.given(condition), self)
+        nfe = stats.nfe + self.denoise.evaluations(self)
         return Samples(jnp.where(expand(stats.finished, x), x, jnp.nan), nfe, trajectory)
 
 
@@ -141,4 +125,5 @@ def encode(
     require_continuous_time(denoiser, "The probability-flow ODE")
     check_denoiser(denoiser)
     options = {"rtol": rtol, "atol": atol, "method": method}
+    x = jnp.asarray(x, jnp.result_type(float))
     return _encode(denoiser, x, check_condition(condition, len(x)), tuple(options.items()))

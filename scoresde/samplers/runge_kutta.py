@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from scoresde.denoiser import require_continuous_time
-from scoresde.samplers.driver import GridSampler
+from scoresde.samplers.grid_sampler import GridSampler
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,8 +22,6 @@ class RungeKutta(GridSampler):
 
     nodes: ClassVar[tuple[float, ...]]  # c_i, the fraction of the step at which stage i is
     weights: ClassVar[tuple[float, ...]]  # b_i
-
-    denoise_rules: ClassVar[tuple[str, ...]] = ("tweedie", "none")
 
     @property
     def evaluations(self):
@@ -42,8 +40,7 @@ class RungeKutta(GridSampler):
         coefficients = jnp.array(self.nodes, x.dtype), jnp.array(self.weights, x.dtype)
         start = jnp.zeros_like(x), jnp.zeros_like(x)
         (_, total), _ = jax.lax.scan(stage, start, coefficients)
-        x = x + (s - t) * total
-        return x, x, carry
+        return x + (s - t) * total, carry
 
 
 class Euler(RungeKutta):

@@ -8,24 +8,16 @@ import jax.numpy as jnp
 from jax import Array
 
 from scoresde.registry import UsageError
-from scoresde.samplers.driver import GridSampler
-from scoresde.samplers.exponential import (
-    History,
-    data_step,
-    extrapolate,
-    half_log_snr,
-    trapezoid,
-    weights,
-)
+from scoresde.samplers.exponential import weights
+from scoresde.samplers.grid_sampler import GridSampler
+from scoresde.samplers.history import History
+from scoresde.samplers.log_snr import ddim, from_zero_snr, half_log_snr, step_size
 
-
-def _linear(nodes: Sequence[Array], h: Array, sign: int) -> list[Array]:
-    """`trapezoid` with h in place of exp(h) - 1."""
-    return [h / (2 * node) for node in nodes]
-
-
-# The weights of one value, by what the paper calls B(h): h and exp(h) - 1.
-_VARIANTS = {"bh1": _linear, "bh2": trapezoid}
+# By the name of the variant: B(h), by which the weight of one value alone is scaled; z = sign h.
+_VARIANTS = {
+    "bh1": lambda z: z,
+    "bh2": jnp.expm1,
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,20 +25,25 @@ class UniPC(GridSampler):
     """UniPC-p: a multistep predictor of order p, corrected to order p + 1, one evaluation a step.
 
     The evaluation at the predicted x_t, which the next step needs anyway, first corrects x_t itself
-    (algorithms 1 and 2, data prediction). Three values or more are interpolated exactly. The first
-    steps have fewer values: started with DDIM and its correction, the whole has order 3 at most,
-    unless the first steps are shorter than the rest.
+    (algorithms 1 and 2). Three values or more are interpolated exactly. The first steps have fewer
+    values: started with DDIM and its correction, the whole has order 3 at most, unless the first
+    steps are shorter than the rest.
 
     Attributes:
         order: p, from 1 to 3.
         variant: "bh1" is B(h) = h, "bh2" is B(h) = exp(h) - 1, by which one value's weight is
             scaled; where there are more, B(h) cancels.
+        prediction: which is interpolated, "data" or "noise".
+        lower_order_final: whether p falls to 1 in the last step, and to 2 in the one before it, as
+            in the authors' code.
     """
 
     order: int = 2
     variant: str = "bh2"
+    prediction: str = "data"
+    lower_order_final: bool = True
 
-    denoise_rules: ClassVar[tuple[str, ...]] = ("tweedie", "none")
+    default_grid: ClassVar[str] = "log_snr"
 
     def __post_init__(self):
         super().__post_init__()
@@ -55,29 +52,58 @@ class UniPC(GridSampler):
         if self.variant not in _VARIANTS:
             known = ", ".join(_VARIANTS)
             raise UsageError(f"Unknown variant {self.variant!r} of unipc. Known: {known}.")
+        if self.prediction not in ("data", "noise"):
+            raise UsageError(f"Unknown prediction {self.prediction!r}. Known: data, noise.")
 
     def init(self, x, denoiser, steps):
-        return x, jnp.zeros(()), History.empty(x, self.order + 1)
-
-    def _correct(self, before, t, x, s, sde, history):
-        """x at s, reached from `before` at t, with its own evaluation, the newest, put to use."""
-        h = history.nodes[0] - history.nodes[1]
-        theta = list((history.nodes - history.nodes[1]) / h)  # 1, 0, and negative ones
-        rows = [[], [0 * h], [*_VARIANTS[self.variant](theta[:1], h, -1), 0 * h]]
-        for n in range(2, self.order + 1):
-            new, *old = weights([theta[0], *theta[2 : n + 1]], h, -1)
-            rows.append([new, 0 * h, *old])
-        corrected = data_step(sde, before, history.values[1], t, s)
-        corrected += sde.alpha(s) * history.combine(1, rows)
-        return jnp.where(history.length > 1, corrected, x)
+        return jnp.zeros(()), History.empty(x, self.order + 1, steps)
 
     def step(self, keys, x, t, s, denoiser, carry):
-        sde, x0 = denoiser.sde, denoiser(x, t).x0
-        before, time_before, history = carry
-        lambda_t = half_log_snr(sde, t)
-        history = history.push(x0, lambda_t)
-        x = self._correct(before, time_before, x, t, sde, history)
-        h = half_log_snr(sde, s) - lambda_t
-        correction = extrapolate(history.newest(self.order), h, -1, _VARIANTS[self.variant])
-        ahead = data_step(sde, x, x0, t, s) + sde.alpha(s) * correction
-        return ahead, ahead, (x, t, history)
+        sde, prediction = denoiser.sde, denoiser(x, t)
+        before, history = carry
+        value = prediction.x0 if self.prediction == "data" else prediction.noise
+        history = history.push(value, half_log_snr(sde, t))
+        # The linear part of the step, in the one form and in the other.
+        size = sde.sigma if self.prediction == "data" else sde.alpha
+        change = size(s) / size(t) * self._corrected(sde, before, t, history)
+        ahead = ddim(sde, prediction, s) + jnp.where(history.taken > 1, change, 0.0)
+        return ahead + self._predicted(sde, t, s, history), (t, history)
+
+    def _predicted(self, sde, t, s, history):
+        """What the values before the newest add to the step from t to s."""
+        h = step_size(sde, t, s)
+        theta = list((history.nodes[1:-1] - history.nodes[0]) / h)
+        rows = [[0 * h, *self._weights(theta[:n], h)] for n in range(self.order)]
+        order = history.order(self.order, self.lower_order_final)
+        return self._scaled(sde, t, s, history.combine(0, order, [[], *rows]))
+
+    def _corrected(self, sde, before, t, history):
+        """What the newest value, at the predicted x, changes about this x at t.
+
+        The weights of the predictor give way to those of the corrector, which include it.
+        """
+        h = history.nodes[0] - history.nodes[1]
+        new, _, *older = (history.nodes - history.nodes[1]) / h
+        rows = []
+        for n in range(self.order):
+            predictor = self._weights(older[:n], h)
+            first, *corrector = self._weights([new, *older[:n]], h)
+            rows.append([first, 0 * h, *(c - p for c, p in zip(corrector, predictor))])
+        earlier = history._replace(taken=history.taken - 1)
+        order = earlier.order(self.order, self.lower_order_final)
+        return self._scaled(sde, before, t, history.combine(1, order, [[], *rows]))
+
+    def _weights(self, nodes: Sequence[Array], h: Array) -> list[Array]:
+        """Of the values at `nodes`; see `exponential.weights`."""
+        sign = -1 if self.prediction == "data" else 1
+        if not nodes:
+            return []
+        if len(nodes) == 1:
+            return [sign * _VARIANTS[self.variant](sign * h) / (2 * nodes[0])]
+        return weights(nodes, h, sign)
+
+    def _scaled(self, sde, t, s, total):
+        """What a sum of weighted values amounts to in the step from t to s."""
+        if self.prediction == "data":
+            return sde.alpha(s) * total
+        return jnp.where(from_zero_snr(sde, t, s), 0.0, -sde.sigma(s) * total)

@@ -12,27 +12,27 @@ from scoresde.times.distributions import (
 from scoresde.times.ends import is_traced, starts_at_finite_log_snr
 from scoresde.times.grids import (
     GRIDS,
-    edm_grid,
-    log_snr_grid,
+    EDMGrid,
+    LogSNRGrid,
+    QuadraticGrid,
+    UniformGrid,
     make_grid,
-    quadratic_grid,
-    uniform_grid,
 )
 
 __all__ = [
     "DISTRIBUTIONS",
     "GRIDS",
     "Discrete",
+    "EDMGrid",
     "LikelihoodImportance",
     "LogNormal",
+    "LogSNRGrid",
+    "QuadraticGrid",
     "Stratified",
     "Uniform",
-    "edm_grid",
+    "UniformGrid",
     "is_traced",
-    "log_snr_grid",
     "make_grid",
-    "quadratic_grid",
     "starts_at_finite_log_snr",
     "stratified_uniforms",
-    "uniform_grid",
 ]

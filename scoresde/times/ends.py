@@ -2,6 +2,7 @@
 
 import contextlib
 from contextlib import AbstractContextManager
+from typing import Any
 
 import jax
 import numpy as np
@@ -9,17 +10,17 @@ import numpy as np
 from scoresde.sdes import SDE
 
 
-def is_traced(sde: SDE) -> bool:
-    """Whether learned fields of the process are placeholders of a JAX transformation.
+def is_traced(tree: Any) -> bool:
+    """Whether there are placeholders of a JAX transformation in a process, or in any pytree.
 
-    Then nothing about its times can be checked, nor computed ahead of the compiled program.
+    Then nothing about the times can be checked, nor computed ahead of the compiled program.
     """
-    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(sde))
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))
 
 
-def ahead(sde: SDE) -> AbstractContextManager:
+def ahead(tree: Any) -> AbstractContextManager:
     """Where a process is known, its ends are computed once, not in every compiled program."""
-    return contextlib.nullcontext() if is_traced(sde) else jax.ensure_compile_time_eval()
+    return contextlib.nullcontext() if is_traced(tree) else jax.ensure_compile_time_eval()
 
 
 def starts_at_finite_log_snr(sde: SDE) -> bool:

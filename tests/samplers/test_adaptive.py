@@ -63,13 +63,13 @@ def test_trajectory_of_the_adaptive_flow_is_the_flow_at_those_times(
 
 
 def test_a_flow_that_cannot_finish_says_so(mixture, monkeypatch):
-    def flow(denoiser, x, start, end, **options):
+    def flow(denoiser, x, condition, start, end, **options):
         return x, ode.Stats(jnp.array([9, 9]), jnp.array([1, 1]), jnp.array([True, False]))
 
     monkeypatch.setattr("scoresde.samplers.probability_flow.flow", flow)
     sampler, x = samplers.get("probability_flow"), jnp.ones((2, 2))
     times, denoiser = jnp.array([1.0, 0.5]), mixture.denoiser(sdes.VP())
-    samples = sampler.run(None, x, times, 1, denoiser, Observer())
+    samples = sampler.run(None, x, times, 1, denoiser, None, None, Observer())
     assert jnp.isfinite(samples.x[0]).all() and jnp.isnan(samples.x[1]).all()
 
 
@@ -129,3 +129,13 @@ def test_gotta_go_fast_adapts_each_sample(key):
     with jax.disable_jit():
         sampler = samplers.get("gotta_go_fast", max_steps=5)
         assert jnp.isnan(samplers.sample(key, sampler, denoiser, (4, 3)).x).all()
+
+
+@pytest.mark.parametrize("name", ["gotta_go_fast", "probability_flow"])
+def test_adaptive_solvers_refuse_a_constraint(name, mixture, key):
+    def constraint(keys, x, t, condition):
+        return x
+
+    denoiser = mixture.denoiser(sdes.VP())
+    with pytest.raises(UsageError, match="no place for a constraint"):
+        samplers.sample(key, samplers.get(name), denoiser, (2, 2), constraint=constraint)

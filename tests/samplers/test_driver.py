@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from scoresde import predictions, samplers, sdes
+from scoresde import times as times_grids
 from scoresde.denoiser import Denoiser
-from scoresde.keys import sample_keys
 from scoresde.predictions import Noise
 from scoresde.registry import UsageError
 from scoresde.samplers.observe import _bars
@@ -34,21 +34,6 @@ def uncompiled():
 
 @pytest.mark.parametrize(
     "name, options",
-    [("pc", {"corrector_steps": 2}), ("edm", {"s_churn": 5.0}), ("sde_dpm_solver_pp_2m", {}),
-     ("gotta_go_fast", {"rtol": 0.3, "atol": 0.3})],
-)  # fmt: skip
-def test_a_key_gives_the_same_sample_in_any_batch(name, options, key, uncompiled):
-    denoiser, sampler = Denoiser(sdes.VP(), Noise(), squash, None), samplers.get(name, **options)
-    steps = {} if name in ADAPTIVE else {"steps": 6}
-    together = samplers.sample(key, sampler, denoiser, (4, 3), **steps)
-    keys = sample_keys(key, 1, first=2)
-    alone = samplers.sample(keys, sampler, denoiser, (1, 3), **steps)
-    np.testing.assert_allclose(alone.x[0], together.x[2], rtol=1e-3, atol=1e-4)
-    assert alone.nfe[0] == together.nfe[2]
-
-
-@pytest.mark.parametrize(
-    "name, options",
     [
         *((name, {}) for name in samplers.SAMPLERS if name != "probability_flow"),
         ("annealed_langevin", {"corrector_steps": 3, "denoise": "none"}),
@@ -58,6 +43,7 @@ def test_a_key_gives_the_same_sample_in_any_batch(name, options, key, uncompiled
         ("pndm", {"kind": "s", "denoise": "none"}),
         ("deis", {"order": 4}),
         ("deis", {"order": 4, "full_start": False}),
+        ("dpm_solver_pp_3m", {"full_order": True}),
     ],
 )
 def test_nfe_is_the_number_of_evaluations(name, options, key, uncompiled):
@@ -198,6 +184,23 @@ def test_states_have_jaxs_own_precision(double, key):
             assert x.dtype == (jnp.float64 if double else jnp.float32), name
 
 
+def test_a_sampler_has_a_grid_that_suits_it():
+    vp, flow = sdes.VP(), sdes.RectifiedFlow()
+    for name, sde, grid in (
+        ("edm", vp, "edm"),
+        ("dpm_solver_pp_2m", vp, "log_snr"),
+        ("dpm_solver_pp_2m", sdes.EDM(), "log_snr"),
+        ("dpm_solver_pp_2m", flow, "log_snr"),
+        ("edm", flow, "uniform"),  # its log-SNR is infinite
+        ("ddim", vp, "uniform"),
+        ("ddim", sdes.EDM(), "edm"),
+    ):
+        expected = times_grids.make_grid(sde, 6, grid)
+        np.testing.assert_array_equal(samplers.get(name).times(sde, 6, None), expected)
+    named = samplers.get("dpm_solver_pp_2m").times(vp, 6, "uniform")
+    np.testing.assert_array_equal(named, times_grids.make_grid(vp, 6, "uniform"))
+
+
 @pytest.mark.parametrize("sde", [sdes.VP(), sdes.RectifiedFlow(), sdes.learned_vp()])
 def test_edm_runs_within_a_compiled_program(sde, key):
     """Although its grid depends on the process, and even where that is an argument."""
@@ -223,48 +226,35 @@ def test_the_prior_is_that_of_the_first_time(key, uncompiled):
     np.testing.assert_allclose(first(0.5, 0.4), expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name, options", [("ddim", {"steps": 5}), ("probability_flow", {})])
-def test_labels_reach_the_network_sample_by_sample(name, options, key):
-    def network(params, x, noise_condition, condition):
-        return x - params[condition["label"]][:, None]
-
-    denoiser = Denoiser(sdes.VP(), Noise(), network, jnp.array([0.0, 5.0]))
-
-    def draw(*labels):
-        labels = jnp.array(labels)
-        return samplers.sample(
-            key, samplers.get(name), denoiser, (3, 2), condition={"label": labels}, **options
-        ).x
-
-    zeros, ones, mixed = draw(0, 0, 0), draw(1, 1, 1), draw(0, 1, 1)
-    assert (abs(zeros - ones) > 1).all()
-    np.testing.assert_array_equal(mixed, jnp.where(jnp.array([[0], [1], [1]]), ones, zeros))
-
-
 @pytest.mark.parametrize(
     "call, message",
     [
         (lambda: samplers.get("pcc"), "Unknown sampler 'pcc'"),
-        (lambda: samplers.get("pc", snrr=0.1), "no option 'snrr'"),
-        (lambda: samplers.get("pc", predictor="heun2"), "Unknown predictor"),
-        (lambda: samplers.get("pc", predictor="euler_maruyama", variance="forward"), "variance"),
-        (
-            lambda: samplers.get("pc", predictor="ancestral_sampling", probability_flow=True),
-            "no probability-flow form",
-        ),
-        (lambda: samplers.get("pc", snr=-1.0), "snr > 0"),
-        (lambda: samplers.get("pc", predictor="none", corrector="none"), "needs a predictor or"),
-        (lambda: samplers.get("pc", predictor=samplers.Heun(), denoise="last_mean"), "last_mean"),
-        (lambda: samplers.get("annealed_langevin", denoise="last_mean"), "last_mean"),
-        (lambda: samplers.get("euler_maruyama", denoise="yes"), "Unknown denoise"),
-        (lambda: samplers.get("heun", denoise="last_mean"), "Unknown denoise"),
+        (lambda: samplers.get("ddim", etaa=0.5), "no option 'etaa'"),
+        (lambda: samplers.get("annealed_langevin", snr=-1.0), "snr > 0"),
         (lambda: samplers.get("probability_flow", method="euler"), "Unknown ODE method"),
         (lambda: samplers.get("gotta_go_fast", rtol=0.0), "rtol > 0"),
     ],
 )
-def test_mistakes_in_a_sampler(call, message):
+def test_an_unknown_name_or_option_of_a_sampler_is_refused(call, message):
     with pytest.raises(UsageError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    "sampler, message",
+    [
+        ("ddim", r"not the name 'ddim'; samplers.get\('ddim'\) makes one"),
+        (samplers.DDIM, r"not the class DDIM; DDIM\(\) makes one"),
+        (None, "needs a sampler, not None"),
+        (lambda x: x, "needs a sampler, not <function"),
+    ],
+    ids=["name", "class", "nothing", "function"],
+)
+def test_what_is_no_sampler_is_refused_in_one_line(sampler, message, key):
+    with pytest.raises(UsageError, match=message) as error:
+        samplers.sample(key, sampler, None, (2, 2), steps=3)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -285,10 +275,37 @@ def test_mistakes_in_a_sampler(call, message):
         ("gotta_go_fast", {"shape": (2, 2), "trajectory": 1}, "no trajectory"),
     ],
 )
-def test_mistakes_in_a_call(name, arguments, message, mixture, key):
+def test_contradictions_in_the_arguments_are_refused(name, arguments, message, mixture, key):
     sampler, denoiser = samplers.get(name), mixture.denoiser(sdes.VP())
     with pytest.raises(UsageError, match=message):
         samplers.sample(key, sampler, denoiser, **arguments)
+
+
+def test_temperature_and_grid_may_be_traced(key):
+    """As in a program that is differentiated, or mapped, with respect to them."""
+    denoiser, sampler = Denoiser(sdes.VP(), Noise(), squash, None), samplers.get("ddim")
+
+    def draw(temperature, grid):
+        return samplers.sample(key, sampler, denoiser, (2, 3), temperature=temperature, grid=grid).x
+
+    traced, times = jax.jit(draw), jnp.array([1.0, 0.6, 0.2])
+    np.testing.assert_allclose(traced(0.7, times), draw(0.7, times), rtol=1e-5)
+    rho = jax.eval_shape(lambda rho: draw_on(times_grids.EDMGrid(rho=rho), key, denoiser), 7.0)
+    assert rho.shape == (2, 3)
+
+
+def draw_on(grid, key, denoiser, **options):
+    options = {"steps": 3, **options}
+    return samplers.sample(key, samplers.get("ddim"), denoiser, (2, 3), grid=grid, **options).x
+
+
+def test_what_cannot_be_traced_is_refused_in_words(key):
+    denoiser = Denoiser(sdes.VP(), Noise(), squash, None)
+    with pytest.raises(UsageError, match="must be known before a program is compiled"):
+        jax.eval_shape(lambda steps: draw_on("uniform", key, denoiser, steps=steps), 3)
+    with pytest.raises(UsageError, match="x_init replaces them"):
+        x = jnp.zeros((2, 3))
+        jax.eval_shape(lambda t: draw_on(None, key, denoiser, x_init=x, temperature=t), 1.0)
 
 
 def test_what_a_discretely_trained_network_cannot_do(key):

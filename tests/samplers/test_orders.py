@@ -13,6 +13,8 @@ from scoresde.registry import UsageError
 
 GOLDEN = pathlib.Path(__file__).parent.parent / "data" / "golden_samplers" / "samplers.npz"
 
+FULL = {"lower_order_final": False}  # a last step of order 1 would leave the whole at order 2
+
 # Sampler, options, order, and the variable in which the grid is smooth.
 SOLVERS = [
     ("euler_maruyama", {"probability_flow": True}, 1, "t"),
@@ -26,12 +28,19 @@ SOLVERS = [
     ("dpm_solver_2", {}, 2, "log_snr"),
     ("dpm_solver_3", {}, 3, "log_snr"),
     ("dpm_solver_pp_2s", {}, 2, "log_snr"),
+    ("dpm_solver_pp_3s", {}, 3, "log_snr"),
     ("dpm_solver_pp_2m", {}, 2, "log_snr"),
-    ("dpm_solver_pp_3m", {}, 3, "log_snr"),
+    ("dpm_solver_pp_2m", {"prediction": "noise"}, 2, "log_snr"),
+    ("dpm_solver_pp_3m", {}, 2, "log_snr"),
+    ("dpm_solver_pp_3m", {"prediction": "noise"}, 2, "log_snr"),
+    ("dpm_solver_pp_3m", {"full_order": True}, 3, "log_snr"),
+    ("dpm_solver_pp_3m", {"full_order": True, "prediction": "noise"}, 3, "log_snr"),
     ("unipc", {"order": 1}, 2, "log_snr"),
-    ("unipc", {"order": 2}, 3, "log_snr"),
-    ("unipc", {"order": 2, "variant": "bh1"}, 3, "log_snr"),
-    ("unipc", {"order": 3}, 4, "log_snr"),
+    ("unipc", {"order": 2}, 2, "log_snr"),
+    ("unipc", {"order": 2, **FULL}, 3, "log_snr"),
+    ("unipc", {"order": 2, "variant": "bh1", **FULL}, 3, "log_snr"),
+    ("unipc", {"order": 3, **FULL}, 4, "log_snr"),
+    ("unipc", {"order": 2, "prediction": "noise", **FULL}, 3, "log_snr"),
     ("deis", {"order": 1}, 1, "log_snr"),
     ("deis", {"order": 2}, 2, "log_snr"),
     ("deis", {"order": 3}, 3, "log_snr"),
@@ -53,10 +62,10 @@ CASES = {
     "dpm_solver_pp_2s": ("cosine", "dpm_solver_pp_2s", {}),
     "dpm_solver_pp_2m": ("cosine", "dpm_solver_pp_2m", {}),
     "sde_dpm_solver_pp_2m": ("cosine", "sde_dpm_solver_pp_2m", {}),
-    "unip_3": ("cosine", "dpm_solver_pp_3m", {}),
-    "unipc_2": ("cosine", "unipc", {"order": 2}),
-    "unipc_2_bh1": ("cosine", "unipc", {"order": 2, "variant": "bh1"}),
-    "unipc_3": ("cosine", "unipc", {"order": 3}),
+    "unip_3": ("cosine", "dpm_solver_pp_3m", {"full_order": True}),
+    "unipc_2": ("cosine", "unipc", {"order": 2, **FULL}),
+    "unipc_2_bh1": ("cosine", "unipc", {"order": 2, "variant": "bh1", **FULL}),
+    "unipc_3": ("cosine", "unipc", {"order": 3, **FULL}),
     "deis_2": ("cosine", "deis", {"order": 2, "variable": "log_rho"}),
     "deis_3": ("cosine", "deis", {"order": 3, "variable": "log_rho"}),
     "edm_euler": ("edm", "ddim", {}),
@@ -70,7 +79,9 @@ NOISY, CLEAN = -4.0, 3.0  # log-SNR of the first and the last time
 
 
 def label(value):
-    return "-".join(str(v) for v in value.values()) if isinstance(value, dict) else None
+    if not isinstance(value, dict):
+        return None
+    return "-".join(f"{k}={v}" if isinstance(v, bool) else str(v) for k, v in value.items())
 
 
 @pytest.fixture(autouse=True)

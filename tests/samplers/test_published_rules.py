@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from scoresde import samplers, sdes
+from scoresde.denoiser import Denoiser
 from scoresde.keys import fold_in, normal, sample_keys, split
+from scoresde.predictions import Noise
 
 N, LEVEL = 1000, 400
 S, T = jnp.float32((LEVEL - 1) / (N - 1)), jnp.float32(LEVEL / (N - 1))
@@ -33,8 +35,12 @@ def ve(gaussian):
 
 
 def step(sampler, *arguments):
-    *arguments, denoiser = arguments
-    return sampler.step(*arguments, denoiser, sampler.init(arguments[1], denoiser, N))
+    """Where one step leads, each of its moves with keys of its own."""
+    keys, x, t, s, denoiser = arguments
+    keys = [keys] if len(sampler.moves) == 1 else split(keys, len(sampler.moves))
+    for move, move_keys in zip(sampler.moves, keys):
+        x, _ = move.step(move_keys, x, t, s, denoiser, move.init(x, denoiser, N))
+    return x
 
 
 def close(actual, expected, rtol=1e-5, atol=1e-5):
@@ -44,22 +50,34 @@ def close(actual, expected, rtol=1e-5, atol=1e-5):
 def test_predictors_on_the_table_of_ddpm(x, keys, vp):
     beta = np.linspace(0.1 / N, 20 / N, N)[LEVEL]
     score, z = vp.score(x, T), normal(keys, x.shape)
-    moved, mean, _ = step(samplers.ReverseDiffusion(), keys, x, T, S, vp)
-    close(mean, (2 - np.sqrt(1 - beta)) * x + beta * score)
-    close(moved, mean + np.sqrt(beta) * z)
-    moved, mean, _ = step(samplers.AncestralSampling(variance="forward"), keys, x, T, S, vp)
-    close(mean, (x + beta * score) / np.sqrt(1 - beta))
-    close(moved, mean + np.sqrt(beta) * z)
+    mean = (2 - np.sqrt(1 - beta)) * x + beta * score
+    close(step(samplers.ReverseDiffusion(), keys, x, T, S, vp), mean + np.sqrt(beta) * z)
+    mean = (x + beta * score) / np.sqrt(1 - beta)
+    ancestral = samplers.AncestralSampling(variance="forward")
+    close(step(ancestral, keys, x, T, S, vp), mean + np.sqrt(beta) * z)
     flow = samplers.ReverseDiffusion(probability_flow=True)
-    _, mean, _ = step(flow, keys, x, T, S, vp)
-    close(mean, (2 - np.sqrt(1 - beta)) * x + 0.5 * beta * score)
+    close(step(flow, keys, x, T, S, vp), (2 - np.sqrt(1 - beta)) * x + 0.5 * beta * score)
+
+
+def test_ancestral_sampling_takes_the_variance_that_is_learned(x):
+    """At the ends of its range, that of the posterior and that of the forward step."""
+    for end, name in ((-1.0, "posterior"), (1.0, "forward")):
+
+        def network(params, x, noise_condition, condition, end=end):
+            return jnp.concatenate([jnp.tanh(x), jnp.full_like(x, end)], axis=-1)
+
+        denoiser = Denoiser(sdes.VP(), Noise(learned_variance=True), network, None)
+        learned = samplers.AncestralSampling(variance="learned").moments(x, T, S, denoiser)
+        fixed = samplers.AncestralSampling(variance=name).moments(x, T, S, denoiser)
+        close(learned[0], fixed[0])
+        close(learned[1], jnp.broadcast_to(fixed[1], x.shape))
 
 
 def test_ddim_is_ancestral_sampling_at_eta_1(x, keys, vp, ve):
     """And in between it is equation 12 of the paper."""
     for denoiser in (vp, ve):
-        ancestral = step(samplers.AncestralSampling(), keys, x, T, S, denoiser)
-        ddim = step(samplers.DDIM(eta=1.0), keys, x, T, S, denoiser)
+        ancestral = samplers.AncestralSampling().moments(x, T, S, denoiser)
+        ddim = samplers.DDIM(eta=1.0).moments(x, T, S, denoiser)
         close(ddim[0], ancestral[0], 1e-4)
         close(ddim[1], ancestral[1], 1e-4)
     alpha_t, alpha_s = (float(vp.sde.alpha(time)) ** 2 for time in (T, S))  # the paper's alphas
@@ -68,20 +86,20 @@ def test_ddim_is_ancestral_sampling_at_eta_1(x, keys, vp, ve):
     x0 = (x - np.sqrt(1 - alpha_t) * noise) / np.sqrt(alpha_t)
     mean = np.sqrt(alpha_s) * x0 + np.sqrt(1 - alpha_s - std**2) * noise
     moved = step(samplers.DDIM(eta=0.5), keys, x, T, S, vp)
-    close(moved[1], mean, 1e-4)
-    close(moved[0], mean + std * normal(keys, x.shape), 1e-4)
+    close(moved, mean + std * normal(keys, x.shape), 1e-4)
 
 
 def test_predictors_on_the_levels_of_smld(x, keys, ve):
     sigma = np.exp(np.linspace(np.log(0.01), np.log(50), N))
     delta = sigma[LEVEL] ** 2 - sigma[LEVEL - 1] ** 2
-    score, z = ve.score(x, T), normal(keys, x.shape)
-    moved, mean, _ = step(samplers.ReverseDiffusion(), keys, x, T, S, ve)
-    close(mean, x + delta * score, atol=0)
-    close(moved - mean, np.sqrt(delta) * z, 1e-3, 1e-6)
-    moved, mean, _ = step(samplers.AncestralSampling(), keys, x, T, S, ve)
-    close(mean, x + delta * score, atol=0)
-    close(moved - mean, np.sqrt(sigma[LEVEL - 1] ** 2 * delta / sigma[LEVEL] ** 2) * z, 1e-3, 1e-6)
+    score = ve.score(x, T)
+    for predictor, variance in (
+        (samplers.ReverseDiffusion(), delta),
+        (samplers.AncestralSampling(), sigma[LEVEL - 1] ** 2 * delta / sigma[LEVEL] ** 2),
+    ):
+        mean, std = predictor.moments(x, T, S, ve)
+        close(mean, x + delta * score, atol=0)
+        close(std, np.sqrt(variance), 1e-3, 1e-6)
 
 
 def test_correctors(x, keys, vp, ve):
@@ -109,30 +127,30 @@ def test_annealed_langevin_is_ncsns(x, keys, gaussian):
     denoiser, t = gaussian.denoiser(sde), jnp.float32(0.5)
     size = 2e-5 * float(sde.sigma(t)) ** 2 / 0.01**2
     expected = x
-    correct_keys = split(keys)[1]
     for number in range(2):
-        z = normal(fold_in(correct_keys, number), x.shape)
+        z = normal(fold_in(keys, number), x.shape)
         expected += 0.5 * size * denoiser.score(expected, t) + np.sqrt(size) * z
     sampler = samplers.get("annealed_langevin", snr=np.sqrt(2e-5) / 0.02, corrector_steps=2)
-    close(step(sampler, keys, x, t, jnp.float32(0.4), denoiser)[0], expected, 1e-4)
+    close(step(sampler, keys, x, t, jnp.float32(0.4), denoiser), expected, 1e-4)
 
 
 def test_euler_maruyama_is_the_reverse_sde(x, keys, gaussian):
     sde = sdes.SubVP()
     denoiser, t, s = gaussian.denoiser(sde), jnp.float32(0.5), jnp.float32(0.49)
     beta, g_squared = 10.05, float(sde.diffusion(t)) ** 2
-    moved, mean, _ = step(samplers.EulerMaruyama(), keys, x, t, s, denoiser)
+    mean, std = samplers.EulerMaruyama().moments(x, t, s, denoiser)
     drift = -0.5 * beta * x - g_squared * denoiser.score(x, t)
     close(mean, x - 0.01 * drift, 1e-4)
-    close(moved - mean, np.sqrt(g_squared * 0.01) * normal(keys, x.shape), 1e-3)
+    close(std, np.sqrt(g_squared * 0.01), 1e-3)
+    close(
+        step(samplers.EulerMaruyama(), keys, x, t, s, denoiser), mean + std * normal(keys, x.shape)
+    )
 
 
 def test_sde_dpm_solver_adds_the_posterior_noise(x, keys, vp):
     """Its first step is ancestral sampling (the means of more are compared in test_orders.py)."""
     ours = step(samplers.SDEDPMSolverPP2M(), keys, x, T, S, vp)
-    ancestral = step(samplers.AncestralSampling(), keys, x, T, S, vp)
-    close(ours[0], ancestral[0], 1e-4)
-    close(ours[1], ancestral[1], 1e-4)
+    close(ours, step(samplers.AncestralSampling(), keys, x, T, S, vp), 1e-4)
 
 
 def test_dpm_solver_3_is_the_papers(x, keys, gaussian):
@@ -153,7 +171,7 @@ def test_dpm_solver_3_is_the_papers(x, keys, gaussian):
     second = linear(2, 2 / 3) - sigma[2] * 2 * (np.expm1(0.6) / 0.6 - 1) * difference
     difference = noise(second, 2) - first
     expected = linear(3, 1) - sigma[3] * 1.5 * (np.expm1(h) / h - 1) * difference
-    close(step(samplers.DPMSolver3(), keys, x, times[0], times[3], denoiser)[0], expected)
+    close(step(samplers.DPMSolver3(), keys, x, times[0], times[3], denoiser), expected)
 
 
 def test_edm_churn_is_the_papers(x, keys, gaussian):
@@ -171,22 +189,14 @@ def test_edm_churn_is_the_papers(x, keys, gaussian):
     # Outside [s_min, s_max] it is the deterministic step.
     t, s = jnp.float32(0.9), jnp.float32(0.7)
     plain = step(samplers.EDMHeun(), keys, x, t, s, denoiser)
-    close(sampler.step(keys, x, t, s, denoiser, carry)[0], plain[0])
+    close(sampler.step(keys, x, t, s, denoiser, carry)[0], plain)
 
 
-def test_corrector_first_is_corrector_then_predictor(x, keys, gaussian):
-    """And both parts use independent keys."""
-    denoiser = gaussian.denoiser(sdes.VP())
-    t, s = jnp.float32(0.5), jnp.float32(0.4)
-    predictor, corrector = samplers.ReverseDiffusion(), samplers.Langevin()
-    predictor_keys, corrector_keys = split(keys)
-    a, _ = denoiser.sde.transition(s, t)
-    for order in ("corrector_first", "predictor_first"):
-        if order == "corrector_first":
-            first = corrector.correct(corrector_keys, x, t, a, denoiser)
-            expected = step(predictor, predictor_keys, first, t, s, denoiser)[0]
-        else:
-            first = step(predictor, predictor_keys, x, t, s, denoiser)[0]
-            expected = corrector.correct(corrector_keys, first, s, a, denoiser)
-        sampler = samplers.PredictorCorrector(predictor=predictor, corrector=corrector, order=order)
-        close(step(sampler, keys, x, t, s, denoiser)[0], expected)
+def test_the_langevin_correctors_padding_of_few_dimensions_is_an_option(x, keys, vp):
+    """Without it, and with norms of each sample, the step is 2 alpha (r ||z|| / ||score||)^2."""
+    a, score, z = jnp.float32(0.9), vp.score(x, T), normal(keys, x.shape)
+    z_norm, score_norm = (np.linalg.norm(np.reshape(v, (4, -1)), axis=1) for v in (z, score))
+    for missing, options in ((0, {"min_dimensions": 0}), (124, {}), (6, {"min_dimensions": 10})):
+        ratio = (z_norm**2 + missing) / (score_norm**2 + missing / vp.sde.sigma(T) ** 2)
+        size = samplers.Langevin(**options).step_size(score, z, T, a, vp)
+        close(size, 2 * a**2 * 0.16**2 * ratio)
