@@ -73,7 +73,9 @@ def test_an_exact_trace_of_many_dimensions_needs_little_memory(key):
 
 def test_an_estimator_is_a_name_or_an_object():
     assert get("hutch++", 3) == HutchPlusPlus(probes=3) and get("exact", 3) == Exact()
-    assert get(Rademacher(probes=2), 5) == Rademacher(probes=2)
+    assert get(Rademacher(probes=2)) == Rademacher(probes=2)
+    with pytest.raises(UsageError, match="has its own number of probes"):
+        get(Rademacher(probes=2), 5)
     assert get("scoresde.likelihood.trace:Gaussian", 5) == TRACES["gaussian"](probes=5)
 
 
