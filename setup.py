@@ -15,7 +15,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["scoresde", "scoresde.*"]),
-    package_data={"scoresde.data": ["bundled/*"]},
+    package_data={"scoresde": ["py.typed"], "scoresde.data": ["bundled/*"]},
     # Lower bounds: the oldest tried, on the tests of data, training, build and readers.
     # jax 0.10 is the newest that Python 3.11 takes; orbax moves its v1 API to the top level in 1.0.
     install_requires=[

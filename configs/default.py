@@ -42,6 +42,7 @@ def get_config() -> Section:
                 "accumulate": 1,
                 "ema_rate": 0.9999,
                 "ema_warmup": "none",
+                "averages": {},  # more of them, each a section by its name: name, options
                 "log_every": 50,
                 "eval_every": 100,
                 "sample_every": 50_000,
@@ -62,7 +63,7 @@ def get_config() -> Section:
                 "precision": "float32",  # of the solver's state; or "float64"
                 "batch_size": 128,
             },
-            # The flow of variational dequantisation and its training, as score_flow's for CIFAR-10.
+            # The flow of variational dequantization and its training, as score_flow's for CIFAR-10.
             "dequantizer": {
                 "network": {
                     "couplings": 4,

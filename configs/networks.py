@@ -83,7 +83,7 @@ def ncsnpp_1024() -> Section:
 
 
 def ncsn() -> Section:
-    """NCSN, 34.4 million parameters with 10 noise levels; each level has its own normalisations."""
+    """NCSN, 34.4 million parameters with 10 noise levels; each level has its own normalizations."""
     return Section(
         {
             "name": "ncsn",

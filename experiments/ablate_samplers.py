@@ -18,22 +18,16 @@ reference samples. Writes to the work directory:
 import pathlib
 import sys
 import time
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import cells as sweeps
 import jax
 import numpy as np
 
-from scoresde import analytic, build, data, files, metrics, samplers, sdes, training
-from scoresde.cli.arguments import config_from_workdir
-from scoresde.registry import UsageError, lookup, make, member
-
-METRICS = {
-    "sliced_wasserstein": lambda x, y: metrics.sliced_wasserstein(jax.random.key(0), x, y),
-    "energy_distance": metrics.energy_distance,
-}
-
+from scoresde import Run, analytic, files, metrics, samplers, sdes
+from scoresde.codecs import Codec
+from scoresde.data import pictures
+from scoresde.registry import UsageError, make, member
 
 # Of a cell, what is not an option of its sampler.
 _RUN = ("steps", "nfe", "grid")
@@ -47,16 +41,14 @@ class Problem(NamedTuple):
         shape: of one sample.
         reference: samples of the data distribution, [n, *shape].
         other: as many more, independent of them: their distance is the noise floor.
-        to_levels: None, or the function from samples to uint8 images.
-        levels: grey levels of the images.
+        codec: None, or what decodes the samples to images.
     """
 
     denoiser: Any
     shape: tuple[int, ...]
     reference: jax.Array
     other: jax.Array
-    to_levels: Callable | None = None
-    levels: int = 256
+    codec: Codec | None = None
 
 
 def mixture_problem(options: dict[str, Any], num: int, seed: int) -> Problem:
@@ -70,26 +62,17 @@ def mixture_problem(options: dict[str, Any], num: int, seed: int) -> Problem:
 
 def trained_problem(options: dict[str, Any], num: int, seed: int) -> Problem:
     """The model of a work directory, measured against its training images."""
-    workdir = pathlib.Path(options["workdir"])
-    experiment = build.experiment(config_from_workdir(workdir, []))
-    checkpoints = training.Checkpoints(workdir / "checkpoints")
-    params = checkpoints.restore_params(options.get("step"))
+    run = Run(options["workdir"])
+    experiment = run.experiment
     images = experiment.source.splits["train"].images
     if 2 * num > len(images):
         raise UsageError(
             f"Two sets of num_samples={num} need {2 * num} images; there are {len(images)}."
         )
     rows = np.random.default_rng(seed).permutation(len(images))[: 2 * num]
-    dequantize = experiment.settings["data"]["dequantize"]
-    x = experiment.to_network_range(jax.random.key(seed), images[rows], dequantize)
-    return Problem(
-        experiment.denoiser(params, t_min=experiment.sampling_t_min),
-        experiment.image_shape,
-        x[:num],
-        x[num:],
-        experiment.to_levels,
-        experiment.source.levels,
-    )
+    x = experiment.codec.encode(jax.random.key(seed), images[rows])
+    denoiser = run.denoiser(options.get("step"), t_min=experiment.sampling.t_min)
+    return Problem(denoiser, experiment.codec.shape, x[:num], x[num:], experiment.codec)
 
 
 def sampler_of(cell: dict[str, Any]) -> tuple[Any, int | None, Any]:
@@ -123,10 +106,15 @@ def run_cell(cell: dict[str, Any], problem: Problem, settings: dict[str, Any]) -
     row = {"cell": cell, "steps": steps, "nfe": float(np.concatenate(nfe).mean())}
     row["seconds"] = round(seconds, 2)
     for name in settings["metrics"]:
-        row[name] = float(lookup("metric", METRICS, name)(x, problem.reference))
+        row[name] = distance(name, x, problem.reference)
     if not all(np.isfinite(row[name]) for name in settings["metrics"]):
         raise FloatingPointError("the samples are not finite")
     return row, x
+
+
+def distance(name: str, x: Any, y: Any) -> float:
+    """The metric called `name` between two sets of samples; all cells are compared alike."""
+    return float(make("metric", metrics.METRICS, name)(jax.random.key(0), x, y))
 
 
 def describe(cell: dict[str, Any]) -> str:
@@ -180,7 +168,7 @@ def write_figure(path: pathlib.Path, rows: list[dict], names: list[str], floors:
             nfe, value = np.array(sorted(points)).T
             axes.plot(nfe, np.maximum(value, 1e-6), marker="o", markersize=3, label=label)
         if floors[name] > 0:
-            axes.axhline(floors[name], color="grey", linestyle="--", label="noise floor")
+            axes.axhline(floors[name], color="gray", linestyle="--", label="noise floor")
         axes.set(xscale="log", yscale="log", xlabel="network evaluations (NFE)", ylabel=name)
         axes.grid(alpha=0.3, which="both")
     panels[-1].legend(fontsize=7)
@@ -210,22 +198,19 @@ def sweep(settings: dict[str, Any], workdir: pathlib.Path) -> int:
         sampler_of(cell)
     names = list(settings["metrics"])
     for name in names:
-        lookup("metric", METRICS, name)
+        make("metric", metrics.METRICS, name)
     common = ("problem", "num_samples", "seed", "metrics")
     sweeps.check_common(workdir, {key: settings[key] for key in common})
 
     problem = make_problem(options, settings["num_samples"], settings["seed"])
-    floors = {
-        name: abs(float(lookup("metric", METRICS, name)(problem.other, problem.reference)))
-        for name in names
-    }
+    floors = {name: abs(distance(name, problem.other, problem.reference)) for name in names}
 
     def measure(cell, file):
         row, x = run_cell(cell, problem, settings)
-        if problem.to_levels is not None:
-            images = np.asarray(problem.to_levels(x[:64]))
+        if problem.codec is not None:
+            images = np.asarray(problem.codec.decode(x[:64]))
             path = workdir / "images" / f"{file.stem}.png"
-            data.save_grid(path, images, levels=problem.levels)
+            pictures.save_grid(path, images, bins=problem.codec.bins)
         return row
 
     def words(row):

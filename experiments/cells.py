@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from scoresde import files
-from scoresde.cli.arguments import Parser, config_from_file, parse
+from scoresde.experiment import load_config, overrides
 from scoresde.registry import UsageError
 
 Cell = dict[str, Any]
@@ -132,16 +132,18 @@ def command(
     """
     import argparse
 
-    parser = Parser(
+    parser = argparse.ArgumentParser(
         prog=program,
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("--config", required=True, metavar="FILE")
     parser.add_argument("--workdir", required=True, type=pathlib.Path, metavar="DIR")
     try:
-        arguments, overrides = parse(parser, argv)
-        return sweep(config_from_file(arguments.config, overrides).to_dict(), arguments.workdir)
+        arguments, rest = parser.parse_known_args(argv)
+        config = load_config(arguments.config, overrides.among(rest, f"{program} --help"))
+        return sweep(config.to_dict(), arguments.workdir)
     except UsageError as error:
         print(f"{program}: {error}", file=sys.stderr)
         return 2

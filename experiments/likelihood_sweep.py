@@ -29,38 +29,24 @@ import cells as sweeps
 import jax
 import numpy as np
 
-from scoresde import analytic, build, evaluation, files, likelihood, sdes, training
-from scoresde.cli.arguments import config_from_workdir
+from scoresde import Run, analytic, evaluation, files, sdes
 from scoresde.keys import sample_keys
-from scoresde.registry import UsageError, make, member
+from scoresde.likelihood import LIKELIHOODS
+from scoresde.registry import UsageError, closest, lookup, make, member
+from scoresde.runs import LikelihoodProtocol
 
-FUNCTIONS = {
-    "exact": likelihood.log_prob,
-    "score_flow": likelihood.score_flow_bound,
-    "vdm": likelihood.vdm_bound,
-    "ddpm": likelihood.ddpm_bound,
-}
-_OF_DENSITY = ("exact", "score_flow")
-_GIVEN = {
-    "key",
-    "denoiser",
-    "x",
-    "levels",
-    "condition",
-    "bins",
-    "data_range",
-}  # not a cell's to choose
+_DEQUANTIZATION = ("dequantizer", "dequantizer_std")
 
 
 class Problem(NamedTuple):
     """What is evaluated.
 
     Attributes:
-        estimator: from a bound, its options and the options of dequantisation to a function
+        estimator: from a bound, its options and the options of dequantization to a function
             (numbers of the images [batch], pass) -> arrays [batch] by name, see
             `scoresde.evaluation.evaluate`; and the function from its nats to what is reported.
         unit: what is reported: "error" (nats/dim) or "bits_per_dim".
-        dequantizes: whether there are levels to dequantise.
+        dequantizes: whether there are levels to dequantize.
     """
 
     estimator: Callable[[str, dict, dict], tuple[Callable, Callable]]
@@ -85,11 +71,11 @@ def mixture_problem(options: dict[str, Any], settings: dict[str, Any]) -> Proble
 
     def estimator(bound, options, dequantization):
         del dequantization
+        likelihood = make("bound", LIKELIHOODS, bound, **options)
 
         def estimate(rows, number):
             _, keys = _keys(settings, rows, number)
-            batch = x[np.minimum(rows, len(x) - 1)]
-            result = FUNCTIONS[bound](keys, denoiser, batch, **options)
+            result = likelihood(keys, denoiser, x[np.minimum(rows, len(x) - 1)])
             return {name: getattr(result, name) for name in ("nats", "stderr", "nfe")}
 
         return estimate, lambda nats: (nats - truth) / dims
@@ -99,69 +85,50 @@ def mixture_problem(options: dict[str, Any], settings: dict[str, Any]) -> Proble
 
 def trained_problem(options: dict[str, Any], settings: dict[str, Any]) -> Problem:
     """The first images of a split, and the model of a work directory."""
-    workdir = pathlib.Path(options["workdir"])
-    experiment = build.experiment(config_from_workdir(workdir, []))
-    checkpoints = training.Checkpoints(workdir / "checkpoints")
-    denoiser = experiment.denoiser(checkpoints.restore_params(options.get("step")))
-    split = experiment.source.splits[options.get("split", "test")]
-    num, bins = settings["num_images"], experiment.source.levels
+    run = Run(options["workdir"])
+    experiment, denoiser = run.experiment, run.denoiser(options.get("step"))
+    split, num = experiment.source.splits[options.get("split", "test")], settings["num_images"]
     if num > len(split):
         raise UsageError(f"num_images={num}, but there are {len(split)} images.")
-    conditional = experiment.settings["data"]["labels"]
 
     def estimator(bound, options, dequantization):
-        make_estimator = evaluation.ESTIMATORS[bound]
-        if bound in _OF_DENSITY:
-            t_min = experiment.settings["likelihood"]["t_min"]
-            options = {"t_min": t_min, **options}
-            name = dequantization.get("dequantizer", "uniform")
-            params = None
-            if name == "flow":
-                params = training.Checkpoints(workdir / "dequantizer/checkpoints").restore_params()
-            dequantizer, bin_range = experiment.dequantizer(
-                name,
-                std=dequantization.get("dequantizer_std"),
-                params=params,
-                sde=denoiser.sde,
-            )
-            made = make_estimator(
-                dequantizer=dequantizer, bins=bins, bin_range=bin_range, options=options
-            )
-        else:
-            made = make_estimator(bins=bins, level_range=experiment.level_range, options=options)
+        protocol = LikelihoodProtocol(bound=bound, options=options, **dequantization)
+        made, _ = protocol.estimator(experiment, denoiser.sde, run.workdir)
 
         def estimate(rows, number):
             noise_keys, keys = _keys(settings, rows, number)
-            rows = np.minimum(rows, num - 1)
-            condition = {"label": split.labels[rows]} if conditional else None
-            result = made(noise_keys, keys, denoiser, split.images[rows], condition)
+            batch = split.batch(np.minimum(rows, num - 1))
+            condition = experiment.condition_of(batch)
+            result = made(noise_keys, keys, denoiser, batch["image"], condition)
             return {name: getattr(result, name) for name in ("nats", "stderr", "nfe")}
 
-        dims = math.prod(experiment.image_shape)
+        dims = math.prod(experiment.shape)
         return estimate, lambda nats: np.asarray(made.bits_per_dim(nats, dims), np.float64)
 
     return Problem(estimator, "bits_per_dim", True)
 
 
 def parse_cell(cell: dict[str, Any], dequantizes: bool) -> tuple[str, dict, dict]:
-    """The bound of a cell, its options, and those of dequantisation.
+    """The bound of a cell, its options, and those of dequantization.
 
     Raises:
         UsageError: an unknown bound, or an option that it does not have.
     """
     options = dict(cell)
     bound = options.pop("bound", "exact")
-    function = member("bound", FUNCTIONS, bound)
+    kind = lookup("bound", LIKELIHOODS, bound)
     dequantization = {}
-    if dequantizes and bound in _OF_DENSITY:
-        names = ("dequantizer", "dequantizer_std")
-        dequantization = {name: options.pop(name) for name in names if name in options}
+    if dequantizes:
+        dequantization = {name: options.pop(name) for name in _DEQUANTIZATION if name in options}
     if "tolerance" in options:
         options["rtol"] = options["atol"] = options.pop("tolerance")
-    known = [name for name in inspect.signature(function).parameters if name not in _GIVEN]
+    known = list(inspect.signature(kind).parameters)
     for name in options:
         if name not in known:
-            raise UsageError(f"The bound {bound!r} has no option {name!r}. Known: {known}.")
+            raise UsageError(
+                f"The bound {bound!r} has no option {name!r}.{closest(name, known)} "
+                f"Known: {', '.join(known)}."
+            )
     return bound, options, dequantization
 
 

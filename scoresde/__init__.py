@@ -6,6 +6,9 @@
     samples = scoresde.samplers.sample(key, sampler, denoiser, shape, steps=1000)
     result = scoresde.likelihood.log_prob(key, denoiser, x)
 
+    run = scoresde.load("runs/digits")        # a work directory
+    drawn = run.generate(64)
+
 Submodules are imported when first used, so `import scoresde` itself is quick and touches no device.
 """
 
@@ -15,8 +18,12 @@ __version__ = "0.1.0"
 
 _SUBMODULES = (
     "analytic",
+    "codecs",
     "data",
     "denoiser",
+    "dequantization",
+    "evaluation",
+    "experiment",
     "keys",
     "likelihood",
     "losses",
@@ -26,12 +33,23 @@ _SUBMODULES = (
     "predictions",
     "pretrained",
     "registry",
+    "runs",
     "samplers",
     "sdes",
     "times",
     "training",
+    "variances",
 )
-_NAMES = {"Denoiser": "denoiser", "Prediction": "predictions", "UsageError": "registry"}
+# Name here -> (module, name there).
+_NAMES = {
+    "Denoiser": ("denoiser", "Denoiser"),
+    "Prediction": ("predictions", "Prediction"),
+    "Run": ("runs", "Run"),
+    "UsageError": ("registry", "UsageError"),
+    "build": ("experiment", "build"),
+    "load": ("runs", "Run"),
+    "load_config": ("experiment", "load_config"),
+}
 
 __all__ = [*_SUBMODULES, *_NAMES]
 
@@ -40,7 +58,8 @@ def __getattr__(name: str):
     if name in _SUBMODULES:
         return importlib.import_module(f"scoresde.{name}")
     if name in _NAMES:
-        return getattr(importlib.import_module(f"scoresde.{_NAMES[name]}"), name)
+        module, attribute = _NAMES[name]
+        return getattr(importlib.import_module(f"scoresde.{module}"), attribute)
     raise AttributeError(f"module 'scoresde' has no attribute {name!r}")
 
 

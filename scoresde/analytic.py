@@ -35,7 +35,7 @@ class GaussianMixture:
     def __init__(self, weights: ArrayLike, means: ArrayLike, covariances: ArrayLike):
         """
         Args:
-            weights: [K], positive; they are normalised to sum to one.
+            weights: [K], positive; they are normalized to sum to one.
             means: [K, *event_shape].
             covariances: [K, d, d], symmetric and positive semi-definite.
 

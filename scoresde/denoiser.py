@@ -115,14 +115,36 @@ def predict(denoiser: BaseDenoiser, x: Array, t: Array, condition: Condition = N
     """
     prediction = denoiser(x, t, condition)
     for name, value in prediction._asdict().items():
-        if value is not None and value.shape != x.shape:
-            raise UsageError(
-                f"The denoiser, a {type(denoiser).__name__}, predicts {name} of shape "
-                f"{value.shape} for "
-                f"x of shape {x.shape}. What differs from sample to sample belongs in the "
-                "condition, which solvers split with the samples, not in the denoiser."
-            )
+        if value is not None:
+            _like(x, value, name, denoiser)
     return prediction
+
+
+def _like(x: Array, value: Array, name: str, denoiser: BaseDenoiser) -> Array:
+    """`value`, which must have the shape of x."""
+    if value.shape != x.shape:
+        raise UsageError(
+            f"The denoiser, a {type(denoiser).__name__}, predicts {name} of shape {value.shape} "
+            f"for x of shape {x.shape}. What differs from sample to sample belongs in the "
+            "condition, which solvers split with the samples, not in the denoiser."
+        )
+    return value
+
+
+def velocity_of_one(denoiser: BaseDenoiser, x: Array, t: Array, condition: Condition) -> Array:
+    """`denoiser.velocity` of one sample, for solvers that run sample by sample.
+
+    Args:
+        denoiser: the denoiser.
+        x: the sample, [...].
+        t: the time, a scalar.
+        condition: its own part, with a leading axis of 1, see `one_by_one`.
+
+    Raises:
+        UsageError: the velocity is not of one sample.
+    """
+    x = x[None]
+    return _like(x, denoiser.velocity(x, t[None], condition), "a velocity", denoiser)[0]
 
 
 def check_denoiser(denoiser: BaseDenoiser) -> None:
@@ -227,10 +249,12 @@ class Given(WrappedDenoiser):
         return predict(self.denoiser, x, t, self.condition if condition is None else condition)
 
     def score(self, x: Array, t: Array, condition: Condition = None) -> Array:
-        return self.denoiser.score(x, t, self.condition if condition is None else condition)
+        condition = self.condition if condition is None else condition
+        return _like(x, self.denoiser.score(x, t, condition), "a score", self.denoiser)
 
     def velocity(self, x: Array, t: Array, condition: Condition = None) -> Array:
-        return self.denoiser.velocity(x, t, self.condition if condition is None else condition)
+        condition = self.condition if condition is None else condition
+        return _like(x, self.denoiser.velocity(x, t, condition), "a velocity", self.denoiser)
 
     def terminal_log_prob(self, z: Array, condition: Condition = None) -> Array:
         condition = self.condition if condition is None else condition

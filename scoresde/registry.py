@@ -101,6 +101,11 @@ def make(family: str, table: Mapping[str, Callable], name: str, **options: Any) 
                 f"The {family} {name!r} has no option {option!r}.{closest(option, known)} "
                 f"Its options: {', '.join(known) or 'none'}."
             )
+        default = parameters[option].default if option in parameters else None
+        if isinstance(default, bool) and not isinstance(options[option], bool):
+            raise UsageError(
+                f"The {family} {name!r}: {option} is True or False, not {options[option]!r}."
+            )
     for option in known:
         if parameters[option].default is inspect.Parameter.empty and option not in options:
             raise UsageError(f"The {family} {name!r} needs the option {option!r}.")

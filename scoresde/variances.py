@@ -18,7 +18,9 @@ the step before it in its place, and where it is fixed, whichever one the steps 
 """
 
 import dataclasses
+from typing import ClassVar
 
+import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
@@ -29,14 +31,23 @@ from scoresde.sdes import SDE, expand
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Variance:
-    """A variance; a subclass says the fraction. See the module."""
+    """A variance; a subclass says the fraction. See the module.
 
-    def fraction(self, prediction: Prediction) -> Array | int:
-        """k above: like x, or a number where it does not depend on the prediction."""
+    All methods return a number where it is fixed and the times are, [batch] where the times are, or
+    else an array like x: `expand` it against x.
+
+    Attributes:
+        fixed: whether it is known without a prediction.
+    """
+
+    fixed: ClassVar[bool] = True
+
+    def fraction(self, prediction: Prediction | None) -> Array | int:
+        """k above: a number where it is `fixed`, of any prediction; else like x."""
         raise TypeError(f"{type(self).__name__} must define fraction(prediction).")
 
     def of_step(self, sde: SDE, t: ArrayLike, s: ArrayLike, prediction: Prediction) -> Array:
-        """The variance of p(x_s | x_t), to be broadcast against x.
+        """The variance of p(x_s | x_t).
 
         Args:
             sde: the forward process.
@@ -47,9 +58,19 @@ class Variance:
         Raises:
             UsageError: the prediction lacks what the fraction takes.
         """
-        x = prediction.x0
-        ratio = expand(sde.sigma(s) / sde.sigma(t), x)
-        return expand(sde.transition(s, t)[1], x) * ratio ** (2 * (1 - self.fraction(prediction)))
+        k = self.fraction(prediction)
+        ratio = expand(sde.sigma(s) / sde.sigma(t), k)
+        return expand(sde.transition(s, t)[1], k) * ratio ** (2 * (1 - k))
+
+    def log_over_posterior(
+        self, sde: SDE, t: ArrayLike, s: ArrayLike, prediction: Prediction | None
+    ) -> Array:
+        """log(variance of p(x_s | x_t) / variance of q(x_s | x_t, x_0)), which loses no digits.
+
+        Args: as of `of_step`; no prediction is needed where the variance is fixed.
+        """
+        k = self.fraction(prediction)
+        return k * expand(2 * (jnp.log(sde.sigma(t)) - jnp.log(sde.sigma(s))), k)
 
     def of_decoder(
         self, sde: SDE, t: ArrayLike, before: ArrayLike, prediction: Prediction
@@ -58,9 +79,9 @@ class Variance:
 
         Args: as of `of_step`; `before` is where the step to t started.
         """
-        posterior = Posterior().of_step(sde, before, t, prediction)
         k = self.fraction(prediction)
-        return posterior ** (1 - k) * expand(sde.sigma(t), prediction.x0) ** (2 * k)
+        posterior = expand(Posterior().of_step(sde, before, t, prediction), k)
+        return posterior ** (1 - k) * expand(sde.sigma(t), k) ** (2 * k)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,6 +110,8 @@ class Forward(Variance):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Learned(Variance):
     """That which the network predicts; see `scoresde.predictions.Prediction.variance`."""
+
+    fixed: ClassVar[bool] = False
 
     def fraction(self, prediction):
         if prediction.variance is None:

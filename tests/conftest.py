@@ -26,7 +26,7 @@ from scoresde import analytic  # noqa: E402
 
 @pytest.fixture(scope="session")
 def mixture():
-    """A 2-d mixture of three Gaussians, off-centre and anisotropic."""
+    """A 2-d mixture of three Gaussians, off-center and anisotropic."""
     return analytic.GaussianMixture(
         [0.5, 0.3, 0.2],
         [[1.0, 0.0], [-1.0, 0.5], [0.0, -1.0]],

@@ -18,7 +18,8 @@ import ml_collections
 import numpy as np
 import pytest
 
-from scoresde import build, networks
+from scoresde import networks
+from scoresde.experiment import build
 
 ROOT = pathlib.Path(__file__).parent.parent
 CONFIGS = sorted(
@@ -38,7 +39,7 @@ def load(name):
         config = importlib.import_module("configs." + name.replace("/", ".")).get_config()
     finally:
         sys.path.remove(str(ROOT))
-    return config, build.experiment(config)
+    return config, build(config)
 
 
 @functools.cache
@@ -95,7 +96,9 @@ def test_the_experiment_is_the_published_one(row):
     levels, continuous = published["num_scales"], published["continuous"]
     assert size(experiment)[0] == published["parameters"]
     assert experiment.image_shape == (published["size"], published["size"], 3)
-    assert experiment.data_range == ((-1, 1) if published["centered"] else (0, 1))
+    assert experiment.codec_without_data.data_range == (
+        (-1, 1) if published["centered"] else (0, 1)
+    )
     assert config.network.centered == published["centered"]
     if "dropout" in config.network:
         assert config.network.dropout == published["dropout"]
@@ -131,7 +134,7 @@ def test_the_experiment_is_the_published_one(row):
         assert sampler.norm == "batch"
 
     if continuous:
-        assert experiment.sampling_t_min == published["sample_t_min"]
+        assert experiment.sampling.t_min == published["sample_t_min"]
         low = config.loss.times.get("t_min", experiment.sde.t_min)
         assert low == config.likelihood.t_min == published["train_t_min"]
     else:
@@ -141,7 +144,8 @@ def test_the_experiment_is_the_published_one(row):
 def _visits_the_levels(config, experiment, levels):
     """Training and sampling both know the levels, and no other times."""
     assert config.loss.times.num_scales == config.prediction.time_input.num_scales == levels
-    times = experiment.sampler.times(experiment.sde, **experiment.sampling)
+    sampling = experiment.sampling
+    times = sampling.sampler.times(experiment.sde, sampling.steps, sampling.grid)
     _, index = experiment.prediction.inputs(experiment.sde, times, times)
     order = np.arange(levels) if config.sde.name == "ve" else np.arange(levels)[::-1]
     np.testing.assert_allclose(index, order, atol=1e-3)

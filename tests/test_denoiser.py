@@ -49,6 +49,22 @@ def test_log_prob_gives_each_sample_its_own_condition(standard_normal, key):
     np.testing.assert_allclose(result.nats, [-1.7379, -1.7481, -1.7787, -1.8298], atol=2e-4)
 
 
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Pushed(WrappedDenoiser):
+    """Pushed along the flow by what it holds itself, in a velocity of its own."""
+
+    denoiser: BaseDenoiser
+    y: Any
+
+    def __call__(self, x, t, condition=None):
+        return self.denoiser(x, t)
+
+    def velocity(self, x, t, condition=None):
+        return self.denoiser.velocity(x, t) + 0.1 * self.y
+
+
+@pytest.mark.parametrize("kind", [Pulled, Pushed])
 @pytest.mark.parametrize(
     "solve",
     [
@@ -60,9 +76,11 @@ def test_log_prob_gives_each_sample_its_own_condition(standard_normal, key):
     ],
     ids=["log_prob", "encode", "probability_flow"],
 )
-def test_a_denoiser_that_holds_the_data_of_several_samples_is_refused(solve, standard_normal, key):
+def test_a_denoiser_that_holds_the_data_of_several_samples_is_refused(
+    solve, kind, standard_normal, key
+):
     with pytest.raises(UsageError, match=r"of shape \(4, 2\) for x of shape \(1, 2\).*condition"):
-        solve(key, Pulled(standard_normal, y=Y), jnp.zeros((4, 2)))
+        solve(key, kind(standard_normal, y=Y), jnp.zeros((4, 2)))
 
 
 def test_a_wrapped_denoiser_has_the_process_the_levels_and_the_density_of_the_one_within():
@@ -78,12 +96,12 @@ def test_a_wrapped_denoiser_has_the_process_the_levels_and_the_density_of_the_on
 def test_a_discretely_trained_network_is_refused_where_any_time_is_needed(key):
     within = Denoiser(sdes.VP(), Noise(time_input=Index(num_scales=10)), jnp.add, None)
     denoiser, x = Pulled(within), jnp.zeros((4, 1))
-    for solve in (likelihood.log_prob, likelihood.score_flow_bound):
+    for of in (likelihood.ExactLikelihood(), likelihood.ScoreFlowBound()):
         with pytest.raises(UsageError, match="10 discrete levels"):
-            solve(key, denoiser, x, condition={"y": Y})
+            of(key, denoiser, x, {"y": Y})
     levels = jnp.zeros((4, 1), jnp.int32)
     with pytest.raises(UsageError, match="at most 9 steps"):
-        likelihood.ddpm_bound(key, denoiser, levels, steps=10, condition={"y": Y})
+        likelihood.DDPMBound(steps=10)(key, denoiser, levels, {"y": Y})
 
 
 def test_a_condition_fixed_is_a_condition_given(standard_normal):

@@ -3,10 +3,9 @@
 import pytest
 
 from scoresde import files
-from scoresde.cli.estimator import trained_flow
-from scoresde.cli.workdir import load_config
 from scoresde.evaluation import Parts
 from scoresde.registry import UsageError
+from scoresde.runs import load_config, trained_flow
 
 DAMAGED = (b"", b'{"a', b"[1, 2]", b"\xff\xfe\x00")
 
@@ -23,7 +22,7 @@ def test_what_is_written_is_read(tmp_path):
     "name, read",
     [
         ("config.json", load_config),
-        ("dequantizer/dequantizer.json", lambda workdir: trained_flow(workdir, None)),
+        ("dequantizer/dequantizer.json", trained_flow),
         ("protocol.json", lambda workdir: Parts(workdir, {})),
     ],
 )

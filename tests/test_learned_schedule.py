@@ -85,7 +85,7 @@ def estimates(sde, key, mixture, x):
         prediction=predictions.Noise(time_input=predictions.ScaledTime(scale=1.0)),
         network=network,
         times=times.Stratified(sde=sde),
-        weighting=losses.likelihood_weighting,
+        weighting=losses.LikelihoodWeighting(),
         reduction="half_sum",
     )
     return loss.per_sample(None, key, x)[0]

@@ -11,6 +11,7 @@ from scoresde import losses, networks, predictions, sdes, times, variances
 from scoresde.denoiser import Denoiser
 from scoresde.predictions import Prediction
 from scoresde.registry import UsageError
+from scoresde.sdes import expand
 
 GOLDEN = np.load(pathlib.Path(__file__).parent / "data" / "golden" / "iddpm_linear_T50.npz")
 CHAIN = sdes.DiscreteVP(num_scales=50)
@@ -45,7 +46,8 @@ def test_variances_are_those_of_improved_diffusion(name, fed):
     before = np.maximum(t, 1 / 49), np.maximum(t, 1 / 49) - 1 / 49
     of_step = jnp.log(variance.of_step(CHAIN, *before, prediction))
     of_decoder = jnp.log(variance.of_decoder(CHAIN, 0.0, 1 / 49, prediction))
-    got = np.where(np.reshape(level, (-1, 1, 1, 1)) == 0, of_decoder, of_step)
+    of_step, of_decoder = (expand(value, prediction.x0) for value in (of_step, of_decoder))
+    got = np.where(expand(level, prediction.x0) == 0, of_decoder, of_step)
     expected = channels_last(f"f64/p_mean_variance/{NAMES[name]}/clip/log_variance")
     np.testing.assert_allclose(np.broadcast_to(got, expected.shape), expected, rtol=1e-9)
 
@@ -108,7 +110,7 @@ def test_the_loss_leaves_the_variance_alone(key):
             network=network,
             times=times.Uniform(sde=sde),
         )
-        return jax.value_and_grad(objective)(jnp.array([0.3, 0.7]), key, x0)
+        return jax.jit(jax.value_and_grad(objective))(jnp.array([0.3, 0.7]), key, x0)
 
     (value, slope), (with_variance, its_slope) = loss(False, 1), loss(True, 2)
     assert value == with_variance and slope[0] == its_slope[0] != 0 and its_slope[1] == 0
@@ -141,6 +143,7 @@ def test_only_the_score_is_divided_by_sigma():
     network = networks.get("ncsnpp", outputs_per_channel=2, dropout=0.0, **options)
     shapes = network.parameter_shapes((4, 4, 1))
     params = jax.tree.map(lambda leaf: jnp.full(leaf.shape, 0.1), shapes)
-    output = network(params, jnp.linspace(0, 1, 16).reshape(1, 4, 4, 1), jnp.full(1, 0.5))
+    x = jnp.linspace(0, 1, 16).reshape(1, 4, 4, 1)
+    output = jax.jit(network.apply)(params, x, jnp.full(1, 0.5))
     np.testing.assert_allclose(output[..., 0], output[..., 1] / 0.5, rtol=1e-5)
     assert jnp.abs(output).max() > 0.01

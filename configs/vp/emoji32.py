@@ -1,4 +1,4 @@
-"""DDPM++ (VP) on the embedded 32x32 colour emoji: hours on a GPU."""
+"""DDPM++ (VP) on the embedded 32x32 color emoji: hours on a GPU."""
 
 from configs import networks, processes
 

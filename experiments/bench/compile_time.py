@@ -22,7 +22,7 @@ import numpy as np
 from scoresde import networks
 from scoresde.networks import blocks, embeddings, layers
 from scoresde.networks.attention import AttnBlockpp
-from scoresde.networks.initialisers import ScaledUniform
+from scoresde.networks.initializers import ScaledUniform
 
 KERNEL = (1, 3, 3, 1)
 ATTENTION_AT = 16

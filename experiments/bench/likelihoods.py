@@ -7,6 +7,7 @@ The network of a work directory, on test images of its data set.
 """
 
 import argparse
+import dataclasses
 import functools
 import pathlib
 
@@ -14,8 +15,7 @@ import jax
 import numpy as np
 from timing import machine, paired
 
-from scoresde import build, likelihood, training
-from scoresde.cli.arguments import config_from_workdir
+from scoresde import Run, likelihood
 
 CASES = {
     "1 probe": {},
@@ -40,11 +40,9 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES))
     arguments = parser.parse_args()
 
-    experiment = build.experiment(config_from_workdir(arguments.workdir, []))
-    params = training.Checkpoints(arguments.workdir / "checkpoints").restore_params()
-    denoiser, key = experiment.denoiser(params), jax.random.key(0)
-    images = experiment.source.splits["test"].images[: arguments.batch_size]
-    x = experiment.to_network_range(key, images, dequantize=True)
+    run, key = Run(arguments.workdir), jax.random.key(0)
+    denoiser, codec = run.denoiser(), dataclasses.replace(run.experiment.codec, dequantize=True)
+    x = codec.encode(key, run.experiment.source.splits["test"].images[: arguments.batch_size])
     tolerances = {"rtol": arguments.tolerance, "atol": arguments.tolerance}
     calls = {
         name: functools.partial(likelihood.log_prob, key, denoiser, x, **tolerances, **CASES[name])

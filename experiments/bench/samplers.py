@@ -15,8 +15,7 @@ import jax
 import jax.numpy as jnp
 from timing import machine, paired
 
-from scoresde import build, samplers, sdes
-from scoresde.cli.arguments import config_from_file
+from scoresde import build, load_config, samplers, sdes
 from scoresde.denoiser import Denoiser
 from scoresde.predictions import Noise
 
@@ -38,7 +37,7 @@ def bar_cost(shape: tuple[int, ...], rounds: int) -> float:
 
     Of a network that costs next to nothing, or the machine's noise would hide it.
     """
-    denoiser = Denoiser(sdes.VP(), Noise(), lambda params, x, t, labels: 0.3 * x, None)
+    denoiser = Denoiser(sdes.VP(), Noise(), lambda params, x, t, condition: 0.3 * x, None)
     sampler, key = samplers.get("euler_maruyama"), jax.random.key(0)
     draw = functools.partial(samplers.sample, key, sampler, denoiser, shape, steps=1000)
     seconds = paired({"without": lambda: draw().x, "with": lambda: draw(progress=True).x}, rounds)
@@ -55,11 +54,11 @@ def main() -> None:
     parser.add_argument("--samplers", nargs="+", choices=list(SAMPLERS), default=list(SAMPLERS))
     arguments = parser.parse_args()
 
-    experiment = build.experiment(config_from_file(arguments.config, []))
+    experiment = build(load_config(arguments.config))
     key, steps = jax.random.key(0), arguments.steps
-    params = experiment.network.init(key, experiment.image_shape)
+    params = experiment.init(key)
     denoiser = experiment.denoiser(params)
-    shape = (arguments.batch_size, *experiment.image_shape)
+    shape = (arguments.batch_size, *experiment.shape)
     x, t = jax.random.normal(key, shape), jnp.full(shape[0], 500.0)
 
     print(f"{machine()}; {arguments.config}, {steps} steps, batch {arguments.batch_size}\n")

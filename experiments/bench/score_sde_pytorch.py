@@ -148,7 +148,7 @@ def main() -> None:
     )
     sampler = samplers.get("pc", snr=0.16, norm="batch", denoise="last_mean")
 
-    def synchronised(call):
+    def synchronized(call):
         result = call()
         if arguments.device == "cuda":
             torch.cuda.synchronize()
@@ -169,7 +169,7 @@ def main() -> None:
     }
     seconds = paired(
         {
-            "theirs": lambda: synchronised(lambda: likelihood_of_theirs(theirs, x_theirs)),
+            "theirs": lambda: synchronized(lambda: likelihood_of_theirs(theirs, x_theirs)),
             "ours": our_likelihood,
         },
         arguments.rounds,
@@ -184,7 +184,7 @@ def main() -> None:
     )
     seconds = paired(
         {
-            "theirs": lambda: synchronised(lambda: sampler_of_theirs(theirs)),
+            "theirs": lambda: synchronized(lambda: sampler_of_theirs(theirs)),
             "ours": lambda: our_samples().x,
         },
         arguments.rounds,

@@ -6,6 +6,7 @@ import keyword
 import os
 import sys
 
+from scoresde import __version__
 from scoresde.cli.arguments import Parser, parse
 from scoresde.registry import UsageError
 
@@ -16,7 +17,7 @@ COMMANDS = (
     "train-dequantizer",
     "sample",
     "likelihood",
-    "samplers",
+    "list",
     "import",
     "describe",
 )
@@ -49,6 +50,7 @@ def _parser() -> Parser:
         description="Score-based generative models in continuous time.",
         epilog="scoresde COMMAND --help has an example of each.",
     )
+    parser.add_argument("--version", action="version", version=f"scoresde {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in COMMANDS:
         module = _module(name)
@@ -57,7 +59,7 @@ def _parser() -> Parser:
             name,
             help=text.splitlines()[0],
             description=text.splitlines()[0],
-            epilog=text.partition("\n")[2].strip() + _OVERRIDES * (name != "samplers"),
+            epilog=text.partition("\n")[2].strip() + _OVERRIDES * (name != "list"),
             formatter_class=_Formatter,
         )
         module.add_arguments(subparser)
@@ -71,6 +73,8 @@ def main(argv: list[str] | None = None) -> int:
     its traceback.
     """
     argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["samplers"]:  # the list that is asked for most
+        argv = ["list", *argv]
     if "" not in sys.path:  # package.module:Name may be of the folder we are in
         sys.path.append("")
     # Programs compiled once are read back the next time; JAX reads these when it starts.

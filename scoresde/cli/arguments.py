@@ -1,15 +1,8 @@
-"""Command-line arguments: those that commands share, and the config that they name."""
+"""Command-line arguments that commands share."""
 
 import argparse
-import importlib.util
 import pathlib
-import sys
-import traceback
 
-import ml_collections
-
-from scoresde.cli import overrides
-from scoresde.cli import workdir as workdirs
 from scoresde.registry import UsageError
 
 
@@ -33,15 +26,12 @@ def parse(parser: Parser, argv: list[str] | None) -> tuple[argparse.Namespace, l
         UsageError: an argument that is neither.
     """
     arguments, rest = parser.parse_known_args(argv)
-    items = [item for item in rest if item.startswith("--config.")]
-    for item in items:
-        if "=" not in item:
-            raise UsageError(f"{item} has no value. Write {item}=VALUE, with the =.")
-    for item in rest:
-        if item not in items:
-            command = " ".join([parser.prog, *filter(None, [getattr(arguments, "command", None)])])
-            raise UsageError(f"Unknown argument {item!r}. See: {command} --help")
-    return arguments, items
+    if not rest:
+        return arguments, []
+    from scoresde.experiment import overrides  # a second to import, which help does not need
+
+    command = " ".join([parser.prog, *filter(None, [getattr(arguments, "command", None)])])
+    return arguments, overrides.among(rest, f"{command} --help")
 
 
 def result_name(text: str) -> str:
@@ -65,48 +55,23 @@ def add_workdir(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def config_from_file(path: str, items: list[str]) -> ml_collections.ConfigDict:
-    """The config that `path` (FILE.py or FILE.py:argument) returns, with the overrides.
-
-    Args:
-        path: a Python file with `get_config()`.
-        items: of the form --config.KEY=VALUE.
-
-    Raises:
-        UsageError: there is no such file, it fails, or an override does not fit.
-    """
-    name, colon, argument = path.partition(":")
-    file = pathlib.Path(name)
-    if not file.is_file():
-        raise UsageError(f"There is no config file {name!r}. One is like configs/vp/digits.py.")
-    # A config may import its neighbours, and shared ones as `from configs import default`.
-    roots = [folder for folder in file.resolve().parents if (folder / "configs").is_dir()]
-    added = [str(file.resolve().parent), *map(str, roots[:1])]
-    sys.path[:0] = added
-    try:
-        spec = importlib.util.spec_from_file_location("config", file)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        config = module.get_config(*[argument] * len(colon))
-    except Exception as error:
-        line = traceback.extract_tb(error.__traceback__)[-1]
-        elsewhere = isinstance(error, SyntaxError) or line.filename == __file__
-        where = "" if elsewhere else f"{line.filename}, line {line.lineno}: "
-        raise UsageError(
-            f"The config file {name!r} fails: {where}{type(error).__name__}: {error}"
-        ) from error
-    finally:
-        for folder in added:
-            sys.path.remove(folder)
-    if not isinstance(config, ml_collections.ConfigDict):
-        raise UsageError(f"get_config() of {name!r} must return an ml_collections.ConfigDict.")
-    return overrides.apply(config, items)
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """The config of the commands that do not start from a run."""
+    parser.add_argument(
+        "--config", required=True, metavar="FILE", help="Python file with get_config()"
+    )
 
 
-def config_from_workdir(workdir: pathlib.Path, items: list[str]) -> ml_collections.ConfigDict:
-    """The config recorded in `workdir`, with the overrides.
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """Which parameters of a run."""
+    parser.add_argument("--step", type=int, help="checkpoint to load; the latest if not given")
+    parser.add_argument("--average", default="ema", help="which average of the parameters")
+    parser.add_argument("--raw", action="store_true", help="the last parameters, not an average")
 
-    Raises:
-        UsageError: there is no run, or an override does not fit.
-    """
-    return overrides.apply(workdirs.load_config(workdir), items)
+
+def add_results(parser: argparse.ArgumentParser, default: str) -> None:
+    """Where results go."""
+    parser.add_argument(
+        "--name", type=result_name, help=f"directory of the results; {default} if not given"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace earlier results")

@@ -11,7 +11,7 @@ compiled. Set --config.training.batch_size to the images of one device to see wh
 import argparse
 import math
 
-from scoresde.cli.arguments import config_from_file
+from scoresde.cli.arguments import add_config
 
 NOTE = """\
 Estimated from the traced program, which was neither compiled nor run. GFLOP are those of
@@ -22,21 +22,19 @@ A likelihood takes as many evaluations as its NFE, hundreds at a tolerance of 1e
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
-    parser.add_argument(
-        "--config", required=True, metavar="FILE", help="Python file with get_config()"
-    )
+    add_config(parser)
 
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
     """Describes; see the module's docstring."""
     import jax
 
-    from scoresde import build
+    from scoresde.experiment import build, load_config
 
-    experiment = build.experiment(config_from_file(arguments.config, overrides))
+    experiment = build(load_config(arguments.config, overrides))
     params = experiment.abstract_params
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
-    shape = "x".join(map(str, experiment.image_shape))
+    shape = "x".join(map(str, experiment.shape))
     print(f"{count:,} parameters; images {shape} in, {shape} out.\n")
     _print_stages(experiment)
     _print_costs(experiment, params)
@@ -50,7 +48,7 @@ def _print_stages(experiment) -> None:
     if not isinstance(network, networks.Network):
         return  # of one's own: it may have no parts that are known here
     print(f"{'stage':<12}{'modules':>8}  {'widest output':<16}{'parameters':>14}")
-    for stage in networks.stages(network, experiment.image_shape):
+    for stage in networks.stages(network, experiment.shape):
         shape = "x".join(map(str, stage.shape))
         print(f"{stage.name:<12}{stage.modules:>8}  {shape:<16}{stage.parameters:>14,}")
     print()
@@ -62,12 +60,12 @@ def _print_costs(experiment, params) -> None:
 
     from scoresde.networks import cost
 
-    settings = experiment.settings["training"]
-    batch = max(1, settings["batch_size"] // settings["accumulate"])
-    network, conditional = experiment.network, experiment.settings["data"]["labels"]
+    settings = experiment.training
+    batch = max(1, settings.batch_size // settings.accumulate)
+    network, conditional = experiment.network, "label" in experiment.condition
 
     def shapes(batch):
-        x = jax.ShapeDtypeStruct((batch, *experiment.image_shape), jnp.float32)
+        x = jax.ShapeDtypeStruct((batch, *experiment.shape), jnp.float32)
         t = jax.ShapeDtypeStruct((batch,), jnp.float32)
         known = {"label": jax.ShapeDtypeStruct((batch,), jnp.int32)}
         return x, t, known if conditional else None
@@ -92,8 +90,8 @@ def _print_costs(experiment, params) -> None:
 
     weights = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(params))
     activations = training.peak_bytes - weights  # the gradients are alive at the end
-    optimizer = jax.eval_shape(experiment.optimizer().init, params)
-    state = 2 * weights + sum(
+    optimizer = jax.eval_shape(experiment.optimizer.init, params)
+    state = (1 + len(experiment.averages)) * weights + sum(
         math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(optimizer)
     )
     print(f"{'one image':<32}{'GFLOP':>10}{'memory':>12}")
@@ -105,7 +103,7 @@ def _print_costs(experiment, params) -> None:
         print(f"{name:<32}{flops / 1e9:>10.4g}{human_size(size):>12}")
     print(f"\n{f'training, {batch} images at once':<42}{'memory':>12}")
     for name, size in (
-        ("parameters, their average, the optimizer", state),
+        ("parameters, averages, the optimizer", state),
         ("gradients", weights),
         ("activations", activations),
         ("together", state + weights + activations),

@@ -10,14 +10,15 @@
 from typing import Any
 
 from scoresde.data import arrays, embedded, folder, tfds, tfrecord
-from scoresde.data.evaluation import batches
-from scoresde.data.images import make_grid, save_animation, save_grid
-from scoresde.data.source import Source, Split
+from scoresde.data.in_order import batches
+from scoresde.data.pictures import image_grid, save_animation, save_grid
+from scoresde.data.source import Source
+from scoresde.data.split import Split
 from scoresde.data.transforms import (
     check_levels,
     check_range,
     dequantize,
-    dequantized_to_levels,
+    dequantized_to_images,
     quantize,
     scale,
     to_unit,
@@ -44,9 +45,9 @@ __all__ = [
     "check_levels",
     "check_range",
     "dequantize",
-    "dequantized_to_levels",
+    "dequantized_to_images",
     "get",
-    "make_grid",
+    "image_grid",
     "quantize",
     "save_animation",
     "save_grid",

@@ -1,4 +1,4 @@
-"""Images the user already has as NumPy arrays, and the directory layout decoded images are kept in.
+"""Data the user already has as NumPy arrays, and the directory layout decoded images are kept in.
 
 An .npz file holds either
 
@@ -8,10 +8,15 @@ or, for each of train and test that there is,
 
     train_image, train_label (optional),  test_image, test_label (optional)
 
-and in both cases, optionally, label_names and levels. A directory holds the second kind as
-`train_image.npy`, `train_label.npy`, ... and the rest in `source.json`. Its images are
-memory-mapped: they may be larger than memory, are shared by the processes of a host, and open at
-once.
+and in both cases, optionally, label_names and bins (the number of gray levels; older files say
+levels). A directory holds the second kind as `train_image.npy`, `train_label.npy`, ... and the rest
+in `source.json`. Its images are memory-mapped: they may be larger than memory, are shared by the
+processes of a host, and open at once.
+
+Data that are no images are floating-point arrays [n, ...] in the place of the images. Further
+arrays of numbers, one row for each image, are carried by their names: `text` beside `image`,
+`train_text` and `test_text` beside `train_image` and `test_image`. Whatever else there is, such as
+text as text, is left alone.
 """
 
 import pathlib
@@ -21,19 +26,29 @@ import numpy as np
 
 from scoresde import files
 from scoresde.data.embedded import divide
-from scoresde.data.source import Source, Split
+from scoresde.data.source import Source
+from scoresde.data.split import Split, is_numeric
 from scoresde.registry import UsageError
 
+# Keys of the layout itself.
+_OWN = ("image", "label", "is_test", "label_names", "bins", "levels", "name", "attribution")
 _LAYOUT = "expected `image` (with `label`, `is_test`), or `train_image` and `test_image`"
 
 
-def arrays(path: str, *, levels: int | None = None, label_names: tuple[str, ...] = ()) -> Source:
-    """Images from an .npz file or a directory of .npy files, laid out as this module describes.
+def arrays(
+    path: str,
+    *,
+    bins: int | None = None,
+    label_names: tuple[str, ...] = (),
+    levels: int | None = None,
+) -> Source:
+    """Data from an .npz file or a directory of .npy files, laid out as this module describes.
 
     Args:
         path: the file or directory.
-        levels: number of grey levels; default: what the file says, or 256.
+        bins: number of gray levels; default: what the file says, or 256, or None for real data.
         label_names: names of the labels; default: what the file says, or the numbers "0", "1", ...
+        levels: what older configs call `bins`.
 
     Raises:
         UsageError: no such file, one that cannot be read, or arrays that do not fit the layout.
@@ -50,10 +65,13 @@ def arrays(path: str, *, levels: int | None = None, label_names: tuple[str, ...]
         label_names = tuple(np.asarray(content.get("label_names", ())).tolist())
     if not label_names and any(k in content for k in ("label", "train_label", "test_label")):
         label_names = tuple(map(str, range(1 + max(int(s.labels.max()) for s in splits.values()))))
+    known = (bins, levels, content.get("bins"), content.get("levels"))
+    real = all(split.real for split in splits.values())
+    bins = next((int(count) for count in known if count is not None), None if real else 256)
     return Source(
         name=str(content.get("name", path.stem)),
         splits=splits,
-        levels=int(content.get("levels", 256)) if levels is None else levels,
+        bins=bins,
         label_names=label_names,
         attribution=str(content.get("attribution", f"read from {path}")),
     )
@@ -61,21 +79,20 @@ def arrays(path: str, *, levels: int | None = None, label_names: tuple[str, ...]
 
 def _splits(path, content):
     if "image" in content:
-        images, labels = content["image"], content.get("label")
-        is_test = np.asarray(content.get("is_test", np.zeros(len(images), bool)))
-        if is_test.dtype != bool or is_test.shape != images.shape[:1]:
+        images = content["image"]
+        further = _further(content, "", images.shape[:1])
+        split = Split(images, content.get("label"), further)
+        is_test = np.asarray(content.get("is_test", np.zeros(len(split), bool)))
+        if is_test.dtype != bool or is_test.shape != (len(split),):
             raise UsageError(
-                f"`is_test` in {str(path)!r} must be bool [{len(images)}], one for each image, "
+                f"`is_test` in {str(path)!r} must be bool [{len(split)}], one for each image, "
                 f"not {is_test.dtype} {list(is_test.shape)}."
             )
-        if labels is not None and labels.shape != images.shape[:1]:
-            raise UsageError(
-                f"`label` in {str(path)!r} must have shape [{len(images)}], one for each image, "
-                f"not {list(labels.shape)}."
-            )
-        return divide(images, labels, is_test)
+        return divide(split, is_test)
     splits = {
-        key: Split(content[f"{key}_image"], content.get(f"{key}_label"))
+        key: Split(
+            content[f"{key}_image"], content.get(f"{key}_label"), _further(content, f"{key}_")
+        )
         for key in ("train", "test")
         if f"{key}_image" in content
     }
@@ -83,6 +100,19 @@ def _splits(path, content):
         found = ", ".join(sorted(content)) or "nothing"
         raise UsageError(f"{str(path)!r} holds {found}; {_LAYOUT}.")
     return splits
+
+
+def _further(content, prefix, rows=None):
+    """The arrays of numbers called `prefix` and a name (only those of `rows`, if given)."""
+    return {
+        name.removeprefix(prefix): array
+        for name, array in content.items()
+        if name.startswith(prefix)
+        and name.removeprefix(prefix) not in _OWN
+        and isinstance(array, np.ndarray)
+        and is_numeric(array)
+        and (rows is None or array.shape[:1] == rows)
+    }
 
 
 def _read_npz(path):

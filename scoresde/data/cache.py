@@ -86,7 +86,8 @@ def cached(
         directory: where the decoded images are or will be; None decodes into memory.
         options: all that the images depend on; a cache made with other options is refused.
         decode: decodes the images of a split into `<folder>/<split>_image.npy` of the folder it is
-            given (`stack` does), or into memory if that is None.
+            given (`stack` does), or into memory if that is None. Further arrays of a split it may
+            leave in memory, or write in the same way.
 
     Raises:
         UsageError: the directory holds something else, or a cache made with other options.
@@ -118,10 +119,12 @@ def _write(directory, options, decode):
     try:
         source = decode(work)
         for key, split in source.splits.items():
-            np.save(work / f"{key}_label.npy", split.labels)
+            for name, array in {"label": split.labels, **split.named}.items():
+                if not (file := work / f"{key}_{name}.npy").exists():
+                    np.save(file, array)
         note = {
             "name": source.name,
-            "levels": source.levels,
+            "bins": source.bins,
             "label_names": source.label_names,
             "attribution": source.attribution,
             "options": options,

@@ -11,13 +11,13 @@ def check_sizes(image_size: int | None, crop: int | None, channels: int = 3) -> 
     """Checks the options of `fit` before any image is read.
 
     Raises:
-        UsageError: a size that is not positive, or channels other than 1 (grey) and 3 (RGB).
+        UsageError: a size that is not positive, or channels other than 1 (gray) and 3 (RGB).
     """
     for name, size in (("image_size", image_size), ("crop", crop)):
         if size is not None and size < 1:
             raise UsageError(f"{name} must be a positive number of pixels, not {size}.")
     if channels not in (1, 3):
-        raise UsageError(f"channels must be 1 (grey) or 3 (RGB), not {channels}.")
+        raise UsageError(f"channels must be 1 (gray) or 3 (RGB), not {channels}.")
 
 
 def fit(picture: Any, image_size: int | None, crop: int | None, channels: int = 3) -> np.ndarray:
@@ -31,7 +31,7 @@ def fit(picture: Any, image_size: int | None, crop: int | None, channels: int = 
         picture: the PIL image.
         image_size: side of the result in pixels, or None to keep the picture's size.
         crop: side of the central square to keep, or None.
-        channels: 3 for RGB, 1 for grey.
+        channels: 3 for RGB, 1 for gray.
 
     Raises:
         UsageError: a picture smaller than `crop`, or one of more than 8 bits a channel.

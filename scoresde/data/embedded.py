@@ -5,7 +5,8 @@ import io
 
 import numpy as np
 
-from scoresde.data.source import Source, Split
+from scoresde.data.source import Source
+from scoresde.data.split import Split
 
 
 def digits() -> Source:
@@ -13,8 +14,8 @@ def digits() -> Source:
     arrays = _read("digits.npz")
     return Source(
         name="digits",
-        splits=divide(arrays["image"], arrays["label"], arrays["is_test"]),
-        levels=17,
+        splits=divide(Split(arrays["image"], arrays["label"]), arrays["is_test"]),
+        bins=17,
         label_names=tuple("0123456789"),
         attribution=(
             "Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, UCI Machine "
@@ -24,12 +25,12 @@ def digits() -> Source:
 
 
 def emoji32() -> Source:
-    """Colour pictograms on white, 32x32x3 with 256 levels: 1688 for training, 218 for testing."""
+    """Color pictograms on white, 32x32x3 with 256 levels: 1688 for training, 218 for testing."""
     arrays = _read("emoji32.npz")
     return Source(
         name="emoji32",
-        splits=divide(arrays["image"], arrays["label"], arrays["is_test"]),
-        levels=256,
+        splits=divide(Split(arrays["image"], arrays["label"]), arrays["is_test"]),
+        bins=256,
         label_names=tuple(arrays["label_names"]),
         attribution=(
             "Twemoji, copyright Twitter, Inc and other contributors, as in emoji-datasource 16; "
@@ -38,14 +39,10 @@ def emoji32() -> Source:
     )
 
 
-def divide(images: np.ndarray, labels: np.ndarray | None, is_test: np.ndarray) -> dict[str, Split]:
-    """The splits that the mask `is_test` [n] makes of images [n, ...] and labels [n] or None."""
-    parts = {"train": ~is_test, "test": is_test}
-    return {
-        name: Split(images[part], None if labels is None else labels[part])
-        for name, part in parts.items()
-        if part.any()
-    }
+def divide(split: Split, is_test: np.ndarray) -> dict[str, Split]:
+    """The splits that the mask `is_test` [n] makes of one of n records."""
+    parts = {"train": np.flatnonzero(~is_test), "test": np.flatnonzero(is_test)}
+    return {name: split.part(rows) for name, rows in parts.items() if len(rows)}
 
 
 def _read(file):

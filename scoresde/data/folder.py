@@ -15,7 +15,8 @@ import numpy as np
 
 from scoresde.data.cache import cached, stack
 from scoresde.data.decode import check_sizes, fit
-from scoresde.data.source import Source, Split
+from scoresde.data.source import Source
+from scoresde.data.split import Split
 from scoresde.registry import UsageError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
@@ -36,7 +37,7 @@ def folder(
         image_size: side in pixels to which the largest central square of each image is resized,
             with antialiasing; None if all images have one size.
         crop: side in pixels of a central square to cut out first; None for none.
-        channels: 3 for RGB, 1 for grey.
+        channels: 3 for RGB, 1 for gray.
         cache: a directory in which to keep the decoded images, memory-mapped from then on; for sets
             larger than memory, or slow to decode. It does not notice when images are changed.
 

@@ -14,8 +14,8 @@ import sys
 import grain
 import numpy as np
 
-from scoresde.data.evaluation import check_positive, check_process
-from scoresde.data.source import Split
+from scoresde.data.in_order import check_positive, check_process
+from scoresde.data.split import Split
 from scoresde.registry import UsageError
 
 # Batches made ahead by the background thread: enough to cover a hiccup, little memory.
@@ -28,7 +28,8 @@ _ORDER, _FLIPS = 0, 1
 class Loader(grain.DatasetIterator):
     """An iterator over batches for training.
 
-    A batch is dict(image=uint8 [batch, height, width, channels], label=int32 [batch]).
+    A batch is dict(image=uint8 [batch, height, width, channels], label=int32 [batch]), and the
+    split's further arrays [batch, ...] by their names. Real data are as they are.
 
     The stream of records is one permutation of the split after another. Batches are cut from this
     stream, so that one may span two epochs and no record is left out of any. Two loaders with the
@@ -42,7 +43,8 @@ class Loader(grain.DatasetIterator):
         split: the images.
         batch_size: images in a batch of this process; over all processes, process_count times that.
         seed: determines the order and the flips, 0 .. 2^32 - 1.
-        flip: mirror each image left to right with probability 1/2.
+        flip: mirror each image left to right with probability 1/2. The image alone is mirrored, so
+            that a split with further arrays in which left and right matter cannot be flipped.
         shuffle: a new order in every epoch; otherwise the order of the split.
         repeat: go on for ever; otherwise stop after one epoch.
         process_index: which of the processes this is; process i reads records i, i + process_count,
@@ -54,7 +56,8 @@ class Loader(grain.DatasetIterator):
             last stack that is smaller is left out.
 
     Raises:
-        UsageError: an argument outside its range, or too few images for a single batch.
+        UsageError: an argument outside its range, too few images for a single batch, or `flip` with
+            real data or with further arrays like images.
     """
 
     def __init__(
@@ -84,6 +87,8 @@ class Loader(grain.DatasetIterator):
                 "Processes must take the same number of equal batches: set drop_remainder=True, or "
                 "use scoresde.data.batches to see every image once."
             )
+        if flip:
+            _check_flip(split)
         # Shares differ by up to one record, but the processes must stop together.
         share = len(split) // process_count
         if repeat:
@@ -154,6 +159,18 @@ class Loader(grain.DatasetIterator):
             self._iterator.close()
 
 
+def _check_flip(split):
+    if split.real:
+        raise UsageError(f"flip=True mirrors images, and {split!r} holds real data: leave it out.")
+    for name, array in split.named.items():
+        if array.ndim >= 4 or array.shape[1:3] == split.image_shape[:2]:
+            raise UsageError(
+                f"flip=True mirrors the images alone, but {name!r} {list(array.shape[1:])} looks "
+                "like images too: leave flip out, or reshape to [n, dims] what has no left and "
+                "right."
+            )
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Batch:
     """The batch of a number. Not a part of `Loader`: its thread must not keep a loader alive."""
@@ -168,11 +185,12 @@ class _Batch:
 
     def __call__(self, number):
         rows = self._rows(number)
-        images = self.split.images[rows]
+        batch = self.split.batch(rows)
         if self.flip:
+            images = batch["image"]
             flipped = _generator(self.seed, _FLIPS, number).random(len(rows)) < 0.5
             images[flipped] = images[flipped, :, ::-1]
-        return {"image": images, "label": self.split.labels[rows]}
+        return batch
 
     def _rows(self, number):
         stop = (number + 1) * self.size

@@ -1,63 +1,12 @@
-"""What a data set is here: images in memory as grey levels, with labels and a licence.
-
-Images stay the integers they were recorded as until they reach the device: a quarter of float32's
-memory, and dequantisation for likelihoods needs to know the levels exactly.
-"""
+"""What a data set is here: its splits, what the values in them mean, a name and a license."""
 
 import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
 
+from scoresde.data.split import Split
 from scoresde.registry import UsageError
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Split:
-    """One part (training or test) of a data set.
-
-    Attributes:
-        images: uint8 [n, height, width, channels]; may be memory-mapped.
-        labels: int32 [n]; any integers are accepted, and None means unlabelled (all zero).
-
-    Raises:
-        UsageError: arrays of another type or rank, no images, or labels that do not match them.
-    """
-
-    images: np.ndarray
-    labels: np.ndarray | None = None
-
-    def __post_init__(self):
-        images = self.images
-        if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
-            raise UsageError(
-                f"Images must be a NumPy array of uint8 grey levels, not {_kind(images)}; "
-                "convert floats in [0, 1] with (255 * x).round().astype('uint8')."
-            )
-        if images.ndim != 4:
-            raise UsageError(
-                f"Images must have shape [n, height, width, channels], not {images.shape}; "
-                "add a channel axis with images[..., None] if it is missing."
-            )
-        if not images.size:
-            raise UsageError(f"A split needs at least one image, got shape {images.shape}.")
-        labels = np.zeros(len(images)) if self.labels is None else np.asarray(self.labels)
-        if self.labels is not None and labels.dtype.kind not in "iu":
-            raise UsageError(f"Labels must be integers [n], not {_kind(labels)}.")
-        if labels.shape != (len(images),):
-            raise UsageError(
-                f"Labels must have shape [n], one for each of {len(images)} images, "
-                f"not {labels.shape}."
-            )
-        object.__setattr__(self, "labels", labels.astype(np.int32))
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(height, width, channels)."""
-        return self.images.shape[1:]
 
 
 class _Splits(dict):
@@ -81,18 +30,18 @@ class Source:
         name: what it is called, for messages and file names.
         splits: "train" and "test" (either may be absent) to `Split`; looking up one that is absent
             raises a UsageError.
-        levels: number of grey levels; images take the values 0 .. levels - 1.
-        label_names: the name of each label; empty for unlabelled images.
-        attribution: where the images come from, and under which licence.
+        bins: number of gray levels; images take the values 0 .. bins - 1. None for real data.
+        label_names: the name of each label; empty for unlabeled images.
+        attribution: where the images come from, and under which license.
 
     Raises:
-        UsageError: images outside the levels, labels without a name, or splits that differ in the
-            shape of their images.
+        UsageError: images outside the levels, real data that are not finite, labels without a name,
+            or splits that differ in the shape of their images or further arrays.
     """
 
     name: str
     splits: Mapping[str, Split]
-    levels: int = 256
+    bins: int | None = 256
     label_names: tuple[str, ...] = ()
     attribution: str = ""
 
@@ -101,25 +50,45 @@ class Source:
         object.__setattr__(self, "label_names", tuple(str(name) for name in self.label_names))
         if not self.splits:
             raise UsageError(f"The data set {self.name!r} has no splits; give 'train' or 'test'.")
-        if not 2 <= self.levels <= 256:
-            raise UsageError(f"levels must be 2 .. 256, the values of uint8, not {self.levels}.")
-        if len(shapes := {k: s.image_shape for k, s in self.splits.items()}) > 1 and (
-            len(set(shapes.values())) > 1
-        ):
-            raise UsageError(
-                f"The splits of {self.name!r} must have images of one shape, not {shapes}; "
-                "resize them to one size."
-            )
+        if self.bins is not None and not 2 <= self.bins <= 256:
+            raise UsageError(f"bins must be 2 .. 256, the values of uint8, not {self.bins}.")
+        self._check_shapes("images", {k: s.image_shape for k, s in self.splits.items()})
+        for name in sorted({name for split in self.splits.values() for name in split.named}):
+            shapes = {k: s.named[name].shape[1:] for k, s in self.splits.items() if name in s.named}
+            self._check_shapes(f"{name!r}", shapes)
         for key, split in self.splits.items():
             self._check_values(key, split)
+            self._check_labels(key, split)
+
+    def _check_shapes(self, name, shapes):
+        if len(set(shapes.values())) > 1:
+            raise UsageError(
+                f"The splits of {self.name!r} must have {name} of one shape, not {shapes}; "
+                "resize them to one size."
+            )
 
     def _check_values(self, key, split):
-        # All of uint8 is allowed at 256 levels: a large memory-mapped file is then not read here.
-        if self.levels < 256 and (highest := int(split.images.max())) >= self.levels:
-            raise UsageError(
-                f"The {key} images of {self.name!r} reach {highest}, but levels={self.levels} "
-                f"allows 0 .. {self.levels - 1}; set levels to {highest + 1} or more."
+        if split.real != (self.bins is None):
+            remedy = (
+                f"bins={self.bins} needs uint8 levels: convert floats in [0, 1] with "
+                "(255 * x).round().astype('uint8'), or set bins=None for real data."
+                if split.real
+                else "their number of gray levels must be given as bins (2 .. 256)."
             )
+            raise UsageError(
+                f"The {key} images of {self.name!r} are {split.images.dtype}, and {remedy}"
+            )
+        # Here and below: a large memory-mapped file is not read.
+        if split.real and not _mapped(split.images) and not np.isfinite(split.images).all():
+            raise UsageError(f"The {key} data of {self.name!r} hold values that are not finite.")
+        # All of uint8 is allowed at 256 bins.
+        if not split.real and self.bins < 256 and (highest := int(split.images.max())) >= self.bins:
+            raise UsageError(
+                f"The {key} images of {self.name!r} reach {highest}, but bins={self.bins} "
+                f"allows 0 .. {self.bins - 1}; set bins to {highest + 1} or more."
+            )
+
+    def _check_labels(self, key, split):
         low, high, names = int(split.labels.min()), int(split.labels.max()), len(self.label_names)
         if low < 0 or high >= max(names, 1):
             raise UsageError(
@@ -127,13 +96,16 @@ class Source:
                 "label names; labels run from 0 in the order of label_names."
             )
 
+    def __repr__(self) -> str:
+        splits = ", ".join(f"{key}={split!r}" for key, split in self.splits.items())
+        labels = f", {len(self.label_names)} labels" if self.label_names else ""
+        return f"Source({self.name!r}, {splits}, bins={self.bins}{labels})"
+
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(height, width, channels) of every image."""
+    def image_shape(self) -> tuple[int, ...]:
+        """(height, width, channels) of every image, or the shape of a record of real data."""
         return next(iter(self.splits.values())).image_shape
 
 
-def _kind(value) -> str:
-    if isinstance(value, np.ndarray):
-        return f"an array of {value.dtype}"
-    return f"a {type(value).__module__}.{type(value).__qualname__}"
+def _mapped(array: np.ndarray) -> bool:
+    return isinstance(array, np.memmap) or isinstance(array.base, np.memmap)

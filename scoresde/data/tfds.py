@@ -15,7 +15,8 @@ import numpy as np
 
 from scoresde.data.cache import cached, stack
 from scoresde.data.decode import check_sizes, fit
-from scoresde.data.source import Source, Split
+from scoresde.data.source import Source
+from scoresde.data.split import Split
 from scoresde.data.tfrecord import Records
 from scoresde.registry import UsageError
 
@@ -42,7 +43,7 @@ def tfds(
         train: which of its splits to use for training, "train[:90%]" and the like included.
         test: which to use for testing; default: "test", or "validation" where there is no "test".
         image_key: the feature that holds the image.
-        label_key: the feature that holds the label; where there is none, images are unlabelled.
+        label_key: the feature that holds the label; where there is none, images are unlabeled.
         image_size: side in pixels to which the largest central square is resized, with
             antialiasing; None if all images have one size.
         crop: side in pixels of a central square to cut out first (140 for CelebA); None for none.

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from scoresde.data.cache import cached, stack
-from scoresde.data.source import Source, Split
+from scoresde.data.source import Source
+from scoresde.data.split import Split
 from scoresde.registry import UsageError
 
 _HEADER = struct.Struct("<QI")

@@ -1,30 +1,29 @@
-"""Dequantisation: from the levels of a discrete image to a point with a density, and what it costs.
+"""Dequantization: from a discrete image to a point with a density, and what it costs.
 
-    dequantizer(key or keys, levels [batch, ...], bins) -> Dequantized(unit, log_q)
+    dequantizer(key or keys, images [batch, ...], bins, condition) -> Dequantized(unit, log_q)
 
 Level k of `bins` becomes (k + u) / bins in [0, 1) with noise u in [0, 1) that never leaves the bin,
 and log_q is the log density of u, in which a bin is one wide. For any density p of real images and
 any noise, with w the width of a bin in the units of x,
 
-    log P(levels) >= E_u[log p(x) + d log w - log_q],
+    log P(images) >= E_u[log p(x) + d log w - log_q],
 
 (Theis et al. 2016, arXiv:1511.01844; Ho et al. 2019, arXiv:1902.00275, section 3.1), with equality
-when q(u | levels) is p's own distribution within the bin.
+when q(u | images) is p's own distribution within the bin.
 """
 
-from scoresde.data import check_levels
+from scoresde.dequantization.base import Dequantized, Dequantizer
 from scoresde.dequantization.choose import DEQUANTIZERS, choose
-from scoresde.dequantization.flow import Flow
-from scoresde.dequantization.levels import Dequantized
-from scoresde.dequantization.truncated_normal import TruncatedNormal
-from scoresde.dequantization.uniform import Uniform
+from scoresde.dequantization.flow import FlowDequantizer
+from scoresde.dequantization.truncated_normal import TruncatedNormalDequantizer
+from scoresde.dequantization.uniform import UniformDequantizer
 
 __all__ = [
     "DEQUANTIZERS",
     "Dequantized",
-    "Flow",
-    "TruncatedNormal",
-    "Uniform",
-    "check_levels",
+    "Dequantizer",
+    "FlowDequantizer",
+    "TruncatedNormalDequantizer",
+    "UniformDequantizer",
     "choose",
 ]

@@ -1,62 +1,47 @@
-"""A dequantiser by name, and the range that its bins fill."""
+"""A dequantizer by name, for the images of a codec."""
 
-from collections.abc import Callable
 from typing import Any
 
-from scoresde.dequantization.flow import Flow
-from scoresde.dequantization.truncated_normal import TruncatedNormal
-from scoresde.dequantization.uniform import Uniform
-from scoresde.registry import make
+from scoresde.codecs import Codec
+from scoresde.dequantization.base import Dequantizer
+from scoresde.dequantization.flow import FlowDequantizer
+from scoresde.dequantization.truncated_normal import TruncatedNormalDequantizer
+from scoresde.dequantization.uniform import UniformDequantizer
+from scoresde.registry import UsageError, lookup, make
 from scoresde.sdes import SDE
 
 DEQUANTIZERS = {
-    "uniform": Uniform,
-    "truncated_normal": TruncatedNormal,
-    "flow": Flow,
+    "uniform": UniformDequantizer,
+    "truncated_normal": TruncatedNormalDequantizer,
+    "flow": FlowDequantizer,
 }
-"""Dequantisers by name. Each is a JAX pytree."""
+"""Dequantizers by name. Each is a JAX pytree."""
 
 
 def choose(
-    name: str,
-    *,
-    bins: int,
-    data_range: tuple[float, float],
-    level_range: tuple[float, float],
-    sde: SDE,
-    t_min: float | None,
-    std: float | None = None,
-    network: Any = None,
-    params: Any = None,
-) -> tuple[Callable, tuple[float, float]]:
-    """A dequantiser, and the range that its bins fill.
-
-    Published protocols fill data_range, as "uniform" and "flow" do here. The bins of
-    "truncated_normal" are centred on the values that the network was trained on, around which its
-    noise is.
+    name: str, codec: Codec, *, sde: SDE, t_min: float | None = None, **options: Any
+) -> tuple[Dequantizer, tuple[float, float]]:
+    """A dequantizer, and the range of x that its bins fill.
 
     Args:
-        name: of `DEQUANTIZERS`, or `package.module:Name`.
-        bins: number of grey levels.
-        data_range: what the network works in.
-        level_range: the values of the first and the last level that it was trained on.
+        name: of `DEQUANTIZERS`, or `package.module:Name` of a `Dequantizer` of your own.
+        codec: the images' way to x.
         sde: the process.
         t_min: where the likelihood starts; the process's own if None.
-        std: of "truncated_normal", in the units of data_range; the process's at t_min if None.
-        network: of "flow".
-        params: of "flow".
+        options: of the dequantizer, in place of its defaults for this codec and process.
 
     Raises:
-        UsageError: an unknown name, or an option that the dequantiser does not have.
+        UsageError: an unknown name, an option that the dequantizer does not have, or data that are
+            no images.
     """
-    options: dict[str, Any] = {} if std is None else {"std": std}
-    bin_range = data_range
-    if name == "flow":
-        options |= {"network": network, "params": params}
-    elif name == "truncated_normal":
-        low, high = level_range
-        half = 0.5 * (high - low) / (bins - 1)
-        bin_range = low - half, high + half
-        options.setdefault("std", TruncatedNormal.std_of(sde, t_min))
-        options["data_range"] = bin_range
-    return make("dequantizer", DEQUANTIZERS, name, **options), bin_range
+    kind = lookup("dequantizer", DEQUANTIZERS, name)
+    if not hasattr(kind, "defaults"):
+        raise UsageError(f"The dequantizer {name!r} is no scoresde.dequantization.Dequantizer.")
+    if codec.bin_range is None:
+        raise UsageError(
+            f"The x of {type(codec).__name__} has no bins to put noise into: take the density of x "
+            "itself."
+        )
+    defaults = kind.defaults(codec, sde, t_min)
+    dequantizer = make("dequantizer", DEQUANTIZERS, name, **(defaults | options))
+    return dequantizer, dequantizer.bin_range_in(codec)

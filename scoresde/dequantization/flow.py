@@ -1,4 +1,4 @@
-"""Variational dequantisation: a flow that knows the image chooses the noise."""
+"""Variational dequantization: a flow that knows the image chooses the noise."""
 
 import dataclasses
 import functools
@@ -11,7 +11,8 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from scoresde.data import check_levels
-from scoresde.dequantization.levels import Dequantized, into_bins
+from scoresde.denoiser import Condition
+from scoresde.dequantization.base import Dequantized, Dequantizer, into_bins
 from scoresde.keys import sample_keys
 
 
@@ -19,40 +20,37 @@ from scoresde.keys import sample_keys
     jax.tree_util.register_dataclass, data_fields=["params"], meta_fields=["network"]
 )
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Flow:
+class FlowDequantizer(Dequantizer):
     """u = sigmoid(flow(noise | image)), Ho et al. 2019, arXiv:1902.00275, section 3.1.
 
     The noise is standard logistic, whose sigmoid is uniform: a flow that does nothing, as one that
-    is not trained yet nearly is, dequantises uniformly.
+    is not trained yet nearly is, dequantizes uniformly.
 
     Attributes:
-        network: `(params, noise [batch, ...], unit image [batch, ...]) -> (y [batch, ...], log
-            absolute determinant of dy/dnoise [batch])`, such as `networks.DequantizerNetwork`.
+        network: `(params, noise [batch, ...], unit image [batch, ...], condition) ->
+            (y [batch, ...], log absolute determinant of dy/dnoise [batch])`, such as
+            `networks.DequantizerNetwork`.
         params: its parameters.
     """
 
     network: Any
     params: Any
 
-    def __call__(self, key: Array, levels: ArrayLike, bins: int) -> Dequantized:
-        """Dequantises; see the package.
-
-        Args:
-            key: one key, from which image i gets `fold_in(key, i)`, or one key per image [batch].
-            levels: integers 0 .. bins - 1, [batch, ...].
-            bins: number of levels, at most 256.
-
-        Raises:
-            UsageError: the levels are not on the grid.
-        """
-        check_levels(levels, bins)
-        levels = jnp.asarray(levels)
-        keys = sample_keys(key, len(levels))
-        noise = jax.vmap(lambda key: jax.random.logistic(key, levels.shape[1:]))(keys)
-        image = levels.astype(jnp.float32) / (bins - 1)
-        y, log_det = self.network(self.params, noise, image)
+    def __call__(
+        self,
+        key: Array,
+        images: ArrayLike,
+        bins: int,
+        condition: Condition = None,
+    ) -> Dequantized:
+        check_levels(images, bins)
+        images = jnp.asarray(images)
+        keys = sample_keys(key, len(images))
+        noise = jax.vmap(lambda key: jax.random.logistic(key, images.shape[1:]))(keys)
+        unit = images.astype(jnp.float32) / (bins - 1)
+        y, log_det = self.network(self.params, noise, unit, condition)
         log_q = _log_logistic(noise) - log_det - _log_logistic(y)
-        return Dequantized(into_bins(levels, jax.nn.sigmoid(y), bins), log_q)
+        return Dequantized(into_bins(images, jax.nn.sigmoid(y), bins), log_q)
 
 
 def _log_logistic(x: Array) -> Array:

@@ -1,4 +1,4 @@
-"""What a dequantising flow is trained on: the bound on the log-likelihood, in bits/dim."""
+"""What a dequantizing flow is trained on: the bound on the log-likelihood, in bits/dim."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,18 +9,19 @@ import jax.numpy as jnp
 from jax import Array
 
 from scoresde import data
-from scoresde.denoiser import BaseDenoiser, Condition, predict
-from scoresde.dequantization.flow import Flow
+from scoresde.codecs import Codec
+from scoresde.denoiser import BaseDenoiser, Condition
+from scoresde.dequantization.flow import FlowDequantizer
 from scoresde.likelihood import bits_per_dim
-from scoresde.likelihood.bounds import prior_cost
-from scoresde.likelihood.bounds.terms import squared_errors
+from scoresde.likelihood.bounds.decoders import density_decoder_cost
+from scoresde.likelihood.bounds.terms import diffusion_cost, noise_error, prior_cost
 from scoresde.times import LikelihoodImportance
 
 
 def one_time_bound(
     key: Array, denoiser: BaseDenoiser, x: Array, condition: Condition = None
 ) -> Array:
-    """`likelihood.score_flow_bound` from one time per image: nats, [batch].
+    """`likelihood.ScoreFlowBound` from one time per image: nats, [batch].
 
     An unbiased estimate for each image. The times are stratified over the batch, so that the mean
     over the batch, all that training sees, has far less noise than images with times of their own
@@ -38,51 +39,45 @@ def one_time_bound(
     sde, batch = denoiser.sde, len(x)
     time_key, noise_key = jax.random.split(key)
     t, weight = LikelihoodImportance(sde=sde)(time_key, batch)
-    weight = weight * sde.diffusion_squared(t) / sde.sigma(t) ** 2
-
-    t = jnp.concatenate([t, jnp.full((batch,), sde.t_min)])
-    twice = jnp.concatenate([x, x])
+    ends = jnp.concatenate([t, jnp.full((batch,), sde.t_min)])
+    twice, condition = jax.tree.map(lambda rows: jnp.concatenate([rows, rows]), (x, condition))
     noise = jax.random.normal(noise_key, twice.shape, x.dtype)
-    condition = jax.tree.map(lambda rows: jnp.concatenate([rows, rows]), condition)
-    prediction = predict(denoiser, sde.perturb(twice, noise, t), t, condition)
-    error = squared_errors(sde, prediction, twice, noise, t)[0]
+    error = noise_error(denoiser, twice, noise, ends, condition)
 
-    diffusion = 0.5 * (sde.t_max - sde.t_min) * weight * error[:batch]
+    diffusion = diffusion_cost(sde, sde.t_min, t, weight, error[:batch])
     dims = math.prod(x.shape[1:])
-    reconstruction = 0.5 * dims * (jnp.log(2 * jnp.pi) - sde.log_snr(sde.t_min))
-    reconstruction += 0.5 * error[batch:]
+    reconstruction = density_decoder_cost(sde, sde.t_min, error[batch:], dims)
     return -(prior_cost(sde, x) + diffusion + reconstruction)
 
 
 def bound_loss(
     network: Any,
     *,
-    bins: int,
-    data_range: tuple[float, float],
+    codec: Codec,
     condition: Sequence[str] = (),
 ) -> Callable[[Any, Array, dict[str, Array], BaseDenoiser], tuple[Array, dict[str, Array]]]:
     """A loss for `scoresde.training`: (params, key, batch, denoiser) -> (loss, metrics).
 
-    The loss is -(bound on log p(x) - log q(u | levels)), which bounds -log P(levels), in bits/dim
+    The loss is -(bound on log p(x) - log q(u | images)), which bounds -log P(images), in bits/dim
     (Song et al. 2021, arXiv:2101.09258, section 5). The denoiser is the score model, frozen, on the
     process from the likelihood's t_min.
 
     Args:
         network: the flow, `(params, noise, unit image) -> (y, log determinant)`.
-        bins: number of grey levels.
-        data_range: what the bins fill in the denoiser's range.
+        codec: the images' way to x, whose bins the noise fills.
         condition: names of the batch's arrays that the denoiser is given as its condition.
     """
 
     def loss_fn(params, key, batch, denoiser):
         noise_key, bound_key = jax.random.split(key)
-        levels = batch["image"]
-        unit, log_q = Flow(network=network, params=params)(noise_key, levels, bins)
-        x = data.scale(unit, data_range)
-        known = {name: batch[name] for name in condition}
+        images, bins, bin_range = batch["image"], codec.bins, codec.bin_range
+        known = {name: batch[name] for name in condition} or None
+        flow = FlowDequantizer(network=network, params=params)
+        unit, log_q = flow(noise_key, images, bins, known)
+        x = data.scale(unit, bin_range)
         nats = one_time_bound(bound_key, denoiser, x, known) - log_q
-        dims = math.prod(levels.shape[1:])
-        loss = bits_per_dim(nats, dims, bins=bins, data_range=data_range)
+        dims = math.prod(images.shape[1:])
+        loss = bits_per_dim(nats, dims, bins=bins, bin_range=bin_range)
         return jnp.mean(loss), {"log_q_bits": jnp.mean(log_q) / (dims * math.log(2))}
 
     return loss_fn

@@ -1,15 +1,20 @@
 """Evaluating a model on a data set: long runs that can be interrupted, and their error bars."""
 
 from scoresde.evaluation.errors import StandardError, standard_error
-from scoresde.evaluation.estimators import ESTIMATORS, Estimate
+from scoresde.evaluation.estimators import Estimate, Estimator
 from scoresde.evaluation.figure import plot_likelihood
-from scoresde.evaluation.images import evaluate
+from scoresde.evaluation.loop import evaluate
 from scoresde.evaluation.parts import Parts
-from scoresde.evaluation.summary import per_image, summarize, summarize_importance
+from scoresde.evaluation.summary import (
+    per_image,
+    summarize,
+    summarize_baseline,
+    summarize_importance,
+)
 
 __all__ = [
-    "ESTIMATORS",
     "Estimate",
+    "Estimator",
     "Parts",
     "StandardError",
     "evaluate",
@@ -17,5 +22,6 @@ __all__ = [
     "plot_likelihood",
     "standard_error",
     "summarize",
+    "summarize_baseline",
     "summarize_importance",
 ]

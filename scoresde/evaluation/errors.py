@@ -27,7 +27,7 @@ class StandardError(NamedTuple):
 def standard_error(values: np.ndarray, stderr: np.ndarray) -> StandardError:
     """Splits the error of mean(values) by a nested analysis of variance.
 
-    Image i has a true value m_i, each pass r adds noise of dequantisation and of the probes, and
+    Image i has a true value m_i, each pass r adds noise of dequantization and of the probes, and
     the probes' variance e_ir^2 is estimated for each. With n images and R passes
 
         total^2           = variance over i of the mean over r, / n

@@ -1,15 +1,15 @@
 """Ways to estimate the log-likelihood of discrete images, behind one call.
 
-    estimator(noise_keys, keys, denoiser, levels, condition) -> Estimate
+    estimator(noise_keys, keys, denoiser, images, condition) -> Estimate
 
-`exact` and `score_flow` concern a density of dequantised images, `vdm` and `ddpm` the probability
-of the levels themselves. Numbers of different estimators do not compare.
+A likelihood is of a density (`exact`, `score_flow`), and then of dequantized images, or of the
+levels themselves (`vdm`, `ddpm`). Numbers of different likelihoods do not compare.
 """
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ from jax import Array
 
 from scoresde import data, likelihood
 from scoresde.denoiser import BaseDenoiser, Condition
+from scoresde.registry import UsageError
 
 
 class Estimate(NamedTuple):
@@ -35,38 +36,45 @@ class Estimate(NamedTuple):
     finished: Array
 
 
-@functools.partial(jax.jit, static_argnames=("bins", "bin_range"))
-def _dequantize(dequantizer, keys, levels, *, bins, bin_range):
-    unit, log_q = dequantizer(keys, levels, bins)
-    return data.scale(unit, bin_range), log_q
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class OfDensity:
-    """log density of the dequantised image, less the log density of the noise.
+class Estimator:
+    """A likelihood of images.
 
     Attributes:
-        dequantizer: see `scoresde.dequantization`.
-        bins: number of grey levels.
-        bin_range: (low, high), what the bins fill in the denoiser's range.
-        options: further options of the function.
-        log_density: `likelihood.log_prob` or `likelihood.score_flow_bound`.
+        likelihood: one of `scoresde.likelihood.LIKELIHOODS`.
+        bins: number of gray levels.
+        level_range: the values of the first and the last level in the denoiser's range, for a
+            likelihood of levels.
+        bin_range: (low, high), what the bins fill there, for one of a density.
+        dequantizer: for one of a density, see `scoresde.dequantization`: the estimate is the log
+            density of the dequantized image, less the log density of the noise.
+
+    Raises:
+        UsageError: the likelihood lacks what it needs, or has a dequantizer that it does not need.
     """
 
-    dequantized: ClassVar[bool] = True
-
-    dequantizer: Callable
+    likelihood: Callable
     bins: int
-    bin_range: tuple[float, float]
-    options: Mapping[str, Any]
-    log_density: Callable
+    level_range: tuple[float, float] | None = None
+    bin_range: tuple[float, float] | None = None
+    dequantizer: Callable | None = None
+
+    def __post_init__(self):
+        name = type(self.likelihood).__name__
+        if self.likelihood.of_levels and (self.dequantizer is not None or self.level_range is None):
+            raise UsageError(
+                f"{name} is of the levels themselves, without noise in their bins: it takes a "
+                "level_range, and no dequantizer."
+            )
+        if not self.likelihood.of_levels and (self.dequantizer is None or self.bin_range is None):
+            raise UsageError(f"{name} is of a density: it takes a dequantizer and a bin_range.")
 
     def __call__(
         self,
         noise_keys: Array,
         keys: Array,
         denoiser: BaseDenoiser,
-        levels: Array,
+        images: Array,
         condition: Condition = None,
     ) -> Estimate:
         """Estimates.
@@ -75,68 +83,29 @@ class OfDensity:
             noise_keys: one key per image, [batch], for the noise within its bins.
             keys: one key per image, [batch], for the probes or times.
             denoiser: the denoiser.
-            levels: integers, [batch, ...].
+            images: integers, [batch, ...].
             condition: what is known of each image, see `scoresde.denoiser`.
         """
-        x, log_q = _dequantize(
-            self.dequantizer, noise_keys, levels, bins=self.bins, bin_range=self.bin_range
-        )
-        result = self.log_density(keys, denoiser, x, condition=condition, **self.options)
+        offset = 0.0
+        if self.likelihood.of_levels:
+            scale = {"bins": self.bins, "level_range": self.level_range}
+            result = self.likelihood(keys, denoiser, images, condition, **scale)
+        else:
+            known = self.bins, self.bin_range, condition
+            x, offset = _dequantize(self.dequantizer, noise_keys, images, *known)
+            result = self.likelihood(keys, denoiser, x, condition)
         finished = getattr(result, "finished", jnp.isfinite(result.nats))
-        return Estimate(result.nats - log_q, result.stderr, result.nfe, finished)
+        return Estimate(result.nats - offset, result.stderr, result.nfe, finished)
 
     def bits_per_dim(self, nats: Array, num_dims: int) -> Array:
         """Bits per dimension of the discrete image from `Estimate.nats`."""
-        return likelihood.bits_per_dim(nats, num_dims, bins=self.bins, data_range=self.bin_range)
+        of_density = {"bins": self.bins, "bin_range": self.bin_range}
+        of_levels = {"bins": 1, "bin_range": (0, 1)}  # -nats / (d log 2)
+        scale = of_levels if self.likelihood.of_levels else of_density
+        return likelihood.bits_per_dim(nats, num_dims, **scale)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class OfLevels:
-    """log probability of the levels, without dequantisation.
-
-    Attributes:
-        bins: number of grey levels.
-        level_range: the values of the first and the last level in the denoiser's range.
-        options: further options of the function.
-        log_probability: `likelihood.vdm_bound` or `likelihood.ddpm_bound`.
-    """
-
-    dequantized: ClassVar[bool] = False
-
-    bins: int
-    level_range: tuple[float, float]
-    options: Mapping[str, Any]
-    log_probability: Callable
-
-    def __call__(
-        self,
-        noise_keys: Array,
-        keys: Array,
-        denoiser: BaseDenoiser,
-        levels: Array,
-        condition: Condition = None,
-    ) -> Estimate:
-        """Estimates; see `OfDensity`. There is no noise within bins."""
-        del noise_keys
-        result = self.log_probability(
-            keys,
-            denoiser,
-            levels,
-            condition=condition,
-            bins=self.bins,
-            data_range=self.level_range,
-            **self.options,
-        )
-        return Estimate(result.nats, result.stderr, result.nfe, jnp.isfinite(result.nats))
-
-    def bits_per_dim(self, nats: Array, num_dims: int) -> Array:
-        """Bits per dimension from `Estimate.nats`."""
-        return likelihood.bits_per_dim(nats, num_dims, bins=1, data_range=(0, 1))
-
-
-ESTIMATORS = {
-    "exact": functools.partial(OfDensity, log_density=likelihood.log_prob),
-    "score_flow": functools.partial(OfDensity, log_density=likelihood.score_flow_bound),
-    "vdm": functools.partial(OfLevels, log_probability=likelihood.vdm_bound),
-    "ddpm": functools.partial(OfLevels, log_probability=likelihood.ddpm_bound),
-}
+@functools.partial(jax.jit, static_argnames=("bins", "bin_range"))
+def _dequantize(dequantizer, keys, images, bins, bin_range, condition):
+    unit, log_q = dequantizer(keys, images, bins, condition)
+    return data.scale(unit, bin_range), log_q

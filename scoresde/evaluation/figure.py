@@ -7,7 +7,7 @@ import numpy as np
 from scoresde import files
 
 _SHOWN = 8
-_GREY = {"cmap": "gray", "vmin": 0, "vmax": 1, "interpolation": "nearest"}
+_GRAY = {"cmap": "gray", "vmin": 0, "vmax": 1, "interpolation": "nearest"}
 
 
 def plot_likelihood(
@@ -15,7 +15,7 @@ def plot_likelihood(
     bits: np.ndarray,
     images: np.ndarray,
     *,
-    levels: int,
+    bins: int,
     title: str = "",
     baseline: np.ndarray | None = None,
 ) -> None:
@@ -25,7 +25,7 @@ def plot_likelihood(
         path: the file.
         bits: bits/dim of each image, [n].
         images: their levels, [n, height, width, channels].
-        levels: number of grey levels.
+        bins: number of gray levels.
         title: above the histogram.
         baseline: None, or the bits/dim of another model, [n].
     """
@@ -57,8 +57,8 @@ def plot_likelihood(
     ):
         for column, number in enumerate(chosen):
             panel = figure.add_subplot(grid[row, column])
-            picture = images[number] / (levels - 1)
-            panel.imshow(picture.squeeze(-1) if picture.shape[-1] == 1 else picture, **_GREY)
+            picture = images[number] / (bins - 1)
+            panel.imshow(picture.squeeze(-1) if picture.shape[-1] == 1 else picture, **_GRAY)
             panel.set_xticks([])
             panel.set_yticks([])
             panel.set_title(f"{bits[number]:.3f}", fontsize=8)

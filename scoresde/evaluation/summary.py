@@ -67,7 +67,7 @@ def summarize_importance(
 ) -> dict[str, Any]:
     """The bound of all passes together (arXiv:1509.00519), in bits/dim.
 
-    It is a bound only if each pass is exact but for its dequantisation: the exponential of an
+    It is a bound only if each pass is exact but for its dequantization: the exponential of an
     estimate that has noise of its own is too large on average.
 
     Args: as of `per_image`.
@@ -79,4 +79,19 @@ def summarize_importance(
         "importance_bits_per_dim": float(bits.mean()),
         "importance_standard_error": float(bits.std(ddof=1) / num**0.5) if num > 1 else None,
         "importance_is_a_bound": bool(np.all(results["stderr"] == 0)),
+    }
+
+
+def summarize_baseline(bits: np.ndarray, baseline: np.ndarray) -> dict[str, Any]:
+    """What a model gains over another one on the same images with the same noise.
+
+    Args:
+        bits: bits/dim of each image, [n].
+        baseline: under the other model, a Gaussian fitted to the training images, [n].
+    """
+    gain, num = baseline - bits, len(bits)
+    return {
+        "gaussian_bits_per_dim": float(baseline.mean()),
+        "gain_over_gaussian": float(gain.mean()),
+        "gain_standard_error": float(gain.std(ddof=1) / num**0.5) if num > 1 else None,
     }

@@ -14,33 +14,33 @@ def bits_per_dim(
     num_dims: int,
     *,
     bins: int = 256,
-    data_range: tuple[float, float] = (-1, 1),
+    bin_range: tuple[float, float] = (-1, 1),
 ) -> Array:
     """-log2 of the probability of the image's bins, per dimension.
 
-    An integer level k in {0, ..., bins - 1} occupies a bin of width (high - low) / bins of the data
-    range, and uniform dequantisation (Theis et al. 2016, arXiv:1511.01844) spreads it evenly over
-    that bin. By Jensen's inequality E[log p(x)] + d log(width) is then a lower bound on the log
-    probability of the discrete image:
+    An integer level k in {0, ..., bins - 1} occupies a bin of width (high - low) / bins of the
+    range that the bins fill, and uniform dequantization (Theis et al. 2016, arXiv:1511.01844)
+    spreads it evenly over that bin. By Jensen's inequality E[log p(x)] + d log(width) is then a
+    lower bound on the log probability of the discrete image:
 
         bits/dim = -nats / (d log 2) + log2(bins / (high - low)).
 
     For 8-bit images the offset is 7 on [-1, 1] and 8 on [0, 1].
 
     Args:
-        nats: log density of the dequantised image in the units of `data_range`; any shape.
+        nats: log density of the dequantized image in the units of `bin_range`; any shape.
         num_dims: d, the number of dimensions of an image (height * width * channels).
-        bins: number of grey levels of the data.
-        data_range: the interval that the bins fill, in the units that the density was taken in.
+        bins: number of gray levels of the data.
+        bin_range: (low, high), what the bins fill, in the units that the density was taken in.
 
     Raises:
         UsageError: d or bins not a positive integer, or an empty range.
     """
-    low, high = data_range
+    low, high = bin_range
     whole = all(isinstance(number, int | np.integer) for number in (num_dims, bins))
     if not whole or num_dims < 1 or bins < 1 or not high > low:
         raise UsageError(
             f"bits_per_dim needs whole num_dims >= 1 and bins >= 1 and a range low < high, "
-            f"got {num_dims}, {bins} and {data_range}."
+            f"got {num_dims}, {bins} and {bin_range}."
         )
     return -nats / (num_dims * math.log(2)) + math.log2(bins / (high - low))

@@ -11,8 +11,8 @@ def gaussian_log_prob(train: np.ndarray, test: np.ndarray) -> np.ndarray:
     The maximum-likelihood fit: mean and covariance of the training data.
 
     Args:
-        train: dequantised training data, [n, ...]; n must exceed the dimension.
-        test: dequantised test data, [m, ...], in the same units.
+        train: dequantized training data, [n, ...]; n must exceed the dimension.
+        test: dequantized test data, [m, ...], in the same units.
 
     Raises:
         UsageError: too few training data, whose covariance is singular.

@@ -1,22 +1,37 @@
-"""Training objectives: denoising score matching, and the variational bound of discrete images."""
+"""Training objectives: denoising score matching, and the variational bound of discrete images.
 
-from scoresde.losses.denoising import (
-    REDUCTIONS,
-    WEIGHTINGS,
-    DenoisingScoreMatching,
-    edm_weighting,
-    likelihood_weighting,
-    noise_weighting,
-)
+All are made and called alike, so that any of them is built by its name:
+
+    objective = OBJECTIVES[name](sde=sde, prediction=kind, network=network, codec=codec, **options)
+    loss = objective(params, key, images, condition, train=True)
+
+`images` are records of the data, [batch, ...]: an objective encodes them, or takes them as they
+are, as it needs. Where `trains_schedule`, the process is trained too, and `params` are those of
+both, {"network": ..., "sde": ...} with the learned fields of the process; else the network's.
+"""
+
+from scoresde.losses.denoising import REDUCTIONS, DenoisingScoreMatching
 from scoresde.losses.variational import VariationalLoss, schedule_loss
+from scoresde.losses.weightings import (
+    WEIGHTINGS,
+    EDMWeighting,
+    LikelihoodWeighting,
+    NoiseWeighting,
+)
+
+OBJECTIVES = {
+    "denoising": DenoisingScoreMatching,
+    "variational": VariationalLoss,
+}
 
 __all__ = [
+    "OBJECTIVES",
     "REDUCTIONS",
     "WEIGHTINGS",
     "DenoisingScoreMatching",
+    "EDMWeighting",
+    "LikelihoodWeighting",
+    "NoiseWeighting",
     "VariationalLoss",
-    "edm_weighting",
-    "likelihood_weighting",
-    "noise_weighting",
     "schedule_loss",
 ]

@@ -8,16 +8,18 @@ which the variance of the bound's estimate depends (Kingma et al. 2021, arXiv:21
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from scoresde.denoiser import Condition
-from scoresde.likelihood.bounds import level_values, marginal_decoder_cost, prior_cost
-from scoresde.losses.denoising import DenoisingScoreMatching, likelihood_weighting
+from scoresde.likelihood.bounds.decoders import level_values, marginal_decoder_cost
+from scoresde.likelihood.bounds.terms import diffusion_cost, prior_cost, sum_squares
+from scoresde.losses.denoising import noise_residual
 from scoresde.predictions import PredictionKind
+from scoresde.registry import UsageError
 from scoresde.sdes import SDE, learned_fields, with_learned_fields
 from scoresde.times import Stratified
 
@@ -41,7 +43,7 @@ def schedule_loss(
             schedule: at times uniform in log_snr no estimate depends on the shape.
         params: the network's parameters.
         sde: a `scoresde.sdes.LearnedVP`, or any process with learned fields `ends` and `shape`.
-        weight: of the shape's gradient; optimisers that normalise gradients ignore it.
+        weight: of the shape's gradient; optimizers that normalize gradients ignore it.
     """
     fixed = jax.lax.stop_gradient
     bound = jnp.mean(per_sample(params, dataclasses.replace(sde, shape=fixed(sde.shape))))
@@ -52,22 +54,33 @@ def schedule_loss(
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class VariationalLoss:
-    """Bits/dim of discrete images by the bound of `vdm_bound`, one stratified time a sample.
+    """Bits/dim of discrete images by the bound of `VDMBound`, one stratified time a sample.
 
     Attributes:
         sde: the process before training, with learned fields `ends` and `shape`, used on [0, 1].
         prediction: how the network is fed and read. Its time input should depend on the schedule
             through log_snr alone, as `predictions.LogSigma` does.
         network: `apply(params, x, noise_condition, condition, *, train, rng) -> output`.
-        bins: number of grey levels.
-        data_range: the values of the first and the last level.
+        codec: of images, see `scoresde.codecs`: their `bins`, and the values `level_range` of the
+            first and the last level.
+
+    Raises:
+        UsageError: the data have no levels.
     """
+
+    trains_schedule: ClassVar[bool] = True
 
     sde: SDE
     prediction: PredictionKind
     network: Callable[..., Array]
-    bins: int = 256
-    data_range: tuple[float, float] = (-1.0, 1.0)
+    codec: Any
+
+    def __post_init__(self):
+        if self.codec.bins is None or self.codec.level_range is None:
+            raise UsageError(
+                "The objective 'variational' bounds the probability of images of integer levels, "
+                "which these data have not in x; take 'denoising'."
+            )
 
     def parameters(self, network_params: Any) -> dict[str, Any]:
         """The parameters of both: {"network": ..., "sde": its learned fields by name}."""
@@ -82,30 +95,30 @@ class VariationalLoss:
         network_params: Any,
         sde: SDE,
         key: Array,
-        levels: Array,
+        images: Array,
         condition: Condition = None,
         train: bool = True,
     ) -> Array:
-        """-log P(levels) in nats, an estimate from one time each, [batch]."""
-        x = level_values(levels, self.bins, self.data_range)
-        diffusion = DenoisingScoreMatching(
-            sde=sde,
-            prediction=self.prediction,
-            network=self.network,
-            times=Stratified(sde=sde),
-            weighting=likelihood_weighting,
-            reduction="half_sum",
-        )
-        cost, _ = diffusion.per_sample(network_params, key, x, condition, train)
+        """-log P(images) in nats, an estimate from one time each, [batch]."""
+        bins, level_range = self.codec.bins, self.codec.level_range
+        x = level_values(images, bins, level_range)
+        time_key, noise_key, network_key = jax.random.split(key, 3)
+        t, weight = Stratified(sde=sde)(time_key, len(x))
+        noise = jax.random.normal(noise_key, x.shape, x.dtype)
+        model = sde, self.prediction, self.network, network_params
+        error = noise_residual(*model, network_key, x, noise, t, condition, train)
         snr = jnp.exp(sde.log_snr(sde.t_min))
-        reconstruction = marginal_decoder_cost(levels, snr, self.bins, self.data_range)
-        return prior_cost(sde, x) + (sde.t_max - sde.t_min) * cost + reconstruction
+        return (
+            prior_cost(sde, x)
+            + diffusion_cost(sde, sde.t_min, t, weight, sum_squares(error))
+            + marginal_decoder_cost(images, snr, bins, level_range)
+        )
 
     def __call__(
         self,
         params: dict[str, Any],
         key: Array,
-        levels: Array,
+        images: Array,
         condition: Condition = None,
         train: bool = True,
     ) -> Array:
@@ -114,13 +127,13 @@ class VariationalLoss:
         Args:
             params: as made by `parameters`.
             key: one key for the batch.
-            levels: integers in 0 .. bins - 1, [batch, ...].
+            images: integers in 0 .. bins - 1, [batch, ...].
             condition: what is known of each image, see `scoresde.denoiser`.
             train: whether the network drops out units.
         """
 
         def bits_per_dim(network_params, sde):
-            nats = self.per_sample(network_params, sde, key, levels, condition, train)
-            return nats / (math.prod(levels.shape[1:]) * math.log(2))
+            nats = self.per_sample(network_params, sde, key, images, condition, train)
+            return nats / (math.prod(images.shape[1:]) * math.log(2))
 
         return schedule_loss(bits_per_dim, params["network"], self.trained_sde(params))

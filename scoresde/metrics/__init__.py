@@ -1,5 +1,15 @@
-"""Distances between sets of samples."""
+"""Metrics: distances between two sets of samples.
 
-from scoresde.metrics.distances import energy_distance, sliced_wasserstein
+metric = metrics.SlicedWasserstein(projections=512)
+metric(key, x, y)
+"""
 
-__all__ = ["energy_distance", "sliced_wasserstein"]
+from scoresde.metrics.distances import EnergyDistance, SlicedWasserstein
+
+METRICS = {
+    "sliced_wasserstein": SlicedWasserstein,
+    "energy_distance": EnergyDistance,
+}
+"""Metrics by name. A metric is `(key, x [n, ...], y [m, ...]) -> scalar`."""
+
+__all__ = ["METRICS", "EnergyDistance", "SlicedWasserstein"]

@@ -8,7 +8,7 @@ from typing import Any
 from scoresde.networks import adm, ddpm, ncsn, ncsnpp, song_unet
 from scoresde.networks.dequantizer import DequantizerNetwork, dequantizer_network
 from scoresde.networks.network import Network
-from scoresde.networks.summary import Stage, stages
+from scoresde.networks.stages import Stage, stages
 from scoresde.registry import make
 
 NETWORKS = {

@@ -1,6 +1,6 @@
 """The ADM U-Net (Dhariwal and Nichol 2021, arXiv:2105.05233), in the form that EDM trains.
 
-Against DDPM++: the embedding scales and shifts normalised maps (adaptive group normalisation),
+Against DDPM++: the embedding scales and shifts normalized maps (adaptive group normalization),
 attention has several heads and follows every block of its levels, and residual sums are not
 rescaled. Karras et al. 2022 (arXiv:2206.00364, Appendix F.2) list the hyper-parameters.
 """
@@ -14,24 +14,24 @@ import jax.numpy as jnp
 
 from scoresde.networks import embeddings, layers, options, resampling
 from scoresde.networks.attention import AttnBlockpp
-from scoresde.networks.blocks import rematerialised
-from scoresde.networks.initialisers import PYTORCH, Normal, ScaledUniform
+from scoresde.networks.blocks import rematerialized
+from scoresde.networks.initializers import PYTORCH, Normal, ScaledUniform
 from scoresde.networks.network import Network
 from scoresde.registry import UsageError
 
 EPSILON = 1e-5
-"""What normalisations add to the variance."""
+"""What normalizations add to the variance."""
 
-SILENT = ScaledUniform(0.0)
-"""The law of last convolutions."""
+NEAR_ZERO = ScaledUniform(0.0)
+"""The initializer of last convolutions."""
 
 
 class ResnetBlockADM(nn.Module):
-    """A residual block of BigGAN's form with adaptive group normalisation.
+    """A residual block of BigGAN's form with adaptive group normalization.
 
     Attributes:
         features: output channels.
-        resample: "up" (nearest neighbour), "down" (2x2 mean) or None.
+        resample: "up" (nearest neighbor), "down" (2x2 mean) or None.
         dropout: rate before the second convolution.
         train: whether dropout is active.
         dtype: computation type.
@@ -52,14 +52,16 @@ class ResnetBlockADM(nn.Module):
         if self.resample:
             resample = resampling.upsample if self.resample == "up" else resampling.downsample
             h, x = resample(h, (1, 1)), resample(x, (1, 1))
-        h = conv(law=PYTORCH, random_bias=True)(h)
-        modulation = layers.Dense(2 * self.features, law=PYTORCH, dtype=self.dtype)(embedding)
+        h = conv(kernel_init=PYTORCH, random_bias=True)(h)
+        modulation = layers.Dense(2 * self.features, kernel_init=PYTORCH, dtype=self.dtype)(
+            embedding
+        )
         scale, shift = jnp.split(modulation[:, None, None, :], 2, axis=-1)
         h = nn.swish(norm()(h) * (1 + scale) + shift)
         h = nn.Dropout(self.dropout, deterministic=not self.train)(h)
-        h = conv(law=SILENT)(h)
+        h = conv(kernel_init=NEAR_ZERO)(h)
         if x.shape[-1] != self.features:
-            x = conv(size=1, law=PYTORCH, random_bias=True)(x)
+            x = conv(size=1, kernel_init=PYTORCH, random_bias=True)(x)
         return x + h
 
 
@@ -104,7 +106,7 @@ class ADM(nn.Module):
         options.divisible_image("adm", x.shape, levels)
         options.labels_have_classes("adm", labels, self.num_classes)
         residual_block = functools.partial(
-            rematerialised(ResnetBlockADM) if self.remat else ResnetBlockADM,
+            rematerialized(ResnetBlockADM) if self.remat else ResnetBlockADM,
             dropout=self.dropout,
             train=train,
             dtype=self.dtype,
@@ -113,7 +115,7 @@ class ADM(nn.Module):
         embedding = self._embed(noise_condition, labels, augment_labels, train)
         h = layers.Conv(
             self.model_channels * self.channel_mult[0],
-            law=PYTORCH,
+            kernel_init=PYTORCH,
             random_bias=True,
             dtype=self.dtype,
         )(x)
@@ -142,7 +144,7 @@ class ADM(nn.Module):
                 h = residual_block(h.shape[-1], "up")(h, embedding)
 
         h = nn.swish(layers.GroupNorm(epsilon=EPSILON, dtype=self.dtype)(h))
-        return layers.Conv(outputs, law=SILENT)(h)
+        return layers.Conv(outputs, kernel_init=NEAR_ZERO)(h)
 
     def _attend(self, h: jax.Array, train: bool) -> jax.Array:
         channels = h.shape[-1]
@@ -156,7 +158,7 @@ class ADM(nn.Module):
             )
         return AttnBlockpp(
             heads=heads,
-            law=PYTORCH,
+            kernel_init=PYTORCH,
             epsilon=EPSILON,
             implementation=self.attention_implementation,
             train=train,
@@ -171,17 +173,20 @@ class ADM(nn.Module):
         )
         if self.augment_dim:
             embedding += embeddings.AugmentEmbedding(
-                self.augment_dim, embedding.shape[-1], law=SILENT, name="augment_embedding"
+                self.augment_dim,
+                embedding.shape[-1],
+                kernel_init=NEAR_ZERO,
+                name="augment_embedding",
             )(augment_labels, len(embedding))
-        embedding = nn.swish(layers.Dense(features, law=PYTORCH)(embedding))
-        embedding = layers.Dense(features, law=PYTORCH)(embedding)
+        embedding = nn.swish(layers.Dense(features, kernel_init=PYTORCH)(embedding))
+        embedding = layers.Dense(features, kernel_init=PYTORCH)(embedding)
         if self.num_classes is not None:
             embedding += embeddings.ClassEmbedding(
                 self.num_classes,
                 features,
                 self.label_dropout,
                 use_bias=False,
-                law=Normal(),
+                kernel_init=Normal(),
                 name="class_embedding",
             )(labels, len(embedding), train=train)
         return nn.swish(embedding)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from scoresde.networks import layers
-from scoresde.networks.initialisers import Law, ScaledUniform
+from scoresde.networks.initializers import Initializer, ScaledUniform
 from scoresde.registry import UsageError
 
 
@@ -66,9 +66,9 @@ class AttnBlockpp(nn.Module):
     Attributes:
         heads: number of heads; they share the channels equally.
         skip_rescale: whether to divide the sum by sqrt 2.
-        init_scale: scale of the last map's initialiser, see `ScaledUniform`.
-        law: initialiser of the maps to queries, keys and values.
-        groups: groups of the normalisation, None for the default of `GroupNorm`.
+        init_scale: scale of the last map's initializer, see `ScaledUniform`.
+        kernel_init: initializer of the maps to queries, keys and values.
+        groups: groups of the normalization, None for the default of `GroupNorm`.
         epsilon: added to the variance.
         implementation: "xla", or "cudnn" for the fused kernels of NVIDIA GPUs, which need
             bfloat16; see `attend`.
@@ -79,7 +79,7 @@ class AttnBlockpp(nn.Module):
     heads: int = 1
     skip_rescale: bool = False
     init_scale: float = 0.0
-    law: Law = ScaledUniform(0.1)
+    kernel_init: Initializer = ScaledUniform(0.1)
     groups: int | None = None
     epsilon: float = 1e-6
     implementation: str = "xla"
@@ -92,7 +92,9 @@ class AttnBlockpp(nn.Module):
         h = layers.GroupNorm(self.groups, self.epsilon, self.dtype)(x)
         h = h.reshape(batch, height * width, channels)
         query, key, value = (
-            layers.NIN(channels, self.law, self.dtype)(h).reshape(*h.shape[:2], self.heads, -1)
+            layers.NIN(channels, self.kernel_init, self.dtype)(h).reshape(
+                *h.shape[:2], self.heads, -1
+            )
             for _ in range(3)
         )
         # Parameters may be made where there is no GPU.

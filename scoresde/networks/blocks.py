@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from scoresde.networks import layers, resampling
-from scoresde.networks.initialisers import ScaledUniform
+from scoresde.networks.initializers import ScaledUniform
 
 
 class ResnetBlock(nn.Module):
@@ -23,8 +23,8 @@ class ResnetBlock(nn.Module):
         nonlinearity: a key of `layers.ACTIVATIONS`.
         dropout: rate before the second convolution.
         skip_rescale: whether to divide the sum by sqrt 2.
-        init_scale: scale of the last convolution's initialiser, see `ScaledUniform`.
-        groups: groups of the normalisation, None for the default of `GroupNorm`.
+        init_scale: scale of the last convolution's initializer, see `ScaledUniform`.
+        groups: groups of the normalization, None for the default of `GroupNorm`.
         train: whether dropout is active.
         dtype: computation type.
     """
@@ -38,8 +38,8 @@ class ResnetBlock(nn.Module):
     train: bool = False
     dtype: jnp.dtype = jnp.float32
 
-    def normalise(self, h: jax.Array) -> jax.Array:
-        """The activation of the group normalisation of h."""
+    def normalize(self, h: jax.Array) -> jax.Array:
+        """The activation of the group normalization of h."""
         h = layers.GroupNorm(self.groups, dtype=self.dtype)(h)
         return layers.ACTIVATIONS[self.nonlinearity](h)
 
@@ -49,8 +49,10 @@ class ResnetBlock(nn.Module):
         if embedding is not None:
             activated = layers.ACTIVATIONS[self.nonlinearity](embedding)
             h += layers.Dense(features, dtype=self.dtype)(activated)[:, None, None, :]
-        h = nn.Dropout(self.dropout, deterministic=not self.train)(self.normalise(h))
-        return layers.Conv(features, law=ScaledUniform(self.init_scale), dtype=self.dtype)(h)
+        h = nn.Dropout(self.dropout, deterministic=not self.train)(self.normalize(h))
+        return layers.Conv(features, kernel_init=ScaledUniform(self.init_scale), dtype=self.dtype)(
+            h
+        )
 
     def merge(self, x: jax.Array, h: jax.Array) -> jax.Array:
         """The residual sum."""
@@ -64,7 +66,7 @@ class ResnetBlockDDPMpp(ResnetBlock):
     def __call__(self, x: jax.Array, embedding: jax.Array | None) -> jax.Array:
         """Maps x [batch, height, width, channels] with embedding [batch, features] or None."""
         features = self.features or x.shape[-1]
-        h = self.convolve(self.normalise(x), embedding, features)
+        h = self.convolve(self.normalize(x), embedding, features)
         if x.shape[-1] != features:
             x = layers.NIN(features, dtype=self.dtype)(x)
         return self.merge(x, h)
@@ -85,7 +87,7 @@ class ResnetBlockBigGANpp(ResnetBlock):
     def __call__(self, x: jax.Array, embedding: jax.Array | None) -> jax.Array:
         """Maps x [batch, height, width, channels] with embedding [batch, features] or None."""
         features = self.features or x.shape[-1]
-        h = self.normalise(x)
+        h = self.normalize(x)
         if self.resample:
             resample = resampling.upsample if self.resample == "up" else resampling.downsample
             h, x = resample(h, self.kernel), resample(x, self.kernel)
@@ -102,7 +104,7 @@ class Resample(nn.Module):
         features: output channels with a convolution, None for as many as there are.
         with_conv: whether a 3x3 convolution takes part.
         fir: whether the convolution is fused with the FIR filter (`resampling.Conv2d`); otherwise
-            it follows nearest-neighbour upsampling, or has a stride of two.
+            it follows nearest-neighbor upsampling, or has a stride of two.
         kernel: filter taps of one axis.
         dtype: computation type.
     """
@@ -158,7 +160,7 @@ class Combine(nn.Module):
         return pyramid + h if self.method == "sum" else jnp.concatenate([pyramid, h], axis=-1)
 
 
-def rematerialised(cls: type[nn.Module]) -> type[nn.Module]:
+def rematerialized(cls: type[nn.Module]) -> type[nn.Module]:
     """`cls` with its activations recomputed in the backward pass, under its own name.
 
     Flax numbers submodules by their class's name: keeping it keeps the parameter tree the same.

@@ -11,14 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from scoresde.networks import layers
-from scoresde.networks.initialisers import Constant, Law, Normal, ScaledUniform, parameter
+from scoresde.networks.initializers import Constant, Initializer, Normal, ScaledUniform, parameter
 
 _SMALLEST_LOG_SCALE = -7.0
 
 
 @jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True)
-class NearIdentity(Law):
+class NearIdentity(Initializer):
     """The identity matrix plus N(0, std^2)."""
 
     std: float = 1e-3
@@ -70,7 +70,7 @@ def _sum(x):
 
 
 class LayerNorm(nn.Module):
-    """Normalises the channels of each pixel (Ba et al. 2016)."""
+    """Normalizes the channels of each pixel (Ba et al. 2016)."""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -157,7 +157,7 @@ class Coupling(nn.Module):
                 h = LayerNorm()(GatedAttention(self.heads)(h))
         count = 2 + 3 * self.components
         # Small, for a flow near the identity; not silent, or all components would stay alike.
-        h = layers.Conv(moved.shape[-1] * count, law=ScaledUniform(0.01))(nn.swish(h))
+        h = layers.Conv(moved.shape[-1] * count, kernel_init=ScaledUniform(0.01))(nn.swish(h))
         h = h.reshape(*moved.shape, count)
         (a, b), mixture = (h[..., 0], h[..., 1]), h[..., 2:]
         logits, means, log_scales = jnp.split(mixture, 3, axis=-1)

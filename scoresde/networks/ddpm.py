@@ -30,7 +30,7 @@ def ddpm(
 ) -> Network:
     """DDPM's U-Net; the defaults are its CIFAR-10 network.
 
-    The trunk of NCSN++ with plain residual blocks and resampling, 32 groups in every normalisation
+    The trunk of NCSN++ with plain residual blocks and resampling, 32 groups in every normalization
     and no pyramids. The noise condition is 999 t or an index from 0 to num_scales - 1.
 
     Args:

@@ -1,4 +1,4 @@
-"""A conditional flow over images: the network of variational dequantisation.
+"""A conditional flow over images: the network of variational dequantization.
 
 Flow++ (Ho et al. 2019, arXiv:1902.00275, sections 3.1 to 3.3): the columns of the noise are split
 like a checkerboard's into two halves, of which each in turn is moved by a map that the other half
@@ -17,7 +17,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from scoresde.networks import initialisers, layers, options
+from scoresde.networks import initializers, layers, options
 from scoresde.networks.couplings import (
     Coupling,
     GatedConv,
@@ -53,7 +53,7 @@ class DequantizerFlow(nn.Module):
     def __call__(self, noise: jax.Array, image: jax.Array) -> tuple[jax.Array, jax.Array]:
         if noise.shape[2] % 2:
             raise UsageError(
-                f"The dequantising flow splits columns in pairs: the width {noise.shape[2]} must "
+                f"The dequantizing flow splits columns in pairs: the width {noise.shape[2]} must "
                 "be even."
             )
         context = jnp.concatenate(split_columns(2 * image - 1), axis=-1)
@@ -88,20 +88,24 @@ class DequantizerNetwork:
         """
         image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
         variables = jax.eval_shape(self.module.init, jax.random.key(0), image, image)
-        laws, shapes = variables[initialisers.LAWS], variables["params"]
-        return jax.tree.map(jnp.asarray, initialisers.draw(laws, shapes, jax.random.key_data(key)))
+        noted, shapes = variables[initializers.INITIALIZERS], variables["params"]
+        return jax.tree.map(jnp.asarray, initializers.draw(noted, shapes, jax.random.key_data(key)))
 
-    def apply(self, params: Any, noise: jax.Array, image: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def apply(
+        self, params: Any, noise: jax.Array, image: jax.Array, condition: Any = None
+    ) -> tuple[jax.Array, jax.Array]:
         """Moves noise. Returns it, and the log determinant of the map.
 
         Args:
             params: as returned by `init`.
             noise: [batch, height, width, channels].
             image: what the flow is conditioned on, in [0, 1], like noise.
+            condition: not used: whatever else is known, the image says more.
 
         Returns:
             [batch, height, width, channels] and [batch], float32.
         """
+        del condition
         return self.module.apply({"params": params}, noise, image)
 
     __call__ = apply
@@ -117,7 +121,7 @@ def dequantizer_network(
     context_blocks: int = 3,
     heads: int = 4,
 ) -> DequantizerNetwork:
-    """The flow of variational dequantisation; by default of score_flow's size for CIFAR-10.
+    """The flow of variational dequantization; by default of score_flow's size for CIFAR-10.
 
     Args: as the attributes of `DequantizerFlow`.
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from scoresde.networks import layers
-from scoresde.networks.initialisers import Law, Normal, ScaledUniform, parameter
+from scoresde.networks.initializers import Initializer, Normal, ScaledUniform, parameter
 
 
 class GaussianFourierProjection(nn.Module):
@@ -84,7 +84,7 @@ class ClassEmbedding(nn.Module):
         dropout: probability of dropping a label in training.
         one_hot_scale: factor on the one-hot label.
         use_bias: whether "no class" has a vector of its own.
-        law: initialiser of the map.
+        kernel_init: initializer of the map.
     """
 
     num_classes: int
@@ -92,7 +92,7 @@ class ClassEmbedding(nn.Module):
     dropout: float = 0.0
     one_hot_scale: float = 1.0
     use_bias: bool = True
-    law: Law = ScaledUniform()
+    kernel_init: Initializer = ScaledUniform()
 
     @nn.compact
     def __call__(self, labels: jax.Array | None, batch: int, *, train: bool) -> jax.Array:
@@ -106,7 +106,9 @@ class ClassEmbedding(nn.Module):
         if train and self.dropout > 0:
             dropped = jax.random.bernoulli(self.make_rng("dropout"), self.dropout, (batch, 1))
             one_hot = jnp.where(dropped, 0.0, one_hot)
-        return layers.Dense(self.features, self.use_bias, self.law)(self.one_hot_scale * one_hot)
+        return layers.Dense(self.features, self.use_bias, self.kernel_init)(
+            self.one_hot_scale * one_hot
+        )
 
 
 class AugmentEmbedding(nn.Module):
@@ -117,16 +119,18 @@ class AugmentEmbedding(nn.Module):
     Attributes:
         length: of the augmentation labels.
         features: length of the result.
-        law: initialiser of the map.
+        kernel_init: initializer of the map.
     """
 
     length: int
     features: int
-    law: Law = ScaledUniform()
+    kernel_init: Initializer = ScaledUniform()
 
     @nn.compact
     def __call__(self, augment_labels: jax.Array | None, batch: int) -> jax.Array:
         """Embeds augment_labels [batch, length], or None for zeros, as [batch, features]."""
         if augment_labels is None:
             augment_labels = jnp.zeros((batch, self.length))
-        return layers.Dense(self.features, use_bias=False, law=self.law)(augment_labels)
+        return layers.Dense(self.features, use_bias=False, kernel_init=self.kernel_init)(
+            augment_labels
+        )

@@ -1,6 +1,6 @@
 """The small layers every backbone is made of, and the activations by name.
 
-Parameters are float32 whatever the computation type; normalisation statistics are float32 too.
+Parameters are float32 whatever the computation type; normalization statistics are float32 too.
 Images are [batch, height, width, channels]. Class and parameter names are Flax's.
 """
 
@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from scoresde.networks.initialisers import Constant, Law, ScaledUniform, Uniform, parameter
+from scoresde.networks.initializers import Constant, Initializer, ScaledUniform, Uniform, parameter
 from scoresde.registry import UsageError
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
@@ -37,7 +37,7 @@ class Conv(nn.Module):
         dilation: distance of the kernel's taps.
         padding: "SAME", "VALID", or ((top, bottom), (left, right)).
         use_bias: whether a bias is added.
-        law: the kernel's initialiser.
+        kernel_init: the kernel's initializer.
         random_bias: whether the bias starts uniform within the kernel's bound, not at zero.
         dtype: computation type.
     """
@@ -48,14 +48,14 @@ class Conv(nn.Module):
     dilation: int = 1
     padding: str | Sequence[tuple[int, int]] = "SAME"
     use_bias: bool = True
-    law: ScaledUniform = ScaledUniform()
+    kernel_init: ScaledUniform = ScaledUniform()
     random_bias: bool = False
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         shape = (self.size, self.size, x.shape[-1], self.features)
-        kernel = parameter(self, "kernel", self.law, shape)
+        kernel = parameter(self, "kernel", self.kernel_init, shape)
         y = lax.conv_general_dilated(
             x.astype(self.dtype),
             kernel.astype(self.dtype),
@@ -65,8 +65,8 @@ class Conv(nn.Module):
             dimension_numbers=LAYOUT,
         )
         if self.use_bias:
-            law = Uniform(self.law.bound(shape)) if self.random_bias else Constant()
-            y += parameter(self, "bias", law, (self.features,)).astype(self.dtype)
+            initializer = Uniform(self.kernel_init.bound(shape)) if self.random_bias else Constant()
+            y += parameter(self, "bias", initializer, (self.features,)).astype(self.dtype)
         return y
 
 
@@ -76,18 +76,18 @@ class Dense(nn.Module):
     Attributes:
         features: length of the result.
         use_bias: whether a bias is added.
-        law: the kernel's initialiser.
+        kernel_init: the kernel's initializer.
         dtype: computation type.
     """
 
     features: int
     use_bias: bool = True
-    law: Law = ScaledUniform()
+    kernel_init: Initializer = ScaledUniform()
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        kernel = parameter(self, "kernel", self.law, (x.shape[-1], self.features))
+        kernel = parameter(self, "kernel", self.kernel_init, (x.shape[-1], self.features))
         y = x.astype(self.dtype) @ kernel.astype(self.dtype)
         if self.use_bias:
             y += parameter(self, "bias", Constant(), (self.features,)).astype(self.dtype)
@@ -99,23 +99,23 @@ class NIN(nn.Module):
 
     Attributes:
         features: output channels.
-        law: the weight's initialiser.
+        kernel_init: the weight's initializer.
         dtype: computation type.
     """
 
     features: int
-    law: Law = ScaledUniform(0.1)
+    kernel_init: Initializer = ScaledUniform(0.1)
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        weight = parameter(self, "W", self.law, (x.shape[-1], self.features))
+        weight = parameter(self, "W", self.kernel_init, (x.shape[-1], self.features))
         bias = parameter(self, "b", Constant(), (self.features,))
         return x.astype(self.dtype) @ weight.astype(self.dtype) + bias.astype(self.dtype)
 
 
 class GroupNorm(nn.Module):
-    """Group normalisation (Wu and He 2018), then a scale and a bias for every channel.
+    """Group normalization (Wu and He 2018), then a scale and a bias for every channel.
 
     Moments are taken a channel first and a group second, which never regroups the feature map, and
     the variance is about the mean: a difference of moments would lose the digits of a map whose
@@ -137,7 +137,7 @@ class GroupNorm(nn.Module):
         groups = min(channels // 4, 32) if self.groups is None else self.groups
         if groups < 1 or channels % groups:
             raise UsageError(
-                f"A feature map of {channels} channels cannot be normalised in {groups} groups; "
+                f"A feature map of {channels} channels cannot be normalized in {groups} groups; "
                 "choose a width that makes every map a multiple of 32, or less than 128 and of 4."
             )
         scale = parameter(self, "scale", Constant(1.0), (channels,))

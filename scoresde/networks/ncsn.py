@@ -1,7 +1,7 @@
 """NCSN and NCSNv2 (Song and Ermon 2019, arXiv:1907.05600; 2020, arXiv:2006.09011).
 
 A residual network whose deeper levels are dilated, then a RefineNet. NCSN knows the noise level
-through its normalisations; NCSNv2 is unconditional and only divides its output by sigma.
+through its normalizations; NCSNv2 is unconditional and only divides its output by sigma.
 """
 
 import functools
@@ -14,13 +14,13 @@ import jax.numpy as jnp
 from jax import lax
 
 from scoresde.networks import embeddings, layers, options
-from scoresde.networks.blocks import rematerialised
-from scoresde.networks.initialisers import PYTORCH, Constant, Normal, parameter
+from scoresde.networks.blocks import rematerialized
+from scoresde.networks.initializers import PYTORCH, Constant, Normal, parameter
 from scoresde.networks.network import Network
 from scoresde.networks.refinenet import RefineBlock
 
 EPSILON = 1e-5
-"""What normalisations add to a variance."""
+"""What normalizations add to a variance."""
 
 
 class Architecture(NamedTuple):
@@ -45,7 +45,7 @@ ARCHITECTURES = {
 
 
 class InstanceNorm2dPlus(nn.Module):
-    """Instance normalisation that keeps how the channels' means compare (InstanceNorm++).
+    """Instance normalization that keeps how the channels' means compare (InstanceNorm++).
 
         gamma ((x - mean) / std + alpha (mean - m) / v) + beta,
 
@@ -61,7 +61,7 @@ class InstanceNorm2dPlus(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, level: jax.Array) -> jax.Array:
-        """Normalises x [batch, height, width, channels] at the level [batch]."""
+        """Normalizes x [batch, height, width, channels] at the level [batch]."""
         gain, shape = Normal(0.02, mean=1.0), (self.levels or 1, 1, 1, x.shape[-1])
         alpha = parameter(self, "alpha", gain, shape)
         gamma = parameter(self, "gamma", gain, shape)
@@ -69,14 +69,14 @@ class InstanceNorm2dPlus(nn.Module):
         if self.levels is not None:
             alpha, gamma, beta = alpha[level], gamma[level], beta[level]
 
-        def standardise(y: jax.Array, axes: tuple[int, ...]) -> jax.Array:
+        def standardize(y: jax.Array, axes: tuple[int, ...]) -> jax.Array:
             return (y - y.mean(axes, keepdims=True)) * lax.rsqrt(
                 y.var(axes, keepdims=True) + EPSILON
             )
 
         x = x.astype(jnp.float32)
         means = x.mean(axis=(1, 2), keepdims=True)
-        h = standardise(x, (1, 2)) + alpha * standardise(means, (3,))
+        h = standardize(x, (1, 2)) + alpha * standardize(means, (3,))
         return (gamma * h + beta).astype(self.dtype)
 
 
@@ -96,7 +96,7 @@ class ConvMeanPool(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         conv = layers.Conv(
-            self.features, self.size, law=PYTORCH, random_bias=True, dtype=self.dtype
+            self.features, self.size, kernel_init=PYTORCH, random_bias=True, dtype=self.dtype
         )
         return nn.avg_pool(conv(x), (2, 2), strides=(2, 2))
 
@@ -107,7 +107,7 @@ class ResidualBlock(nn.Module):
     Attributes:
         features: output channels.
         activation: the nonlinearity.
-        norm: constructor of the normalisations.
+        norm: constructor of the normalizations.
         first: whether it is the first block of a level below the finest.
         dilation: of the 3x3 convolutions; above 1 the first block of a level does not halve.
         dtype: computation type.
@@ -123,7 +123,11 @@ class ResidualBlock(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, level: jax.Array) -> jax.Array:
         conv = functools.partial(
-            layers.Conv, dilation=self.dilation, law=PYTORCH, random_bias=True, dtype=self.dtype
+            layers.Conv,
+            dilation=self.dilation,
+            kernel_init=PYTORCH,
+            random_bias=True,
+            dtype=self.dtype,
         )
         h = self.activation(self.norm()(x, level))
         h = conv(x.shape[-1] if self.first else self.features)(h)
@@ -143,7 +147,7 @@ class NCSN(nn.Module):
 
     Attributes:
         name_in_errors: how messages call the network.
-        conditional: whether normalisations have parameters for every noise level.
+        conditional: whether normalizations have parameters for every noise level.
         continuous: whether the noise condition is sigma and not its index.
     """
 
@@ -183,19 +187,19 @@ class NCSN(nn.Module):
             InstanceNorm2dPlus, self.num_scales if self.conditional else None, self.dtype
         )
         residual_block = functools.partial(
-            rematerialised(ResidualBlock) if self.remat else ResidualBlock,
+            rematerialized(ResidualBlock) if self.remat else ResidualBlock,
             activation=activation,
             norm=norm,
             dtype=self.dtype,
         )
         refine_block = functools.partial(
-            rematerialised(RefineBlock) if self.remat else RefineBlock,
+            rematerialized(RefineBlock) if self.remat else RefineBlock,
             activation=activation,
             norm=norm if self.conditional else None,
             interpolation=self.interpolation,
             dtype=self.dtype,
         )
-        conv = functools.partial(layers.Conv, law=PYTORCH, random_bias=True)
+        conv = functools.partial(layers.Conv, kernel_init=PYTORCH, random_bias=True)
 
         x = x.astype(jnp.float32)
         h = conv(self.nf, dtype=self.dtype)(x if self.centered else 2 * x - 1)
@@ -244,7 +248,7 @@ def ncsn(
 
     Args:
         nf: channels at full resolution.
-        num_scales: number of noise levels, each with its own parameters in every normalisation.
+        num_scales: number of noise levels, each with its own parameters in every normalization.
         sigma_min: least sigma.
         sigma_max: greatest sigma.
         scale_by_sigma: whether to divide the output by sigma.

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from scoresde.networks import blocks, embeddings, layers, options
 from scoresde.networks.attention import AttnBlockpp
-from scoresde.networks.initialisers import ScaledUniform
+from scoresde.networks.initializers import ScaledUniform
 from scoresde.networks.network import Network
 from scoresde.registry import UsageError
 
@@ -27,7 +27,7 @@ class NCSNpp(nn.Module):
 
     Attributes:
         name_in_errors: how messages call the network.
-        norm_groups: groups of every group normalisation, None for the default of
+        norm_groups: groups of every group normalization, None for the default of
             `layers.GroupNorm`.
         log_condition: whether the Fourier embedding takes the noise condition's logarithm.
         embedding_features: length of the noise embedding, None for 2 nf (Fourier) or nf.
@@ -188,7 +188,7 @@ class NCSNpp(nn.Module):
             self.resblock_type
         ]
         residual_block = functools.partial(
-            blocks.rematerialised(cls) if self.remat else cls,
+            blocks.rematerialized(cls) if self.remat else cls,
             nonlinearity=self.nonlinearity,
             dropout=self.dropout,
             skip_rescale=self.skip_rescale,
@@ -214,7 +214,7 @@ class NCSNpp(nn.Module):
         h = layers.GroupNorm(self.norm_groups, dtype=self.dtype)(h)
         h = layers.ACTIVATIONS[self.nonlinearity](h)
         init_scale = self.init_scale if init_scale is None else init_scale
-        return layers.Conv(features, law=ScaledUniform(init_scale), dtype=dtype)(h)
+        return layers.Conv(features, kernel_init=ScaledUniform(init_scale), dtype=dtype)(h)
 
     def _sigma(self, noise_condition: jax.Array) -> jax.Array:
         """The standard deviation that the noise condition stands for."""
@@ -269,7 +269,7 @@ def ncsnpp(
         attn_resolutions: heights of the feature maps that get self-attention.
         resamp_with_conv: with resblock_type="ddpm", whether resampling layers have a convolution.
         conditional: whether the network sees the noise condition at all.
-        fir: whether to resample with `fir_kernel`, not by nearest neighbour and 2x2 mean.
+        fir: whether to resample with `fir_kernel`, not by nearest neighbor and 2x2 mean.
         fir_kernel: filter taps of one axis.
         skip_rescale: whether to divide every residual sum by sqrt 2.
         resblock_type: "biggan" (blocks that also resample) or "ddpm".
@@ -279,7 +279,7 @@ def ncsnpp(
         embedding_type: "fourier", for noise_condition = sigma, of which the network takes the
             logarithm; or "positional", for noise_condition = 999 t or an index.
         fourier_scale: standard deviation of the fixed Fourier frequencies.
-        init_scale: scale of the initialiser of last convolutions; 0 makes the first output ~0.
+        init_scale: scale of the initializer of last convolutions; 0 makes the first output ~0.
         scale_by_sigma: whether to divide the output by sigma, which is noise_condition itself, or
             with a positional embedding the entry of index noise_condition, rounded down, in the
             descending geometric table of `num_scales` values from `sigma_max` to `sigma_min`.
@@ -292,7 +292,7 @@ def ncsnpp(
         num_classes: classes to condition on, None for an unconditional network.
         label_dropout: probability of training a sample without its class.
         outputs_per_channel: 2 for a network that also predicts a variance.
-        dtype: "float32" or "bfloat16", the type of activations; parameters, normalisation
+        dtype: "float32" or "bfloat16", the type of activations; parameters, normalization
             statistics, softmax, embeddings and outputs stay float32.
         remat: whether to recompute residual blocks in the backward pass, to save memory.
         attention_implementation: "xla", or "cudnn" with bfloat16 on NVIDIA GPUs.

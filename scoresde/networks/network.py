@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from scoresde.networks import initialisers
+from scoresde.networks import initializers
 from scoresde.registry import UsageError
 
 Params = Any
@@ -45,11 +45,11 @@ class Network:
             UsageError: the network cannot take images of this shape.
         """
         variables = self._trace_init(image_shape)
-        shapes, laws = variables["params"], variables.get(initialisers.LAWS, {})
-        if jax.tree.structure(shapes) != jax.tree.structure(laws, is_leaf=_is_law):
-            # Parameters that Flax's own layers made have no laws of ours.
+        shapes, noted = variables["params"], variables.get(initializers.INITIALIZERS, {})
+        if jax.tree.structure(shapes) != jax.tree.structure(noted, is_leaf=_is_initializer):
+            # Parameters that Flax's own layers made have no initializers of ours.
             return self.module.lazy_init(key, *_arguments(image_shape))["params"]
-        draw = functools.partial(initialisers.draw, laws, shapes)
+        draw = functools.partial(initializers.draw, noted, shapes)
         key_data = jax.random.key_data(key)
         if isinstance(key_data, jax.core.Tracer):
             return jax.pure_callback(draw, shapes, key_data, vmap_method="sequential")
@@ -70,7 +70,7 @@ class Network:
         return self._trace_init(image_shape)["params"]
 
     def _trace_init(self, image_shape: tuple[int, int, int]) -> dict[str, Any]:
-        """The module's variables at initialisation as shapes, parameters in order of execution."""
+        """The module's variables at initialization as shapes, parameters in order of execution."""
         order = {}
 
         def trace(key, x, noise_condition):
@@ -110,8 +110,14 @@ class Network:
             float32, of the shape of x; with several outputs a channel, all of the first ones first.
 
         Raises:
-            UsageError: training needs rng and there is none, or the module refuses its arguments.
+            UsageError: there are no parameters, training needs rng and there is none, or the module
+                refuses its arguments.
         """
+        if params is None:
+            raise UsageError(
+                "This network has no parameters, params=None: give it those of network.init(key, "
+                "image_shape), or of a checkpoint."
+            )
         if train and rng is None and getattr(self.module, "stochastic", False):
             raise UsageError(
                 "This network drops activations or labels in training: pass apply(..., rng=key)."
@@ -124,7 +130,10 @@ class Network:
                 f"a {type(condition).__name__}."
             )
         condition = condition or {}
-        further = {name: condition[name] for name in condition if name in self._further}
+        if "labels" in condition and "labels" not in self.condition_names:
+            raise UsageError("The class of each sample is the condition 'label', not 'labels'.")
+        further = {name: condition[name] for name in condition if name in self.condition_names}
+        further.pop("label", None)
         labels = condition.get("label")
         return self.module.apply(
             {"params": params}, x, noise_condition, labels, train=train, rngs=rngs, **further
@@ -133,10 +142,10 @@ class Network:
     __call__ = apply
 
     @property
-    def _further(self) -> set[str]:
-        """The arguments of the module beyond those that every module has."""
+    def condition_names(self) -> set[str]:
+        """What a condition may hold for this network: "label", and further arguments it takes."""
         parameters = set(inspect.signature(type(self.module).__call__).parameters)
-        return parameters - {"self", "x", "noise_condition", "labels", "train"}
+        return {"label"} | parameters - {"self", "x", "noise_condition", "labels", "train"}
 
 
 def _arguments(image_shape: tuple[int, int, int]) -> tuple[jax.ShapeDtypeStruct, ...]:
@@ -147,5 +156,5 @@ def _arguments(image_shape: tuple[int, int, int]) -> tuple[jax.ShapeDtypeStruct,
     )
 
 
-def _is_law(node: Any) -> bool:
-    return isinstance(node, initialisers.Law)
+def _is_initializer(node: Any) -> bool:
+    return isinstance(node, initializers.Initializer)

@@ -2,9 +2,9 @@
 
 A refine block takes feature maps of one or two resolutions: residual convolution units (RCU) on
 each, multi-resolution fusion (MSF), chained residual pooling (CRP), residual convolution units.
-NCSN normalises before every convolution, with parameters of each noise level; NCSNv2 does not.
+NCSN normalizes before every convolution, with parameters of each noise level; NCSNv2 does not.
 
-`level` is the noise level's index [batch], which normalisations of NCSN look their parameters up
+`level` is the noise level's index [batch], which normalizations of NCSN look their parameters up
 with; class names are those of the networks' published weights.
 """
 
@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from scoresde.networks import layers
-from scoresde.networks.initialisers import PYTORCH
+from scoresde.networks.initializers import PYTORCH
 
 
 class RefinePart(nn.Module):
@@ -25,7 +25,7 @@ class RefinePart(nn.Module):
     Attributes:
         features: output channels.
         activation: the nonlinearity.
-        norm: constructor of the normalisation before convolutions, None for none.
+        norm: constructor of the normalization before convolutions, None for none.
         dtype: computation type.
     """
 
@@ -34,14 +34,18 @@ class RefinePart(nn.Module):
     norm: Callable[[], nn.Module] | None = None
     dtype: jnp.dtype = jnp.float32
 
-    def normalise(self, x: jax.Array, level: jax.Array) -> jax.Array:
-        """The normalisation of x, if there is one."""
+    def normalize(self, x: jax.Array, level: jax.Array) -> jax.Array:
+        """The normalization of x, if there is one."""
         return x if self.norm is None else self.norm()(x, level)
 
     def convolve(self, x: jax.Array, *, use_bias: bool = False) -> jax.Array:
         """A 3x3 convolution."""
         return layers.Conv(
-            self.features, use_bias=use_bias, law=PYTORCH, random_bias=use_bias, dtype=self.dtype
+            self.features,
+            use_bias=use_bias,
+            kernel_init=PYTORCH,
+            random_bias=use_bias,
+            dtype=self.dtype,
         )(x)
 
     def options(self) -> dict:
@@ -63,7 +67,7 @@ class RCUBlock(RefinePart):
         for _ in range(self.blocks):
             residual = x
             for _ in range(2):
-                x = self.convolve(self.activation(self.normalise(x, level)))
+                x = self.convolve(self.activation(self.normalize(x, level)))
             x += residual
         return x
 
@@ -82,7 +86,7 @@ class MSFBlock(RefinePart):
         shape = (*maps[0].shape[:3], self.features)
         return sum(
             jax.image.resize(
-                self.convolve(self.normalise(x, level), use_bias=True), shape, self.interpolation
+                self.convolve(self.normalize(x, level), use_bias=True), shape, self.interpolation
             )
             for x in maps
         )
@@ -91,7 +95,7 @@ class MSFBlock(RefinePart):
 class CRPBlock(RefinePart):
     """Two stages of 5x5 pooling and a convolution, the results of which are added up.
 
-    Pooling takes the mean where there is a normalisation (NCSN) and the maximum where there is none
+    Pooling takes the mean where there is a normalization (NCSN) and the maximum where there is none
     (NCSNv2).
     """
 
@@ -102,7 +106,7 @@ class CRPBlock(RefinePart):
         )
         x = path = self.activation(x)
         for _ in range(2):
-            path = self.convolve(pool(self.normalise(path, level)))
+            path = self.convolve(pool(self.normalize(path, level)))
             x += path
         return x
 

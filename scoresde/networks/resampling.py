@@ -1,11 +1,11 @@
 """Resampling by two with a separable FIR filter, in plain slices and sums.
 
-A filter k with taps k[0..n-1] (normalised to sum 1) is applied along the height and then along the
+A filter k with taps k[0..n-1] (normalized to sum 1) is applied along the height and then along the
 width, with zeros outside the image, as in StyleGAN2 (Karras et al. 2020) and NCSN++ (Song et al.
 2021, Appendix H). Downsampling filters and keeps every second pixel; upsampling puts a zero after
 every pixel, filters, and multiplies by two an axis, so that a constant keeps its value.
 
-    k = (1, 1)         2x2 mean pooling and nearest-neighbour upsampling
+    k = (1, 1)         2x2 mean pooling and nearest-neighbor upsampling
     k = (1, 3, 3, 1)   NCSN++'s anti-aliasing filter
 
 The zeros outside darken a border row of (1, 3, 3, 1): upsampling maps the constant 1 to 0.75 there
@@ -23,14 +23,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from scoresde.networks.initialisers import Constant, ScaledUniform, parameter
+from scoresde.networks.initializers import Constant, ScaledUniform, parameter
 from scoresde.networks.layers import LAYOUT
 
 HEIGHT, WIDTH = 1, 2
 """The spatial axes of an array [batch, height, width, channels]."""
 
 
-def _normalised(kernel: Sequence[float]) -> tuple[float, ...]:
+def _normalized(kernel: Sequence[float]) -> tuple[float, ...]:
     total = float(sum(kernel))
     return tuple(tap / total for tap in reversed(kernel))
 
@@ -81,7 +81,7 @@ def upsample(x: jax.Array, kernel: Sequence[float] = (1, 3, 3, 1)) -> jax.Array:
         x: images or feature maps.
         kernel: filter taps of one axis, of any scale, at least two.
     """
-    taps = tuple(2 * tap for tap in _normalised(kernel))
+    taps = tuple(2 * tap for tap in _normalized(kernel))
     lead = (len(taps) - 1) // 2 + 1
     for axis in (HEIGHT, WIDTH):
         x = _upsample_axis(x, taps, axis, lead)
@@ -95,7 +95,7 @@ def downsample(x: jax.Array, kernel: Sequence[float] = (1, 3, 3, 1)) -> jax.Arra
         x: images or feature maps.
         kernel: filter taps of one axis, of any scale, at least two.
     """
-    taps = _normalised(kernel)
+    taps = _normalized(kernel)
     for axis in (HEIGHT, WIDTH):
         first = -((len(taps) - 1) // 2)
         x = _correlate(x, taps, axis, first=first, size=x.shape[axis] // 2, stride=2)
@@ -133,7 +133,7 @@ class Conv2d(nn.Module):
             x = x[:, 1:-1, 1:-1]
         else:
             stride = 2
-            taps, border = _normalised(self.kernel), len(self.kernel)
+            taps, border = _normalized(self.kernel), len(self.kernel)
             for axis in (HEIGHT, WIDTH):
                 first, size = -((border + 1) // 2), x.shape[axis] + 1
                 x = _correlate(x, taps, axis, first=first, size=size)

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from scoresde import networks
-from scoresde.pretrained import array_file
+from scoresde.pretrained import averages
 from scoresde.pretrained.edm_precondition import PRECONDITIONS, name_of, prediction_of
 from scoresde.pretrained.model import Pretrained
 from scoresde.pretrained.weights import Checkpoint, Path, array, entry, fit
+from scoresde.pretrained.wrappers import Naming
 from scoresde.registry import UsageError
 from scoresde.sdes import EDM
 
@@ -44,6 +45,21 @@ ORDER = {
     "dec": ("in", "up", "block", "aux_up", "aux_norm", "aux_conv"),
 }
 """Parts of a level in the order in which they run."""
+
+NAMING = Naming(
+    project="EDM",
+    example="enc.32x32_conv.weight",
+    own=re.compile(
+        r"(?:^|(?<=\.))(?:(?:enc|dec)\.\d+x\d+_"
+        r"|map_(?:noise|layer0|layer1|label|augment)\.|out_(?:norm|conv)\.)"
+    ),
+    dotless=re.compile(
+        r"(?:(?:enc|dec)\d+x\d+_|map_(?:noise|layer0|layer1|label|augment)|out_(?:norm|conv))"
+        r"[A-Za-z0-9_]+$"
+    ),
+    untrained=re.compile(r"(^|\.)(u|freqs|resample_filter)$"),
+    buffers=re.compile(r"(^|\.)(u|freqs|resample_filter)$"),
+)
 
 OUTPUT = ("out_norm", "out_conv")
 """ADM's last layers."""
@@ -118,10 +134,7 @@ def read(
     """
     if raw:
         raise UsageError("EDM's files hold only the moving average of the weights; no --raw.")
-    content = path_or_state_dict
-    if not isinstance(content, Mapping):
-        content = array_file.read(content)
-    return Checkpoint(content, 0)
+    return averages.load(path_or_state_dict, NAMING, raw=False)._replace(averaged=True)
 
 
 def params_from_edm(

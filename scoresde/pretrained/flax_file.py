@@ -10,6 +10,7 @@ from typing import Any
 import msgpack
 import numpy as np
 
+from scoresde.pretrained import file_kinds
 from scoresde.registry import UsageError
 
 ARRAY, COMPLEX, SCALAR = 1, 2, 3
@@ -51,12 +52,16 @@ def read(path: str | pathlib.Path) -> dict[str, Any]:
         UsageError: no such file, or another format.
     """
     path = pathlib.Path(path)
-    if not path.is_file():
-        raise UsageError(f"No file {path}.")
+    file_kinds.check(path)
+    content = path.read_bytes()
+    if content[:4] == b"PK\3\4" or content[:4].startswith((b"\x80\2\x8a", b"\x93NUMPY")):
+        raise UsageError(f"{path} is not a whole Flax msgpack file, but one of PyTorch or NumPy.")
     try:
-        tree = _join(msgpack.unpackb(path.read_bytes(), ext_hook=_extension))
+        tree = _join(msgpack.unpackb(content, ext_hook=_extension))
     except Exception as error:  # anything may be in a file of another format
-        raise UsageError(f"{path} is not a whole Flax msgpack file: {error!r}.") from error
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        cut = " It is cut off; download it again." if "incomplete" in reason else ""
+        raise UsageError(f"{path} is not a whole Flax msgpack file: {reason}.{cut}") from error
     if not isinstance(tree, dict):
         raise UsageError(f"{path} is not a Flax msgpack file.")
     return tree

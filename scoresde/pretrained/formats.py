@@ -37,20 +37,21 @@ def load_params(
     image_shape: tuple[int, int, int],
     *,
     raw: bool = False,
-) -> tuple[dict[str, Any], int]:
-    """A network's parameters from a foreign file, and the step of training they are from.
+) -> Checkpoint:
+    """A network's parameters from a foreign file: `weights` are its parameter tree.
 
     Args:
         name: the file's format, one of `FORMATS`.
-        path: the file.
+        path: the file; FILE#NAME is one of several sets of weights in it, by the name that the
+            error gives it which asks for one.
         network: the network that the file's weights are for.
         image_shape: (height, width, channels).
         raw: whether to take the weights as trained instead of their moving average.
 
     Raises:
         UsageError: an unknown format, an unreadable file, or weights that do not fit the network;
-            all that do not are listed.
+            what does not is listed.
     """
     read, convert = member("checkpoint format", FORMATS, name)
-    weights, step = read(path, raw)
-    return convert(weights, network, image_shape), step
+    checkpoint = read(path, raw)
+    return checkpoint._replace(weights=convert(checkpoint.weights, network, image_shape))

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from scoresde import networks, predictions
-from scoresde.pretrained import array_file, flax_file
+from scoresde.pretrained import averages, file_kinds, flax_file
 from scoresde.pretrained.model import Pretrained
 from scoresde.pretrained.weights import Checkpoint, Path, array, entry, fit, flatten
+from scoresde.pretrained.wrappers import Naming
 from scoresde.registry import UsageError, member
 
 RENAMED = {
@@ -30,6 +31,19 @@ RENAMED = {
 
 OURS = ("num_classes", "label_dropout", "dtype", "remat", "attention_implementation")
 """Options of our networks that score_sde's do not have, whatever a configuration calls so."""
+
+MODULE = re.compile(r"[A-Za-z]\w*_\d+|sigmas")
+"""score_sde's names at the top of a parameter tree."""
+
+NAMING = Naming(
+    project="score_sde_pytorch",
+    example="all_modules.0.weight",
+    own=re.compile(r"(?:^|(?<=\.))all_modules\.\d+\."),
+    dotless=re.compile(r"all_modules\d+[A-Za-z][^.]*$"),
+    untrained=re.compile(r"^(sigmas|all_modules\.\d+\.W)$"),
+    buffers=re.compile(r"^sigmas$"),
+)
+"""The table of sigmas is a buffer, the Fourier frequencies are a parameter that is not trained."""
 
 
 def network_of(reference_config: Mapping[str, Any]) -> networks.Network:
@@ -48,7 +62,7 @@ def network_of(reference_config: Mapping[str, Any]) -> networks.Network:
     }
     name = entry(reference_config, "model", "name")
     if name == "ncsn" and "num_classes" in model:
-        model["num_scales"] = model["num_classes"]  # what its normalisations call noise levels
+        model["num_scales"] = model["num_classes"]  # what its normalizations call noise levels
     if name in ("ncsnv2_64", "ncsnv2_128", "ncsnv2_256"):
         name, model["resolution"] = "ncsnv2", int(name.removeprefix("ncsnv2_"))
     if model.get("interpolation") == "nearest_neighbor":
@@ -119,12 +133,15 @@ def load_score_sde_pytorch(
 
     Args:
         path_or_state_dict: a .pth file, or what it holds: {"model": state dict, "ema": ..., ...},
-            or a state dict alone, whose weights are taken as they are.
+            or a state dict alone, whose weights are taken as they are; or what another training
+            script makes of these (see `wrappers`). Of several sets of weights in a file, one is
+            meant by FILE#NAME, by the name that the error gives it.
         reference_config: the configuration it was trained with, as nested mappings.
         raw: whether to take the weights as trained instead of their exponential moving average.
 
     Raises:
-        UsageError: a file that is no such checkpoint, or one that does not fit the configuration.
+        UsageError: a file that is no such checkpoint, one whose weights could be meant in two
+            ways, or one that does not fit the configuration.
     """
     weights = read_pytorch(path_or_state_dict, raw).weights
     return _pretrained(weights, params_from_pytorch, reference_config)
@@ -141,19 +158,24 @@ def _pretrained(weights: Any, convert: Callable, reference_config: Mapping[str, 
 
 
 def read_jax(path: str | pathlib.Path, raw: bool = False) -> Checkpoint:
-    """The parameter tree in a checkpoint of score_sde's; see `load_score_sde`.
+    """The parameter tree in a checkpoint of score_sde's, or alone in a file; see `load_score_sde`.
 
     Raises:
         UsageError: a file that is no training state.
     """
     state = flax_file.read(path)
-    tree = state.get("optimizer", {}).get("target") if raw else state.get("params_ema")
+    optimizer, averaged = state.get("optimizer"), not raw
+    trained = optimizer.get("target") if isinstance(optimizer, Mapping) else state.get("params")
+    tree = trained if raw else state.get("params_ema")
+    alone = state["params"] if list(state) == ["params"] else state
+    if isinstance(alone, Mapping) and alone and all(MODULE.fullmatch(name) for name in alone):
+        tree, averaged = alone, False if raw else None
     if not isinstance(tree, Mapping):
         raise UsageError(
             f"{path} holds no {'optimizer/target' if raw else 'params_ema'}, so it is no training "
-            f"state of score_sde; it holds {', '.join(state) or 'nothing'}."
+            f"state of score_sde; it holds {file_kinds.some(state)}."
         )
-    return Checkpoint(tree.get("params", tree), int(state.get("step", 0)))
+    return Checkpoint(tree.get("params", tree), averages.step_of(state), averaged)
 
 
 def read_pytorch(
@@ -164,41 +186,7 @@ def read_pytorch(
     Raises:
         UsageError: a file that is no such checkpoint.
     """
-    content = path_or_state_dict
-    if not isinstance(content, Mapping):
-        content = array_file.read(content)
-    if "model" not in content:
-        return Checkpoint(content, 0)
-    if not isinstance(content["model"], Mapping):
-        raise UsageError("The checkpoint's model is no state dict.")
-    weights = content["model"] if raw else _averaged(content)
-    step = np.asarray(content.get("step", 0))
-    return Checkpoint(weights, int(step) if step.dtype.kind in "iuf" and step.ndim == 0 else 0)
-
-
-def _averaged(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """The state dict of the moving averages.
-
-    They are a list without names, in the order of the trained parameters: those of the model
-    without its table of sigmas, a buffer, and its Fourier frequencies, which are not trained.
-    """
-    model = checkpoint["model"]
-    try:
-        averages = list(checkpoint["ema"]["shadow_params"])
-    except (KeyError, TypeError):
-        raise UsageError(
-            "This checkpoint has no ema.shadow_params; load the weights as trained with raw=True."
-        ) from None
-    trained = [
-        name for name in model if not re.search(r"(^|\.)(sigmas|all_modules\.\d+\.W)$", name)
-    ]
-    shapes = [np.shape(model[name]) for name in trained]
-    if [np.shape(average) for average in averages] != shapes:
-        raise UsageError(
-            f"The checkpoint's {len(averages)} moving averages do not have the shapes of its "
-            f"{len(trained)} trained parameters; load the weights as trained with raw=True."
-        )
-    return {**model, **dict(zip(trained, averages))}
+    return averages.load(path_or_state_dict, NAMING, raw=raw)
 
 
 def params_from_jax(
@@ -218,7 +206,7 @@ def params_from_jax(
     for names, value in flatten(tree).items():
         *modules, leaf = (_renamed(name) for name in names)
         if leaf == "embedding" and np.ndim(value) == 2:
-            # NCSN's normalisations have three vectors of each level in one array.
+            # NCSN's normalizations have three vectors of each level in one array.
             vectors = np.array_split(np.expand_dims(value, (1, 2)), 3, axis=-1)
             for leaf, vector in zip(("gamma", "alpha", "beta"), vectors):
                 weights[(*modules[:-1], leaf)] = vector

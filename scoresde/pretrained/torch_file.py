@@ -1,223 +1,162 @@
 """Reading PyTorch's files of tensors without PyTorch, and without running what they contain.
 
-`torch.save` writes a zip archive: a pickle of the objects, and the bytes of every storage beside
-it. A pickle is a program; this one may only build containers and tensors. Anything else that it
-names is either replaced by an inert stand-in (PyTorch's and NumPy's own classes, in an optimizer's
-state, say) or refused. Nor can it change what it is given to build with, or make this process
-allocate more than the file is long.
+Since PyTorch 1.6, `torch.save` writes a zip archive, in which nothing is compressed:
+
+    <root>/data.pkl     a pickle of the objects, where a storage is ("storage", type, key, ...)
+    <root>/data/<key>   the bytes of each storage
+    <root>/byteorder    "little" or "big"; little where it is not there
+
+Before, and still with `_use_new_zipfile_serialization=False`, it wrote one pickle after another,
+
+    0x1950a86a20f9469cfc6c, 1001, {the machine's sizes}, the objects, [key, ...],
+
+and then for each key the number of elements in eight bytes, and the elements. On every machine both
+are little-endian there, whatever the machine's sizes say. Files before 0.1.10 are tar archives.
+
+A file is opened once, as a memory map. What its pickle may do: see `unpickler`.
 """
 
-import dataclasses
-import io
-import math
+import mmap
 import pathlib
-import pickle
-import pickletools
 import zipfile
+import zlib
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
+from scoresde.pretrained import file_kinds
+from scoresde.pretrained.unpickler import Unpickler, check
 from scoresde.registry import UsageError
 
-DTYPES = {
-    "DoubleStorage": np.dtype("<f8"),
-    "FloatStorage": np.dtype("<f4"),
-    "HalfStorage": np.dtype("<f2"),
-    "BFloat16Storage": np.dtype(ml_dtypes.bfloat16),
-    "LongStorage": np.dtype("<i8"),
-    "IntStorage": np.dtype("<i4"),
-    "ShortStorage": np.dtype("<i2"),
-    "CharStorage": np.dtype("i1"),
-    "ByteStorage": np.dtype("u1"),
-    "BoolStorage": np.dtype("?"),
-}
+MAGIC, VERSION = 0x1950A86A20F9469CFC6C, 1001
+"""What a file without a zip archive begins with."""
 
 
-class Inert:
-    """What stands for an object of a class that is not built: it swallows whatever it is given."""
+class ZipFile:
+    """A zip archive; see `tensors.File`."""
 
-    def __new__(cls, *args, **kwargs):
-        return super().__new__(cls)
+    def __init__(self, path: pathlib.Path, content: mmap.mmap):
+        self.path, self.size, self.content_of_file = path, len(content), content
+        with zipfile.ZipFile(path) as archive:
+            self.members = {member.filename: member for member in archive.infolist()}
+        pickles = [name for name in self.members if name.endswith("/data.pkl")]
+        if len(pickles) != 1:
+            raise UsageError(
+                f"{path} is a zip archive, but not of PyTorch's tensors; it holds "
+                f"{file_kinds.some(self.members)}. If one of those is the checkpoint, unpack it."
+            )
+        self.root = pickles[0].removesuffix("/data.pkl")
+        self.whole: set[str] = set()
+        order = f"{self.root}/byteorder"
+        self.big_endian = order in self.members and bytes(self.member(order)) == b"big"
 
-    def __init__(self, *args, **kwargs):
-        pass
-
-    def __call__(self, *args, **kwargs):
-        return self
-
-    def __setstate__(self, state):
-        pass
-
-    def __setitem__(self, key, value):
-        pass
-
-    def append(self, item):
-        """Forgets the item."""
-
-    def extend(self, items):
-        """Forgets the items."""
-
-
-class _Sealed:
-    """An object that a pickle may use but not alter, which would otherwise bypass `frozen`."""
-
-    def __setstate__(self, state):
-        raise UsageError("The file is no file of weights: it alters what it is read with.")
-
-
-class Dictionary(dict):
-    """Stands for an OrderedDict; of a state dict's own attributes nothing is kept."""
-
-    __slots__ = ()
-
-    def __setstate__(self, state):
-        pass
-
-
-@dataclasses.dataclass(frozen=True)
-class Storage(_Sealed):
-    """The bytes of tensors, read when an array is asked for."""
-
-    archive: pathlib.Path
-    member: str
-    dtype: np.dtype
-
-    def read(self) -> np.ndarray:
-        """All elements, flat.
+    def member(self, name: str) -> np.ndarray:
+        """A member's bytes, which PyTorch never compresses: they are no more than the file has.
 
         Raises:
-            UsageError: they are not in the file.
+            UsageError: they are compressed, altered, or not there.
         """
+        member, content = self.members.get(name), self.content_of_file
+        if member is None:
+            raise UsageError(f"{self.path} is damaged: it has no {name}.")
+        if member.compress_type != zipfile.ZIP_STORED:
+            raise UsageError(f"{self.path} is compressed, as PyTorch's files never are.")
+        # A member begins with 30 bytes, of which the last four are the lengths of what follows.
+        start = member.header_offset
+        header = content[start : start + 30]
+        start += 30 + sum(int.from_bytes(header[i : i + 2], "little") for i in (26, 28))
+        if header[:4] != b"PK\3\4" or start + member.file_size > len(content):
+            raise UsageError(f"{self.path} is damaged: {name} is not whole.")
+        found = np.frombuffer(content, np.uint8, member.file_size, start)
+        if name not in self.whole and zlib.crc32(found) != member.CRC:
+            raise UsageError(f"{self.path} is damaged: {name} is not what was written.")
+        self.whole.add(name)
+        return found
+
+    def content(self, key: str) -> np.ndarray:
+        """The bytes of a storage, not copied."""
+        return self.member(f"{self.root}/data/{key}")
+
+    def objects(self) -> Any:
+        """What was saved."""
+        program = bytes(self.member(f"{self.root}/data.pkl"))
+        check(program)
+        return Unpickler(program, self.path, self).load()
+
+
+class PlainFile:
+    """A file without an archive: pickles one after another, and then storages.
+
+    See `tensors.File`.
+    """
+
+    big_endian = False
+
+    def __init__(self, path: pathlib.Path, content: mmap.mmap):
+        self.path, self.size, self.content_of_file = path, len(content), content
+        self.places: dict[str, tuple[int, int]] = {}
+
+    def unpickler(self) -> Unpickler:
+        """One for the next pickle, past which the file then is."""
+        start = self.content_of_file.tell()
         try:
-            with zipfile.ZipFile(self.archive) as archive:
-                return np.frombuffer(_content(archive, self.member), self.dtype)
-        except UsageError:
-            raise
-        except Exception as error:
-            raise UsageError(f"{self.archive} is damaged: {error!r}.") from error
+            stop = start + check(self.content_of_file)
+        except ValueError as error:
+            if self.content_of_file.tell() < self.size:
+                raise
+            raise UsageError(
+                f"{self.path} is cut off after {self.size} bytes: {error}. {file_kinds.AGAIN}."
+            ) from error
+        self.content_of_file.seek(stop)
+        return Unpickler(self.content_of_file[start:stop], self.path, self)
 
+    def objects(self) -> Any:
+        """What was saved, by `torch.save` or, of arrays or numbers, by `pickle.dump`."""
+        first = self.unpickler().load()
+        if first != MAGIC:
+            return first
+        version = self.unpickler().load()
+        if version != VERSION:
+            raise UsageError(f"{self.path} is of a version of torch.save that is not known.")
+        self.unpickler().load()
+        unpickler = self.unpickler()
+        found = unpickler.load()
+        keys = self.unpickler().load()
+        position = self.content_of_file.tell()
+        for key in keys:
+            count = int.from_bytes(self.content_of_file[position : position + 8], "little")
+            length = count * unpickler.dtypes[key].itemsize
+            self.places[key] = (position + 8, length)
+            position += 8 + length
+        if position > self.size:
+            raise UsageError(
+                f"{self.path} is cut off: it has {self.size} of {position} bytes. "
+                f"{file_kinds.AGAIN}."
+            )
+        return found
 
-@dataclasses.dataclass(frozen=True)
-class Tensor(_Sealed):
-    """A tensor of the file; `numpy.asarray` reads it."""
-
-    storage: Storage
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-
-    def __array__(self, dtype=None, copy=None) -> np.ndarray:
-        flat = self.storage.read()
-        last = self.offset + sum((n - 1) * s for n, s in zip(self.shape, self.strides))
-        inside = min((self.offset, *self.shape, *self.strides)) >= 0 and last < flat.size
-        # With strides of zero, a few bytes would be an array of any size.
-        if 0 not in self.shape and not (inside and math.prod(self.shape) <= flat.size):
-            raise UsageError(f"A tensor of {self.storage.archive} reaches beyond its storage.")
-        strides = tuple(s * flat.itemsize for s in self.strides)
-        view = np.lib.stride_tricks.as_strided(flat[self.offset :], self.shape, strides)
-        return np.array(view, dtype)
-
-
-class _RebuildTensor(_Sealed):
-    def __call__(self, storage, offset, shape, strides, *_) -> Tensor:
-        numbers = (offset, *shape, *strides)
-        if not isinstance(storage, Storage) or not all(type(n) is int for n in numbers):
-            raise UsageError("The file is no file of weights: a tensor's place is not a number.")
-        if len(shape) != len(strides):
-            raise UsageError("The file is no file of weights: a tensor lacks a stride.")
-        return Tensor(storage, offset, tuple(shape), tuple(strides))
-
-
-class _RebuildParameter(_Sealed):
-    def __call__(self, tensor, *_) -> Tensor:
-        return tensor
-
-
-ALLOWED = {
-    ("collections", "OrderedDict"): Dictionary,
-    ("torch._utils", "_rebuild_tensor_v2"): _RebuildTensor(),
-    ("torch._utils", "_rebuild_parameter"): _RebuildParameter(),
-    ("torch", "Size"): tuple,
-    # Containers, which PyTorch's pickles find in Python 2's module.
-    **{("__builtin__", kind.__name__): kind for kind in (dict, list, set, tuple)},
-}
-"""What a file may call."""
-
-STOOD_IN_FOR = ("torch", "numpy", "collections")
-"""Packages whose other classes are replaced by `Inert`."""
-
-
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, file, archive: pathlib.Path, root: str):
-        super().__init__(file)
-        self.archive, self.root = archive, root
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in ALLOWED:
-            return ALLOWED[module, name]
-        if module == "torch" and name in DTYPES:
-            return name
-        if module.partition(".")[0] in STOOD_IN_FOR:
-            return Inert
-        raise UsageError(
-            f"{self.archive} would call {module}.{name}, which is no part of a file of weights; "
-            "it was not run. Load the file in PyTorch, if you trust it, and save its state dict."
-        )
-
-    def persistent_load(self, identifier: Any) -> Storage:
-        kind, dtype, key, *_ = identifier
-        if kind != "storage" or not isinstance(dtype, str) or dtype not in DTYPES:
-            raise UsageError(f"{self.archive} has tensors of a kind that is not known: {dtype}.")
-        return Storage(self.archive, f"{self.root}/data/{key}", DTYPES[dtype])
-
-
-def _content(archive: zipfile.ZipFile, name: str) -> bytes:
-    """A member's bytes, which PyTorch never compresses: they are no more than the file has."""
-    if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
-        raise UsageError(f"{archive.filename} is compressed, as PyTorch's files never are.")
-    return archive.read(name)
-
-
-def _check_memo(program: bytes) -> None:
-    """Refuses numbers of remembered objects for which the unpickler would allocate gigabytes."""
-    for opcode, argument, _ in pickletools.genops(program):
-        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > len(program):
-            raise UsageError("The file is no file of weights: it remembers too many objects.")
+    def content(self, key: str) -> np.ndarray:
+        """The bytes of a storage, not copied."""
+        if key not in self.places:
+            raise UsageError(f"{self.path} is damaged: it has no storage {key}.")
+        start, length = self.places[key]
+        return np.frombuffer(self.content_of_file, np.uint8, length, start)
 
 
 def read(path: str | pathlib.Path) -> Any:
     """The objects in a file written by `torch.save`, with tensors that `numpy.asarray` reads.
 
     Args:
-        path: a .pth or .pt file of PyTorch 1.6 or later.
+        path: a file of any version since 0.1.10, whatever its name ends in.
 
     Raises:
         UsageError: no such file, another format, or a file that would do more than hold tensors.
     """
     path = pathlib.Path(path)
-    if not path.is_file():
-        raise UsageError(f"No file {path}.")
-    if not zipfile.is_zipfile(path):
-        raise UsageError(
-            f"{path} is not a whole PyTorch archive. Files from before PyTorch 1.6 must be loaded "
-            "and saved again by a later one."
-        )
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            pickles = [name for name in names if name.endswith("/data.pkl")]
-            if len(pickles) != 1:
-                raise UsageError(f"{path} is a zip archive, but not of PyTorch's tensors.")
-            root = pickles[0].removesuffix("/data.pkl")
-            order = f"{root}/byteorder"
-            if order in names and _content(archive, order) != b"little":
-                raise UsageError(f"{path} was written on a big-endian machine; save it on another.")
-            program = _content(archive, pickles[0])
-            _check_memo(program)
-            return _Unpickler(io.BytesIO(program), path, root).load()
-    except UsageError:
-        raise
-    except Exception as error:  # a damaged pickle can raise anything
-        raise UsageError(f"{path} is damaged: {error!r}.") from error
+    file_kinds.check(path)
+    with open(path, "rb") as opened:
+        content = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+    if content[:2] != b"PK" and content[:1] != b"\x80":
+        raise UsageError(f"{path} is no file of torch.save's: it begins with {content[:12]!r}.")
+    kind = ZipFile if content[:2] == b"PK" else PlainFile
+    return file_kinds.guarded(path, lambda: kind(path, content).objects())

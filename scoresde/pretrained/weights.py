@@ -12,6 +12,9 @@ from scoresde.registry import UsageError
 Path = tuple[str, ...]
 """A parameter's place in the tree: ("Conv_0", "kernel")."""
 
+SHOWN = 8
+"""How many faults of a kind an error names."""
+
 
 class Checkpoint(NamedTuple):
     """What a foreign file says about a network.
@@ -19,10 +22,12 @@ class Checkpoint(NamedTuple):
     Attributes:
         weights: arrays by their names there.
         step: the number of training steps that made them, 0 where the file does not say.
+        averaged: whether they are a moving average; None where the file does not say.
     """
 
     weights: Mapping[str, Any]
     step: int
+    averaged: bool | None
 
 
 def array(value: Any) -> np.ndarray:
@@ -62,17 +67,26 @@ def fit(weights: Mapping[Path, Any], shapes: Mapping[str, Any]) -> dict[str, Any
         shapes: `Network.parameter_shapes` of the network that they are meant for.
 
     Raises:
-        UsageError: weights are missing, superfluous or of another shape; all are listed.
+        UsageError: weights are missing, superfluous or of another shape: how many of each, and
+            the first of them.
     """
     expected = flatten(shapes)
-    faults = [f"missing {'/'.join(path)}" for path in expected if path not in weights]
-    faults += [f"unexpected {'/'.join(path)}" for path in weights if path not in expected]
-    faults += [
-        f"{'/'.join(path)} has shape {np.shape(weights[path])}, not {shape.shape}"
-        for path, shape in expected.items()
-        if path in weights and np.shape(weights[path]) != shape.shape
-    ]
-    if faults:
+    kinds = {
+        "missing": [f"missing {'/'.join(path)}" for path in expected if path not in weights],
+        "unexpected": [f"unexpected {'/'.join(path)}" for path in weights if path not in expected],
+        "of another shape": [
+            f"{'/'.join(path)} has shape {np.shape(weights[path])}, not {shape.shape}"
+            for path, shape in expected.items()
+            if path in weights and np.shape(weights[path]) != shape.shape
+        ],
+    }
+    if any(kinds.values()):
+        faults = [fault for kind in kinds.values() for fault in kind[:SHOWN]]
+        faults += [
+            f"and {len(kind) - SHOWN} more {name}"
+            for name, kind in kinds.items()
+            if len(kind) > SHOWN
+        ]
         raise UsageError(
             "The weights do not fit the configuration they were given with: "
             f"{'; '.join(faults)}. Check the configuration."

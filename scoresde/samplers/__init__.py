@@ -114,5 +114,4 @@ __all__ = [
     "interpolate",
     "pc",
     "sample",
-    "tweedie",
 ]

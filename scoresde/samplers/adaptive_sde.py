@@ -76,14 +76,14 @@ class GottaGoFast(Sampler):
     there with the same noise, their average x'' (stochastic improved Euler); the difference of x'
     and x'' is the error, and x'' is kept where it is small. Two evaluations an attempt.
 
-    Unlike the paper's, a rejected step does not throw its noise away, which would favour steps
+    Unlike the paper's, a rejected step does not throw its noise away, which would favor steps
     whose noise happens to be small, at every tolerance: what it has revealed of the Brownian path
     is remembered, and later steps draw their noise given that (rejection sampling with memory,
     Rackauckas and Nie 2017), at the cost of a few more states in memory.
 
     Attributes:
         rtol: relative tolerance; the paper uses 0.01 (precise) to 0.5 (fast).
-        atol: absolute tolerance, in units of x; the paper uses the distance of two grey levels:
+        atol: absolute tolerance, in units of x; the paper uses the distance of two gray levels:
             2/256 for data in [-1, 1], 1/256 in [0, 1].
         first_step: of the attempted steps, as a fraction of the range of t.
         exponent: r; the next step is safety * step * error^-r.

@@ -61,7 +61,7 @@ class Langevin(Corrector):
 
     Attributes:
         norm: what ||z|| and ||score|| are. "sample": of each sample, so that no sample depends on
-            its neighbours. "batch": the means over the batch, as published with score_sde.
+            its neighbors. "batch": the means over the batch, as published with score_sde.
             "dimension": ||z|| is sqrt(d), the paper's advice for small batches, and ||score|| of
             each sample.
         min_dimensions: with norms of each sample, one of fewer dimensions than this is taken to

@@ -68,7 +68,7 @@ class EulerMaruyama(Predictor):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReverseDiffusion(Predictor):
-    """Reverse diffusion: the reverse SDE discretised as the forward one is (equation 46).
+    """Reverse diffusion: the reverse SDE discretized as the forward one is (equation 46).
 
     x_s = (2 - a) x + b^2 score + b z.
 

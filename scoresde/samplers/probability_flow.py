@@ -20,6 +20,7 @@ from scoresde.denoiser import (
     check_denoiser,
     one_by_one,
     require_continuous_time,
+    velocity_of_one,
 )
 from scoresde.samplers.interface import Sampler, Samples, refuse_constraint
 from scoresde.sdes import expand
@@ -49,7 +50,7 @@ def flow(
     """
 
     def velocity(t, x, condition):
-        return denoiser.velocity(x[None], t[None], condition)[0]
+        return velocity_of_one(denoiser, x, t, condition)
 
     return ode.solve(velocity, x, start, end, args=one_by_one(condition), **options)
 
@@ -124,4 +125,5 @@ def encode(
     require_continuous_time(denoiser, "The probability-flow ODE")
     check_denoiser(denoiser)
     options = {"rtol": rtol, "atol": atol, "method": method}
+    x = jnp.asarray(x, jnp.result_type(float))
     return _encode(denoiser, x, check_condition(condition, len(x)), tuple(options.items()))

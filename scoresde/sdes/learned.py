@@ -18,7 +18,7 @@ class LearnedVP(SDE):
     Kingma et al. 2021, arXiv:2107.00630, section 3.2 and appendix H:
 
         gamma(t) = gamma(0) + (gamma(1) - gamma(0)) (h(t) - h(0)) / (h(1) - h(0)),
-        h(t) = slope t + sum over i of height_i sigmoid(sharpness_i (t - centre_i)),
+        h(t) = slope t + sum over i of height_i sigmoid(sharpness_i (t - center_i)),
 
     with positive slope, heights and sharpnesses, which are stored as logarithms. log_snr = -gamma.
     In continuous time the variational bound depends on the two `ends` alone; the `shape` between
@@ -27,7 +27,7 @@ class LearnedVP(SDE):
 
     Attributes:
         ends: gamma(0) and gamma(1), [2].
-        shape: log_slope [], and log_height, log_sharpness and centre, [units] each.
+        shape: log_slope [], and log_height, log_sharpness and center, [units] each.
     """
 
     ends: Array = dataclasses.field(metadata={"learned": True})
@@ -42,9 +42,9 @@ class LearnedVP(SDE):
     def _rise(self, t):
         """h(t) - h(0)."""
         shape = self.shape
-        sharpness, centre = jnp.exp(shape["log_sharpness"]), shape["centre"]
-        steps = jax.nn.sigmoid(sharpness * (t[..., None] - centre))
-        steps = steps - jax.nn.sigmoid(-sharpness * centre)
+        sharpness, center = jnp.exp(shape["log_sharpness"]), shape["centre"]
+        steps = jax.nn.sigmoid(sharpness * (t[..., None] - center))
+        steps = steps - jax.nn.sigmoid(-sharpness * center)
         return jnp.exp(shape["log_slope"]) * t + jnp.sum(
             jnp.exp(shape["log_height"]) * steps, axis=-1
         )

@@ -3,51 +3,59 @@
 Nothing here knows about diffusion. `make_train_step` compiles the step, `train` runs it,
 and `Checkpoints` brings the result back:
 
-    mesh = make_mesh()
-    optimizer = make_optimizer()
-    state = create_state(key, params, optimizer)
-    train_step = make_train_step(loss_fn, optimizer, mesh, ema_rate=0.9999)
+    mesh, optimizer = make_mesh(), make_optimizer()
+    averages = {"ema": EMA(rate=0.9999)}
+    state = create_state(key, params, optimizer, averages)
+    train_step = make_train_step(loss_fn, optimizer, mesh, averages=averages)
     train(state, train_step, loader, mesh=mesh, workdir=workdir, num_steps=1_300_000)
-    ema_params = Checkpoints(workdir / "checkpoints").restore_params()
+    ema_params = Checkpoints(workdir / "checkpoints").restore_params(average="ema")
 """
 
+from scoresde.training.averages import AVERAGES, EMA, Average
 from scoresde.training.checkpoints import Checkpoints
-from scoresde.training.ema import ema_rate
+from scoresde.training.eval_step import make_eval_step
 from scoresde.training.lock import exclusive
-from scoresde.training.loop import Loader, train
-from scoresde.training.metrics import MetricWriter, plot_loss, read_metrics
-from scoresde.training.optimizer import OPTIMIZERS, make_optimizer, make_schedule
-from scoresde.training.sharding import (
+from scoresde.training.log import LogWriter, plot_loss, read_log
+from scoresde.training.loop import BatchIterator, train
+from scoresde.training.mesh import (
     batch_sharding,
     check_divisible,
+    check_mesh,
     make_mesh,
-    replicate,
     replicated,
     shard_batch,
 )
+from scoresde.training.optimizer import OPTIMIZERS, make_optimizer, make_schedule
+from scoresde.training.sharding import param_shardings, place, replicate, state_shardings
 from scoresde.training.state import TrainState, create_state
-from scoresde.training.step import make_eval_step, make_train_step
+from scoresde.training.train_step import make_train_step
 
 __all__ = [
+    "AVERAGES",
+    "EMA",
     "OPTIMIZERS",
+    "Average",
+    "BatchIterator",
     "Checkpoints",
-    "Loader",
-    "MetricWriter",
+    "LogWriter",
     "TrainState",
     "batch_sharding",
     "check_divisible",
+    "check_mesh",
     "create_state",
-    "ema_rate",
     "exclusive",
     "make_eval_step",
     "make_mesh",
     "make_optimizer",
     "make_schedule",
     "make_train_step",
+    "param_shardings",
+    "place",
     "plot_loss",
-    "read_metrics",
+    "read_log",
     "replicate",
     "replicated",
     "shard_batch",
+    "state_shardings",
     "train",
 ]

@@ -15,9 +15,10 @@ from scoresde.registry import UsageError
 from scoresde.training import lock
 from scoresde.training.checkpoints import Checkpoints
 from scoresde.training.interruption import Interruption
-from scoresde.training.metrics import MetricWriter, plot_loss
+from scoresde.training.log import LogWriter, plot_loss
+from scoresde.training.mesh import shard_batch
 from scoresde.training.progress import Progress
-from scoresde.training.sharding import replicate, shard_batch
+from scoresde.training.sharding import Rules, place
 from scoresde.training.state import TrainState
 
 PyTree = Any
@@ -25,7 +26,7 @@ TrainStep = Callable[[TrainState, PyTree], tuple[TrainState, dict[str, jax.Array
 Callback = Callable[[int, TrainState], Mapping[str, float] | None]
 
 
-class Loader(Protocol):
+class BatchIterator(Protocol):
     """An endless iterator over batches, whose position can be saved."""
 
     def __next__(self) -> dict[str, np.ndarray]:
@@ -54,7 +55,7 @@ class _Dispatch:
 class _Journal:
     """Takes note of finished dispatches."""
 
-    writer: MetricWriter
+    writer: LogWriter
     progress: Progress
     log_every: int
     remedy: str
@@ -91,11 +92,12 @@ def _check(**counts: int) -> None:
 def train(
     state: TrainState,
     train_step: TrainStep,
-    loader: Loader,
+    loader: BatchIterator,
     *,
     mesh: Mesh,
     workdir: str | pathlib.Path,
     num_steps: int,
+    rules: Rules = (),
     log_every: int = 50,
     checkpoint_every: int = 10_000,
     keep: int | None = 2,
@@ -123,6 +125,7 @@ def train(
         mesh: the devices that `train_step` was made for.
         workdir: directory of the run.
         num_steps: length of the run, counted from step 0 also when resuming.
+        rules: where the state lies on the mesh; those that `train_step` was made with.
         log_every: in steps.
         checkpoint_every: in steps.
         keep: see `Checkpoints`.
@@ -134,9 +137,9 @@ def train(
         The last state; its step is below `num_steps` if the run was told to stop.
 
     Raises:
-        UsageError: impossible arguments; another process trains in `workdir`; a checkpoint that is
-            damaged or of another model; data that ends or does not fit the devices; a loss or
-            gradient that is not finite.
+        UsageError: impossible arguments, mesh or rules; another process trains in `workdir`; a
+            checkpoint that is damaged, of another model or of other averages; data that ends or
+            does not fit the devices; a loss or gradient that is not finite.
     """
     _check(num_steps=num_steps, log_every=log_every, checkpoint_every=checkpoint_every)
     _check(**{f"The interval of callback {i}": every for i, (every, _) in enumerate(callbacks)})
@@ -153,13 +156,13 @@ def train(
         if jax.process_index() == 0:
             stack.enter_context(lock.exclusive(checkpoints.directory))
         stack.enter_context(checkpoints)
-        state = replicate(mesh, state)
+        state = place(mesh, state, rules)
         saved = checkpoints.latest_step()
         if saved is not None:
             state, extra = checkpoints.restore(state)
             loader.set_state(extra["loader"])
         step = int(state.step)
-        writer = stack.enter_context(MetricWriter(workdir, resume_step=step))
+        writer = stack.enter_context(LogWriter(workdir, resume_step=step))
         progress = stack.enter_context(Progress(step, num_steps))
         interruption = stack.enter_context(Interruption())
         journal = _Journal(

@@ -1,4 +1,4 @@
-"""Optimisers: gradient clipping, then an update rule with a learning-rate schedule."""
+"""Optimizers: gradient clipping, then an update rule with a learning-rate schedule."""
 
 from typing import Any
 
@@ -56,7 +56,7 @@ def muon(
     eps: float = 1e-8,
     weight_decay: float = 0.0,
 ) -> optax.GradientTransformation:
-    """Muon (Jordan et al., 2024): orthogonalised momentum for matrices, Nesterov Adam for the rest.
+    """Muon (Jordan et al., 2024): orthogonalized momentum for matrices, Nesterov Adam for the rest.
 
     A kernel of more than two axes counts as a matrix from all but its last axis to the last one.
     Updates are scaled to an RMS of 0.2 (Liu et al., 2025), so that one learning rate on Adam's

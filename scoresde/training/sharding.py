@@ -1,92 +1,107 @@
-"""Data parallelism over a mesh: one code path for one device, eight, or several hosts.
+"""Where the training state lies on a mesh, by rules on the paths of its parameters.
 
-The batch is split over the mesh's only axis, "data"; the state is replicated. A jitted function of
-such arrays is compiled by XLA into one program per device with the reductions it needs, so the rest
-of the code is written as if there were a single device holding the global batch.
+A rule is a regular expression and a `PartitionSpec`. A parameter follows the first rule whose
+expression is found in its path ("in/kernel"), and its averages and what the optimizer keeps for it
+follow too; whatever has no rule lies whole on every device. With
+
+    rules = [("kernel$", PartitionSpec(None, "data"))]
+
+each of n devices holds the n-th part of the columns of every kernel (Rajbhandari et al., 2020). XLA
+adds the communication: a rule changes where things lie, and not what is computed.
 """
 
+import contextlib
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import jax
-import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from scoresde.registry import UsageError
+from scoresde.training.mesh import check_mesh, replicated
+from scoresde.training.state import TrainState
+from scoresde.training.tree import by_name, path_name
 
 PyTree = Any
-
-DATA_AXIS = "data"
-
-
-def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """A mesh with the single axis "data".
-
-    Args:
-        devices: the devices to use; by default all, those of other processes included.
-    """
-    devices = jax.devices() if devices is None else list(devices)
-    return jax.make_mesh((len(devices),), (DATA_AXIS,), (AxisType.Auto,), devices=devices)
+Rules = Sequence[tuple[str, PartitionSpec]]
 
 
-def replicated(mesh: Mesh) -> NamedSharding:
-    """The sharding of what every device holds whole: parameters, keys, metrics."""
-    return NamedSharding(mesh, PartitionSpec())
-
-
-def batch_sharding(mesh: Mesh, axis: int = 0) -> NamedSharding:
-    """The sharding of arrays whose axis number `axis` is the batch."""
-    return NamedSharding(mesh, PartitionSpec(*[None] * axis, DATA_AXIS))
-
-
-def check_divisible(batch_size: int, mesh: Mesh, accumulate: int = 1) -> None:
-    """Raises a UsageError unless a batch splits evenly over the mesh.
+def param_shardings(mesh: Mesh, params: PyTree, rules: Rules = ()) -> PyTree:
+    """The sharding of every parameter, as a tree like `params`.
 
     Args:
-        batch_size: the global batch size, over all processes.
-        mesh: as made by `make_mesh`.
-        accumulate: number of equal parts that each device takes one after the other.
+        mesh: with the axes that the rules name.
+        params: arrays or `jax.ShapeDtypeStruct`s.
+        rules: see the module's docstring.
+
+    Raises:
+        UsageError: a rule that is found in no path, or that does not fit what it is found in.
     """
-    unit = mesh.size * accumulate
-    if batch_size > 0 and batch_size % unit == 0:
-        return
-    below = batch_size // unit * unit
-    nearest = " and ".join(str(size) for size in (below, below + unit) if size > 0)
-    devices = "1 device" if mesh.size == 1 else f"{mesh.size} devices"
-    parts = f" in {accumulate} accumulated parts" if accumulate > 1 else ""
-    raise UsageError(
-        f"A batch of {batch_size} cannot be split evenly over {devices}{parts}; "
-        f"the nearest sizes that can: {nearest}."
+    check_mesh(mesh)
+    names = by_name(params)
+    for expression, _ in rules:
+        try:
+            found = any(re.search(expression, name) for name in names)
+        except re.error as error:
+            raise UsageError(
+                f"The rule {expression!r} is no regular expression: {error}."
+            ) from None
+        if not found:
+            raise UsageError(
+                f"The rule {expression!r} is found in no parameter's path; one of the "
+                f"{len(names)} is {next(iter(names), '')!r}."
+            )
+
+    def of_parameter(path: tuple[Any, ...], leaf: Any) -> NamedSharding:
+        name = path_name(path)
+        for expression, spec in rules:
+            if re.search(expression, name):
+                return _fitting(mesh, expression, spec, name, leaf.shape)
+        return replicated(mesh)
+
+    return jax.tree_util.tree_map_with_path(of_parameter, params)
+
+
+def state_shardings(mesh: Mesh, state: TrainState, rules: Rules = ()) -> TrainState:
+    """The sharding of every array of a state, as a state. See `param_shardings`.
+
+    The optimizer's arrays are told by their path and shape: Adam's first moment of "in/kernel" has
+    a path that ends in "in/kernel" and is of the same shape.
+    """
+    whole, params = replicated(mesh), param_shardings(mesh, state.params, rules)
+    mirrored = {
+        path: (leaf.shape, sharding)
+        for (path, leaf), sharding in zip(
+            jax.tree_util.tree_leaves_with_path(state.params), jax.tree.leaves(params), strict=True
+        )
+    }
+
+    def of_optimizer(path: tuple[Any, ...], leaf: Any) -> NamedSharding:
+        for start in range(len(path) + 1):  # the longest ending first
+            shape, sharding = mirrored.get(path[start:], (None, None))
+            if shape == leaf.shape:
+                return sharding
+        return whole
+
+    return TrainState(
+        step=whole,
+        params=params,
+        averages=dict.fromkeys(state.averages, params),
+        opt_state=jax.tree_util.tree_map_with_path(of_optimizer, state.opt_state),
+        key=whole,
     )
 
 
-def shard_batch(mesh: Mesh, batch: PyTree, axis: int = 0) -> PyTree:
-    """Puts each process's part of a batch on its devices, as global arrays.
+def place(mesh: Mesh, state: TrainState, rules: Rules = ()) -> TrainState:
+    """Puts a state, equal on every process, on the devices of the mesh where the rules say.
 
-    Args:
-        mesh: as made by `make_mesh`.
-        batch: arrays whose axis number `axis` is this process's part of the batch, of the same
-            size on every process.
-        axis: where the batch axis is; 1 for several batches stacked for one dispatch.
-
-    Returns:
-        The same tree of arrays with the global batch, `jax.process_count()` times as large.
+    Arrays that are there already are not copied.
 
     Raises:
-        UsageError: an array has no such axis, or the global batch does not split evenly.
+        UsageError: see `param_shardings`.
     """
-    sharding = batch_sharding(mesh, axis)
-
-    def shard(leaf: np.ndarray) -> jax.Array:
-        leaf = np.asarray(leaf)
-        if leaf.ndim <= axis:
-            raise UsageError(
-                f"The data gave an array of shape {leaf.shape}, which has no batch axis {axis}."
-            )
-        check_divisible(leaf.shape[axis] * jax.process_count(), mesh)
-        return jax.make_array_from_process_local_data(sharding, leaf)
-
-    return jax.tree.map(shard, batch)
+    return jax.tree.map(_put, state, state_shardings(mesh, state, rules))
 
 
 def replicate(mesh: Mesh, tree: PyTree) -> PyTree:
@@ -95,12 +110,27 @@ def replicate(mesh: Mesh, tree: PyTree) -> PyTree:
     Arrays that are there already are not copied.
     """
     sharding = replicated(mesh)
+    return jax.tree.map(lambda leaf: _put(leaf, sharding), tree)
 
-    def put(leaf: Any) -> jax.Array:
-        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            # JAX does not put typed keys on the devices of other processes.
-            data = jax.device_put(jax.random.key_data(leaf), sharding)
-            return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
-        return jax.device_put(leaf, sharding)
 
-    return jax.tree.map(put, tree)
+def _put(leaf: Any, sharding: NamedSharding) -> jax.Array:
+    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        # JAX does not put typed keys on the devices of other processes.
+        data = jax.device_put(jax.random.key_data(leaf), sharding)
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+    return jax.device_put(leaf, sharding)
+
+
+def _fitting(
+    mesh: Mesh, expression: str, spec: PartitionSpec, name: str, shape: tuple[int, ...]
+) -> NamedSharding:
+    with contextlib.suppress(Exception):  # JAX raises errors of several types
+        sharding = NamedSharding(mesh, PartitionSpec(*spec))
+        if len(spec) <= len(shape):
+            sharding.shard_shape(shape)  # refuses parts of unequal sizes
+            return sharding
+    raise UsageError(
+        f"The rule {expression!r} cannot place {name} of shape {list(shape)} on the mesh "
+        f"{dict(mesh.shape)} by {PartitionSpec(*spec)}: give it at most one entry an axis of the "
+        "array, each None or axes of the mesh that split it evenly, and none twice."
+    )

@@ -1,11 +1,15 @@
 """Everything that changes during training, as one pytree."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
+
+from scoresde.registry import UsageError
+from scoresde.training.averages import Average, init_averages, listed
 
 PyTree = Any
 
@@ -16,25 +20,43 @@ class TrainState:
     """A training run between two steps. Restoring it continues the run exactly.
 
     Attributes:
-        step: number of optimiser updates made, int32 scalar.
+        step: number of optimizer updates made, int32 scalar.
         params: the network's parameters.
-        ema_params: their exponential moving average, same structure.
-        opt_state: the optimiser's state.
+        averages: averages of them over the run, by name; each has the structure of `params`.
+        opt_state: the optimizer's state.
         key: typed PRNG key, scalar. It never changes: step n draws from `fold_in(key, n)`, so the
             randomness of a step depends on nothing but the seed and n.
     """
 
     step: jax.Array
     params: PyTree
-    ema_params: PyTree
+    averages: dict[str, PyTree]
     opt_state: PyTree
     key: jax.Array
 
+    def averaged(self, name: str | None) -> PyTree:
+        """The average called `name`, or the raw parameters if that is None.
+
+        Raises:
+            UsageError: there is no such average.
+        """
+        if name is None:
+            return self.params
+        if name not in self.averages:
+            raise UsageError(
+                f"There is no average {name!r}; there are {listed(self.averages)}, and None is the "
+                "raw parameters."
+            )
+        return self.averages[name]
+
 
 def create_state(
-    key: jax.Array, params: PyTree, optimizer: optax.GradientTransformation
+    key: jax.Array,
+    params: PyTree,
+    optimizer: optax.GradientTransformation,
+    averages: Mapping[str, Average],
 ) -> TrainState:
-    """The state before the first step: the EMA starts at the initial parameters.
+    """The state before the first step.
 
     The arrays are copied, because a train step donates its state and the caller's `key` and
     `params` should survive that.
@@ -43,6 +65,10 @@ def create_state(
         key: typed PRNG key (`jax.random.key(seed)`).
         params: the network's initial parameters.
         optimizer: as given to `make_train_step`.
+        averages: as given to `make_train_step`.
+
+    Raises:
+        UsageError: see `init_averages`.
     """
 
     def copy(tree: PyTree) -> PyTree:
@@ -51,7 +77,7 @@ def create_state(
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=copy(params),
-        ema_params=copy(params),
+        averages=copy(init_averages(averages, params)),
         opt_state=optimizer.init(params),
         key=jax.random.clone(key),
     )

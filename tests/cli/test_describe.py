@@ -44,7 +44,7 @@ def test_a_network_that_fits_no_machine_is_described_without_making_it(capsys):
     assert rows["output"] == [["1", "1024x1024x3", "27,651"]]
     assert bytes_of(rows["forward"][0][1]) > 4 * 2**40  # the attention's weights
     # The float32 weights, their average and Adam's two moments.
-    (state,) = rows["parameters, their average, the optimizer"]
+    (state,) = rows["parameters, averages, the optimizer"]
     assert bytes_of(*state) == pytest.approx(4 * 4 * count, rel=0.01)
 
 

@@ -19,7 +19,7 @@ DDPM = ("name", "nf", "ch_mult", "num_res_blocks", "attn_resolutions", "dropout"
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Four 16x16 colour images of five classes, as a file."""
+    """Four 16x16 color images of five classes, as a file."""
     path = tmp_path_factory.mktemp("data") / "images.npz"
     images = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), np.uint8)
     labels = np.array([0, 1, 2, 4])
@@ -106,7 +106,7 @@ def refused(capsys, *arguments):
 def stored(workdir):
     checkpoints = training.Checkpoints(workdir / "checkpoints")
     step = checkpoints.latest_step()
-    return step, *(checkpoints.restore_params(step, ema=ema) for ema in (True, False))
+    return step, *(checkpoints.restore_params(step, average=average) for average in ("ema", None))
 
 
 def same(ours, theirs):

@@ -1,4 +1,4 @@
-"""`scoresde likelihood` on a tiny model: interruptions, bounds, dequantisers, mistakes."""
+"""`scoresde likelihood` on a tiny model: interruptions, bounds, dequantizers, mistakes."""
 
 import json
 import os
@@ -15,6 +15,9 @@ from tiny_model import make_run, source
 
 from scoresde.cli import main
 
+# Where tiny_model is, for processes of their own.
+TESTS = pathlib.Path(__file__).parent.parent
+PATH = os.pathsep.join([str(TESTS), str(TESTS.parent)])
 NUM = 81  # an odd number: the last batch is filled up
 EVALUATE = ["--num", str(NUM), "--passes", "2"]
 
@@ -45,7 +48,7 @@ def refused(arguments, capsys):
 
 def test_eight_devices_equal_one(workdir):
     flag = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8"
-    environment = {**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parent)}
+    environment = {**os.environ, "PYTHONPATH": PATH}
     subprocess.run(
         [sys.executable, "-m", "scoresde", *command(workdir, "--num", "13", "--name", "eight")],
         check=True,
@@ -66,7 +69,7 @@ def test_killed_and_resumed_equals_uninterrupted(workdir, capsys):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parent)},
+        env={**os.environ, "PYTHONPATH": PATH},
     )
     deadline = time.monotonic() + 240
     while not list(parts.glob("0*.npz")) and process.poll() is None and time.monotonic() < deadline:
@@ -137,7 +140,7 @@ def test_overwriting_starts_over(workdir):
     assert summary["images"] == 3 and summary["rtol"] == 2e-3
 
 
-def test_dequantisers_and_bounds_record_their_protocol(workdir):
+def test_dequantizers_and_bounds_record_their_protocol(workdir):
     few = ["--num", "3", "--samples", "2", "--repeats", "2"]
     numbers = {}
     for name, options in {
@@ -153,7 +156,7 @@ def test_dequantisers_and_bounds_record_their_protocol(workdir):
         assert np.isfinite(numbers[name]["bits_per_dim"])
         assert numbers[name]["nfe_mean"] == 6 and numbers[name]["samples"] == 2
     assert numbers["vdm"]["dequantization"] == "none" and "probes" not in numbers["vdm"]
-    # The network is trained on dequantised images: levels are the centres of the bins.
+    # The network is trained on dequantized images: levels are the centers of the bins.
     np.testing.assert_allclose(numbers["vdm"]["level_range"], [-3 / 4, 3 / 4])
     np.testing.assert_allclose(numbers["truncated"]["bin_range"], [-1, 1])
     assert numbers["truncated"]["dequantization_std"] == 0.04
@@ -164,18 +167,18 @@ def test_dequantisers_and_bounds_record_their_protocol(workdir):
     "options, message",
     [
         (["--bound", "elbo"], "Unknown bound 'elbo'"),
-        (["--bound", "math:sqrt"], "Unknown bound 'math:sqrt'"),
+        (["--bound", "math:sqrt"], "The bound 'math:sqrt'"),
         (["--bound", "vdm", "--dequantizer", "uniform"], "leave out --dequantizer"),
         (["--dequantizer", "gaussian"], "Unknown dequantizer 'gaussian'"),
         (["--dequantizer", "flow"], "scoresde train-dequantizer"),
         (["--dequantizer_std", "0.1"], "no option 'std'"),
         (["--dequantizer", "truncated_normal", "--dequantizer_std", "0"], "positive std"),
-        (["--passes", "0"], "--passes must be at least 1"),
-        (["--bound", "vdm", "--probes", "2"], "--bound vdm takes no --probes"),
-        (["--bound", "vdm", "--steps", "5"], "--bound vdm takes no --steps"),
+        (["--passes", "0"], "passes must be at least 1"),
+        (["--bound", "vdm", "--probes", "2"], "vdm' has no option 'probes'"),
+        (["--bound", "vdm", "--steps", "5"], "vdm' has no option 'steps'"),
         (["--bound", "vdm", "--samples", "0"], "samples must be a positive integer"),
     ],
 )
-def test_mistakes_are_one_line(options, message, workdir, capsys):
+def test_protocols_that_contradict_themselves_are_one_line(options, message, workdir, capsys):
     assert message in refused(command(workdir, "--name", "mistake", *options), capsys)
     assert not (workdir / "likelihood" / "mistake").exists()

@@ -95,7 +95,7 @@ def test_an_untrained_flow_is_nearly_the_identity(network):
         ({"components": 1.5}, "components=1.5"),
     ],
 )
-def test_mistakes(options, message):
+def test_options_out_of_range_are_refused(options, message):
     with pytest.raises(UsageError, match=message):
         dequantizer_network(**options)
 

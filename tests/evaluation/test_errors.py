@@ -35,7 +35,7 @@ def test_what_one_pass_cannot_tell_apart_stays_with_the_data(simulated):
     assert error.data == pytest.approx(((DATA**2 + NOISE**2) / IMAGES) ** 0.5, rel=0.05)
 
 
-def test_what_one_probe_cannot_tell_apart_stays_with_the_dequantisation(simulated):
+def test_what_one_probe_cannot_tell_apart_stays_with_the_dequantization(simulated):
     values, stderr = simulated
     error = standard_error(values, np.full_like(stderr, np.nan))
     assert error.probes is None

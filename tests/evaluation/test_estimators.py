@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from scoresde import analytic, dequantization, sdes
-from scoresde.evaluation import ESTIMATORS, per_image, summarize
+from scoresde.evaluation import Estimator, per_image, summarize
 from scoresde.evaluation.summary import summarize_importance
 from scoresde.keys import sample_keys
+from scoresde.likelihood import ExactLikelihood, ScoreFlowBound, VDMBound
+from scoresde.registry import UsageError
 
 BINS, STD = 4, 0.25
 LEVELS = np.array(list(itertools.product(range(BINS), repeat=2)))[:8].reshape(8, 1, 2, 1)
@@ -28,9 +30,9 @@ def truth(levels):
     return log_p[levels.reshape(len(levels), -1)].sum(axis=1)
 
 
-def estimate(denoiser, repeats, name, **options):
+def estimate(denoiser, repeats, likelihood, **options):
     """`repeats` estimates of each image's log P: results as of `evaluate`."""
-    estimator = ESTIMATORS[name](bins=BINS, **options)
+    estimator = Estimator(likelihood=likelihood, bins=BINS, **options)
     levels = np.repeat(LEVELS, repeats, axis=0)
     noise_keys, keys = (sample_keys(jax.random.key(seed), len(levels)) for seed in (0, 1))
     result = estimator(noise_keys, keys, denoiser, levels)
@@ -42,19 +44,18 @@ def estimate(denoiser, repeats, name, **options):
 
 
 @pytest.mark.parametrize("name", ["uniform", "truncated_normal"])
-def test_dequantised_passes_bound_the_probability_and_together_reach_it(name, denoiser):
+def test_dequantized_passes_bound_the_probability_and_together_reach_it(name, denoiser):
     dequantizer = (
-        dequantization.Uniform()
+        dequantization.UniformDequantizer()
         if name == "uniform"
-        else dequantization.TruncatedNormal(std=0.25, data_range=(-1.0, 1.0))
+        else dequantization.TruncatedNormalDequantizer(std=0.25, bin_range=(-1.0, 1.0))
     )
     results, to_bits = estimate(
         denoiser,
         256,
-        "exact",
+        ExactLikelihood(trace="exact", rtol=1e-4, atol=1e-4),
         dequantizer=dequantizer,
         bin_range=(-1.0, 1.0),
-        options={"trace": "exact", "rtol": 1e-4, "atol": 1e-4},
     )
     bits = -truth(LEVELS) / 2 / math.log(2)
     images = per_image(results, to_bits)
@@ -80,8 +81,16 @@ def test_a_bound_of_levels_is_in_bits_of_the_discrete_image():
     mixture = analytic.GaussianMixture(
         np.ones(len(grid)), grid, np.zeros((len(grid), 2, 2))
     ).denoiser(sdes.VP())
-    options = {"samples": 64, "repeats": 8, "t_min": 1e-3}
-    results, to_bits = estimate(mixture, 4, "vdm", level_range=(-1.0, 1.0), options=options)
+    bound = VDMBound(samples=64, repeats=8, t_min=1e-3)
+    results, to_bits = estimate(mixture, 4, bound, level_range=(-1.0, 1.0))
     summary = summarize(results, to_bits)
     error = summary["standard_error_of_probes"]
     assert 0 < error < 0.1 and abs(summary["bits_per_dim"] - 2) < 4 * error
+
+
+def test_a_likelihood_says_whether_it_is_of_a_density_or_of_levels():
+    uniform, ends = dequantization.UniformDequantizer(), (-1.0, 1.0)
+    with pytest.raises(UsageError, match=r"VDMBound is of the levels.*no dequantizer"):
+        Estimator(likelihood=VDMBound(), bins=BINS, level_range=ends, dequantizer=uniform)
+    with pytest.raises(UsageError, match=r"ScoreFlowBound is of a density.*a dequantizer"):
+        Estimator(likelihood=ScoreFlowBound(), bins=BINS, bin_range=ends)

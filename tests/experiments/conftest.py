@@ -4,4 +4,4 @@ import pathlib
 import sys
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
-sys.path[:0] = [str(ROOT / "experiments"), str(ROOT / "tests" / "cli")]  # and for tiny_model
+sys.path.insert(0, str(ROOT / "experiments"))

@@ -9,19 +9,19 @@ from scoresde.registry import UsageError
 
 
 @pytest.mark.parametrize("bins", [17, 256])
-@pytest.mark.parametrize("data_range", [(-1, 1), (0, 1)])
-def test_the_uniform_density_costs_log2_bins(bins, data_range):
-    nats = -64 * np.log(data_range[1] - data_range[0])  # of the uniform density on the range
-    assert abs(bits_per_dim(nats, 64, bins=bins, data_range=data_range) - np.log2(bins)) < 1e-9
+@pytest.mark.parametrize("bin_range", [(-1, 1), (0, 1)])
+def test_the_uniform_density_costs_log2_bins(bins, bin_range):
+    nats = -64 * np.log(bin_range[1] - bin_range[0])  # of the uniform density on the range
+    assert abs(bits_per_dim(nats, 64, bins=bins, bin_range=bin_range) - np.log2(bins)) < 1e-9
 
 
 def test_published_offsets():
     assert bits_per_dim(0.0, 3072) == 7
-    assert bits_per_dim(0.0, 3072, data_range=(0, 1)) == 8
+    assert bits_per_dim(0.0, 3072, bin_range=(0, 1)) == 8
 
 
 def test_a_histogram_density_costs_its_entropy():
-    """The density constant on every bin is the best case of dequantisation: equality in Jensen."""
+    """The density constant on every bin is the best case of dequantization: equality in Jensen."""
     probabilities = np.array([0.5, 0.25, 0.125, 0.125])
     levels = np.random.default_rng(0).choice(4, p=probabilities, size=200_000)
     x = (levels + jax.random.uniform(jax.random.key(0), levels.shape)) / 4 * 2 - 1
@@ -30,13 +30,13 @@ def test_a_histogram_density_costs_its_entropy():
     assert abs(bits - 1.75) < 0.01
 
 
-def test_mistakes():
+def test_what_is_no_image_or_no_range_is_refused():
     for arguments in (
         {"num_dims": 0},
         {"num_dims": (8, 8, 1)},
         {"bins": 0},
         {"bins": 255.5},
-        {"data_range": (1, 1)},
+        {"bin_range": (1, 1)},
     ):
         with pytest.raises(UsageError):
             bits_per_dim(0.0, **{"num_dims": 2, **arguments})

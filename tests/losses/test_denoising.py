@@ -55,7 +55,7 @@ def test_score_sde_losses(name, sde):
             lambda s, z, t: column(sde.diffusion_squared(t)) * (s + z / column(sde.sigma(t))) ** 2,
         ),
     ):
-        values, t, z = loss_and_draws(sde, prediction, weighting=losses.WEIGHTINGS[weighting])
+        values, t, z = loss_and_draws(sde, prediction, weighting=losses.WEIGHTINGS[weighting]())
         score = score_of(sde, prediction, sde.perturb(X0, z, t), t)
         expected = by_hand(score, z, t).mean(axis=(1, 2, 3))
         np.testing.assert_allclose(values, expected, rtol=2e-3)
@@ -100,7 +100,7 @@ def test_edm_loss():
     values, t, z = loss_and_draws(
         sde,
         prediction,
-        weighting=losses.WEIGHTINGS["edm"],
+        weighting=losses.EDMWeighting(),
         times=times.LogNormal(sde=sde),
     )
     x = X0 + column(t) * z
@@ -112,7 +112,7 @@ def test_edm_loss():
     np.testing.assert_allclose(values, expected, rtol=2e-3)
 
 
-def test_the_minimiser_is_the_analytic_denoiser(gaussian, key):
+def test_the_minimizer_is_the_analytic_denoiser(gaussian, key):
     """No perturbation of the exact network lowers the loss; every one raises it."""
     sde = sdes.VP()
     truth = gaussian.denoiser(sde)
@@ -132,6 +132,24 @@ def test_the_minimiser_is_the_analytic_denoiser(gaussian, key):
     assert loss(0.1, key, x0) > value and loss(-0.1, key, x0) > value
 
 
-def test_unknown_reduction():
-    with pytest.raises(UsageError, match="Unknown loss reduction 'sum'"):
+def test_an_objective_encodes_its_own_images(key):
+    """With a part of the key, so that the noise of the codec is not that of the process."""
+
+    class Codec:
+        bins, level_range = 4, (-1.0, 1.0)
+
+        def encode(self, key, images):
+            return images / 4 + jax.random.uniform(key, images.shape)
+
+    sde, images = sdes.VP(), jnp.arange(16).reshape(1, 4, 4, 1) % 4
+    options = {"sde": sde, "prediction": predictions.V(), "network": linear_network}
+    options |= {"times": times.Uniform(sde=sde), "weighting": losses.LikelihoodWeighting()}
+    of_images = losses.DenoisingScoreMatching(codec=Codec(), **options)(0.7, key, images)
+    data_key, loss_key = jax.random.split(key)
+    x = Codec().encode(data_key, images)
+    assert of_images == losses.DenoisingScoreMatching(**options)(0.7, loss_key, x)
+
+
+def test_an_unknown_reduction_is_refused_with_the_known_ones():
+    with pytest.raises(UsageError, match=r"Unknown loss reduction 'sum'.*half_sum, mean"):
         loss_and_draws(sdes.VP(), predictions.Noise(), reduction="sum")

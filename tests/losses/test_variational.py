@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import types
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ import optax
 import pytest
 
 from scoresde import analytic, losses, predictions, sdes
+from scoresde.registry import UsageError
 
 PROBABILITIES = np.array([0.1, 0.4, 0.05, 0.3, 0.15])
 
@@ -39,7 +41,7 @@ def loss():
         sde=sde,
         prediction=predictions.Noise(time_input=predictions.LogSigma(scale=1.0)),
         network=network,
-        bins=5,
+        codec=types.SimpleNamespace(bins=5, level_range=(-1.0, 1.0)),
     )
 
 
@@ -113,3 +115,11 @@ def test_the_gradients_are_the_stated_ones(key):
     for name, values in sde.shape.items():
         np.testing.assert_allclose(values, spread.shape[name], rtol=1e-4, atol=1e-7)
         assert not np.allclose(values, by_sde.shape[name], rtol=1e-2)
+
+
+def test_data_without_levels_are_refused():
+    points = types.SimpleNamespace(bins=None, level_range=None)
+    with pytest.raises(UsageError, match="take 'denoising'"):
+        losses.VariationalLoss(
+            sde=sdes.learned_vp(), prediction=predictions.Noise(), network=None, codec=points
+        )

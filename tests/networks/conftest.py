@@ -1,4 +1,4 @@
-"""A small NCSN++ with every weight away from zero, so that nothing hides behind an initialiser."""
+"""A small NCSN++ with every weight away from zero, so that nothing hides behind an initializer."""
 
 import jax
 import numpy as np
@@ -23,8 +23,8 @@ def small():
 
 
 @pytest.fixture(scope="session")
-def randomised():
-    """`randomised(network)` draws parameters of which none is zero, of trained networks' size."""
+def randomized():
+    """`randomized(network)` draws parameters of which none is zero, of trained networks' size."""
 
     def draw(network, image_shape=IMAGE_SHAPE):
         generator = np.random.default_rng(0)

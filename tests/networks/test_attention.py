@@ -59,10 +59,10 @@ def kernels(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def fused(small, randomised):
+def fused(small, randomized):
     """The small network with cuDNN's attention, and its parameters."""
     network = small(dtype="bfloat16", attention_implementation="cudnn")
-    return network, randomised(network)
+    return network, randomized(network)
 
 
 def test_cudnn_computes_and_trains(kernels, fused, images):

@@ -23,10 +23,10 @@ SMALL = {
 
 
 @pytest.fixture(scope="module", params=SMALL)
-def conditioned(request, randomised, images):
+def conditioned(request, randomized, images):
     """A network of five classes and two augmentation labels: apply(**condition) -> output."""
     network = networks.get(request.param, **SMALL[request.param], label_dim=5, augment_dim=2)
-    params = randomised(network)
+    params = randomized(network)
     apply = jax.jit(network.apply)
     return network, lambda **condition: apply(params, *images, condition)
 
@@ -42,17 +42,17 @@ def test_labels_and_augmentations_condition_and_may_be_left_out(conditioned):
         assert change > 1e-2
 
 
-def test_options_of_computation_leave_the_function(conditioned, randomised, images):
+def test_options_of_computation_leave_the_function(conditioned, randomized, images):
     network, apply = conditioned
     expected = apply()
     low = networks.Network(network.module.clone(dtype=jnp.dtype("bfloat16")))
-    params = randomised(low)
+    params = randomized(low)
     output = jax.jit(low.apply)(params, *images)
     assert output.dtype == jnp.float32
     assert jnp.linalg.norm(output - expected) < 0.03 * jnp.linalg.norm(expected)
-    # What rematerialisation leaves of a block's gradient: test_ncsnpp.py.
+    # What rematerialization leaves of a block's gradient: test_ncsnpp.py.
     remat = networks.Network(network.module.clone(remat=True))
-    assert jax.tree.structure(randomised(remat)) == jax.tree.structure(params)
+    assert jax.tree.structure(randomized(remat)) == jax.tree.structure(params)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""NCSN and NCSNv2: sizes, their normalisation, and how they see the noise level."""
+"""NCSN and NCSNv2: sizes, their normalization, and how they see the noise level."""
 
 import jax
 import numpy as np
@@ -27,12 +27,12 @@ def test_instance_norm_plus_is_its_definition():
         np.testing.assert_allclose(output, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_ncsnv2_knows_sigma_only_as_a_divisor(randomised, images):
+def test_ncsnv2_knows_sigma_only_as_a_divisor(randomized, images):
     """Given as itself; the table that a level's number stands for: tests/pretrained."""
     sigma = np.array([10.0, 1.0, 0.1], np.float32)
     x = np.repeat(images[0][:1], 3, axis=0)
     network = networks.get("ncsnv2", nf=4, continuous=True)
-    output = jax.jit(network.apply)(randomised(network), x, sigma)
+    output = jax.jit(network.apply)(randomized(network), x, sigma)
     divided = output * sigma[:, None, None, None]
     np.testing.assert_allclose(divided, np.repeat(divided[:1], 3, axis=0), rtol=1e-4)
 

@@ -37,10 +37,10 @@ def test_every_combination_of_switches_is_a_network(
 
 
 @pytest.fixture(scope="module")
-def standard(small, randomised, images):
+def standard(small, randomized, images):
     """The small network, its parameters and its output on the images."""
     network = small()
-    params = randomised(network)
+    params = randomized(network)
     return network, params, jax.jit(network.apply)(params, *images)
 
 
@@ -74,10 +74,10 @@ def test_every_parameter_is_used(standard, images):
 
 
 @pytest.mark.parametrize("cls", [blocks.ResnetBlockBigGANpp, adm.ResnetBlockADM])
-def test_rematerialisation_changes_no_gradient(cls, images):
+def test_rematerialization_changes_no_gradient(cls, images):
     x = np.tile(images[0], 4)[:, :4, :4, :8]
     embedding = np.ones((3, 4), np.float32)
-    plain, rematerialised = cls(features=4), blocks.rematerialised(cls)(features=4)
+    plain, rematerialized = cls(features=4), blocks.rematerialized(cls)(features=4)
     params = plain.init(jax.random.key(0), x, embedding)
 
     @functools.partial(jax.jit, static_argnums=0)
@@ -86,20 +86,20 @@ def test_rematerialisation_changes_no_gradient(cls, images):
 
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4),
-        gradient(rematerialised, params),
+        gradient(rematerialized, params),
         gradient(plain, params),
     )
-    assert "remat" in str(jax.make_jaxpr(lambda p: gradient(rematerialised, p))(params))
+    assert "remat" in str(jax.make_jaxpr(lambda p: gradient(rematerialized, p))(params))
 
 
-def test_rematerialisation_leaves_the_tree(small):
+def test_rematerialization_leaves_the_tree(small):
     trees = (small(remat=flag).parameter_shapes((8, 8, 3)) for flag in (True, False))
     assert len({jax.tree.structure(tree) for tree in trees}) == 1
 
 
-def test_forward_and_reverse_derivatives_agree(small, randomised, images):
+def test_forward_and_reverse_derivatives_agree(small, randomized, images):
     network = small(progressive="output_skip")
-    params = randomised(network)
+    params = randomized(network)
     x, sigma = (array[:1] for array in images)
     generator = np.random.default_rng(2)
     v, u = (generator.standard_normal(x.shape, np.float32) for _ in range(2))
@@ -141,11 +141,11 @@ def test_output_is_divided_by_sigma(small, standard, images):
     np.testing.assert_allclose(output * sigma, unscaled, rtol=1e-5)
 
 
-def test_a_positional_network_divides_by_the_descending_table(small, randomised, images):
+def test_a_positional_network_divides_by_the_descending_table(small, randomized, images):
     x, _ = images
     index = np.array([0.0, 4.7, 9.0], np.float32)  # the second one rounds down
     options = {"embedding_type": "positional", "num_scales": 10}
-    params = randomised(small(**options))
+    params = randomized(small(**options))
     scaled, unscaled = (
         jax.jit(small(**options, scale_by_sigma=flag).apply)(params, x, index)
         for flag in (True, False)
@@ -154,24 +154,24 @@ def test_a_positional_network_divides_by_the_descending_table(small, randomised,
     np.testing.assert_allclose(scaled * sigma, unscaled, rtol=1e-4)
 
 
-def test_data_in_the_unit_interval_are_centred_by_the_network(small, standard, images):
+def test_data_in_the_unit_interval_are_centered_by_the_network(small, standard, images):
     _, params, output = standard
     x, sigma = images
     centered = jax.jit(small(centered=True).apply)(params, 2 * x - 1, sigma)
     np.testing.assert_allclose(centered, output, rtol=1e-4, atol=1e-5)
 
 
-def test_an_unconditional_network_ignores_the_noise_level(small, randomised, images):
+def test_an_unconditional_network_ignores_the_noise_level(small, randomized, images):
     network = small(conditional=False, scale_by_sigma=False)
-    params = randomised(network)
+    params = randomized(network)
     assert not any(name.startswith("Dense") for name in params)
     outputs = [jax.jit(network.apply)(params, images[0], sigma) for sigma in (0.1, 10.0)]
     np.testing.assert_array_equal(*outputs)
 
 
-def test_labels_condition_and_no_class_is_the_last_one(small, randomised, images):
+def test_labels_condition_and_no_class_is_the_last_one(small, randomized, images):
     network = small(num_classes=10)
-    params = randomised(network)
+    params = randomized(network)
     apply = jax.jit(network.apply)
     classes = [apply(params, *images, {"label": np.full(3, label)}) for label in (0, 1, 10)]
     assert relative(classes[0], classes[1]) > 1e-2
@@ -179,9 +179,9 @@ def test_labels_condition_and_no_class_is_the_last_one(small, randomised, images
     np.testing.assert_allclose(apply(params, *images), classes[2], rtol=1e-5)
 
 
-def test_label_dropout_trains_some_samples_without_their_class(small, randomised, images):
+def test_label_dropout_trains_some_samples_without_their_class(small, randomized, images):
     network = small(num_classes=10, label_dropout=0.5)
-    params = randomised(network)
+    params = randomized(network)
     x, sigma = (np.repeat(a[1:2], 64, axis=0) for a in images)
     apply = jax.jit(functools.partial(network.apply, train=True))
     trained = np.asarray(apply(params, x, sigma, {"label": np.full(64, 3)}, rng=jax.random.key(0)))
@@ -247,7 +247,7 @@ def test_images_that_cannot_be_halved_are_refused(small):
 
 
 def test_widths_without_groups_are_refused(small):
-    with pytest.raises(UsageError, match="cannot be normalised in 3 groups"):
+    with pytest.raises(UsageError, match="cannot be normalized in 3 groups"):
         small(nf=14).init(jax.random.key(0), (8, 8, 3))
 
 

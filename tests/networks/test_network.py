@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from scoresde import networks
+from scoresde.registry import UsageError
 
 SHAPE = (8, 8, 3)
 
@@ -38,6 +39,11 @@ def test_the_first_output_is_almost_zero(small, params, images):
     assert 0 < float(jnp.abs(output).max()) < 1e-3
 
 
+def test_a_network_without_parameters_is_refused(small, images):
+    with pytest.raises(UsageError, match="params=None"):
+        small().apply(None, *images)
+
+
 def test_parameters_depend_on_the_key_alone(small, params):
     again = small().init(jax.random.key(0), SHAPE)
     jitted = jax.jit(lambda key: small().init(key, SHAPE))(jax.random.key(0))
@@ -49,7 +55,7 @@ def test_parameters_depend_on_the_key_alone(small, params):
     assert not np.allclose(*kernels)
 
 
-def test_abstract_initialisation_has_the_same_types(small, params):
+def test_abstract_initialization_has_the_same_types(small, params):
     abstract = jax.eval_shape(lambda key: small().init(key, SHAPE), jax.random.key(0))
     described = small().parameter_shapes(SHAPE)
     types = jax.tree.map(lambda leaf: (leaf.shape, str(leaf.dtype)), params)

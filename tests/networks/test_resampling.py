@@ -69,7 +69,7 @@ def test_borders_of_a_constant():
     np.testing.assert_allclose([down[0, 2], down[0, 0]], [0.875, 0.765625], rtol=1e-6)
 
 
-def test_two_equal_taps_are_nearest_neighbours_and_means(x):
+def test_two_equal_taps_are_nearest_neighbors_and_means(x):
     np.testing.assert_allclose(
         upsample(x, (1, 1)), x.repeat(2, axis=1).repeat(2, axis=2), rtol=1e-6
     )

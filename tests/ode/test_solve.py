@@ -1,4 +1,4 @@
-"""Adaptive solves: integrals along the solution, and their derivatives."""
+"""Adaptive solves: integrals along the solution."""
 
 import jax
 import jax.numpy as jnp
@@ -54,15 +54,6 @@ def test_integrals_are_evaluated_where_they_count_only(method, without_weight):
     stages = ode.METHODS[method].tableau.num_stages - 1
     assert len(evaluations) == 3 + max(stats.steps) * (stages - without_weight)
     np.testing.assert_array_equal(stats.nfe, 3 + stats.steps * stages)
-
-
-def test_integrals_have_derivatives():
-    def total(y0):
-        return jnp.sum(
-            solve(lambda t, y, args, weighted: slopes(t, y, args), y0, integrals=True)[0][1]
-        )
-
-    np.testing.assert_allclose(jax.grad(total)(Y0), -Y0 * np.expm1(-2 * END), rtol=1e-3)
 
 
 def test_stages_are_summed_at_full_precision():

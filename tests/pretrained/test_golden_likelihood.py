@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from scoresde import likelihood, pretrained, sdes
-from scoresde.likelihood import exact
+from scoresde.likelihood import change_of_variables
 
 
 @pytest.mark.slow
@@ -24,9 +24,9 @@ def test_likelihood_of_an_imported_network_is_the_originals(golden, relative_err
     model = pretrained.load_score_sde_pytorch(checkpoint.file(".pth"), checkpoint.config)
     sde = sdes.VE(sigma_min=0.01, sigma_max=50.0)
     integrate = functools.partial(
-        exact.integrate,
+        change_of_variables.integrate,
         vectors_of=operator.itemgetter(None),  # one probe a sample
-        trace="rademacher",
+        trace=likelihood.Rademacher(),
         t_min=float(case.contents["t_min"]),
         rtol=6e-6,
         atol=6e-6,
@@ -34,7 +34,7 @@ def test_likelihood_of_an_imported_network_is_the_originals(golden, relative_err
     )
     x, probe, latent = (case.images(name)[2:] for name in ("x", "rademacher", "z"))
     result = jax.jit(integrate)(model.denoiser(sde), x, None, probe)
-    bits = likelihood.bits_per_dim(result.nats, x[0].size, data_range=(0, 1))
+    bits = likelihood.bits_per_dim(result.nats, x[0].size, bin_range=(0, 1))
     assert result.finished.all()
     np.testing.assert_allclose(bits, case.contents["bpd"][2:], atol=2e-3, rtol=0)
     for ours, original in zip(result.latent, latent, strict=True):

@@ -40,6 +40,18 @@ def torch_model(golden):
     return pretrained.load_score_sde_pytorch(case.file(".pth"), case.config)
 
 
+def test_a_checkpoint_with_numbers_of_numpy_gives_the_same_weights(golden, torch_model):
+    """The reference's warm-up leaves an np.float64 in the optimizer."""
+    case = golden("torch_checkpoint_ve")
+    path = case.file("_warmup.pth")
+    for raw, expected in ((False, torch_model), (True, None)):
+        model = pretrained.load_score_sde_pytorch(path, case.config, raw=raw)
+        if expected is None:
+            expected = pretrained.load_score_sde_pytorch(case.file(".pth"), case.config, raw=raw)
+        jax.tree.map(np.testing.assert_array_equal, model.params, expected.params)
+    assert score_sde.read_pytorch(path).step == score_sde.read_pytorch(case.file(".pth")).step > 0
+
+
 def test_a_pytorch_checkpoint_gives_its_moving_average(golden, relative_error, apply, torch_model):
     case = golden("torch_checkpoint_ve")
     x, sigma = case.images("input"), case.contents["labels"]
@@ -63,6 +75,26 @@ def test_a_jax_checkpoint_gives_its_moving_average(golden, relative_error, apply
     assert relative_error(output, case.images("ema_output")) < 1e-5
     raw = pretrained.load_score_sde(path, config, raw=True)
     assert relative_error(apply(raw.network, raw.params, x, sigma), output) > 0.1
+
+
+def test_a_parameter_tree_alone_or_of_another_training_state_is_read(golden, tmp_path):
+    from flax import serialization
+
+    tree, path = golden("jax_ddpm_ve").tree, tmp_path / "file"
+    for state, raw, averaged in (
+        (tree, False, None),
+        ({"params": tree}, False, None),
+        ({"params": tree}, True, False),
+        ({"step": np.int64(3), "params": tree, "params_ema": {}, "opt_state": {}}, True, False),
+        ({"step": 3, "params": {}, "params_ema": {"params": tree}}, False, True),
+    ):
+        path.write_bytes(serialization.msgpack_serialize(state))
+        found = score_sde.read_jax(path, raw)
+        jax.tree.map(np.testing.assert_array_equal, found.weights, tree)
+        assert found.averaged is averaged and found.step == state.get("step", 0)
+    path.write_bytes(serialization.msgpack_serialize({"step": 3, "params": tree}))
+    with pytest.raises(UsageError, match=r"holds no params_ema.*it holds params, step"):
+        score_sde.read_jax(path)
 
 
 def test_the_denoiser_is_of_the_network_on_the_process(torch_model):
@@ -143,7 +175,7 @@ def test_tensors_of_pytorch_are_weights(golden):
     jax.tree.map(np.testing.assert_array_equal, params, expected)
 
 
-def test_every_fault_of_a_state_dict_is_listed_at_once(golden):
+def test_faults_of_a_state_dict_are_listed_at_once(golden):
     case = golden("ddpmpp_vp")
     state_dict = case.state_dict
     del state_dict["all_modules.2.bias"]
@@ -156,6 +188,18 @@ def test_every_fault_of_a_state_dict_is_listed_at_once(golden):
     assert "ResnetBlockBigGANpp_0/Conv_0/kernel has shape (1, 1, 8, 8), not (3, 3, 8, 8)" in message
     assert "unexpected Conv_1/extra" in message
     assert "\n" not in message
+
+
+def test_hundreds_of_faults_are_counted(golden):
+    """A list of all would be 15 kB for a published network."""
+    case = golden("ncsnpp_ve_residual")
+    config = case.config
+    config["model"] |= {"nf": 64, "num_res_blocks": 4}
+    with pytest.raises(
+        UsageError, match=r"and \d+ more missing; .*; and \d+ more of another"
+    ) as error:
+        pretrained.load_score_sde_pytorch(case.state_dict, config)
+    assert len(str(error.value)) < 3000 and "\n" not in str(error.value)
 
 
 def test_a_configuration_that_does_not_fit_is_refused(golden):

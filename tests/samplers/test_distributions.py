@@ -10,7 +10,7 @@ import pytest
 from scoresde import samplers, sdes
 from scoresde.denoiser import Denoiser
 from scoresde.keys import sample_keys
-from scoresde.metrics import energy_distance, sliced_wasserstein
+from scoresde.metrics import EnergyDistance, SlicedWasserstein
 from scoresde.predictions import Noise
 from scoresde.samplers.observe import Observer
 
@@ -51,7 +51,7 @@ def get(label, options):
 def exact(mixture):
     """Exact samples, the noise floor of their distance to another such set, and log p."""
     x, y = (mixture.sample(jax.random.key(seed), SAMPLES) for seed in (10, 11))
-    return x, sliced_wasserstein(jax.random.key(0), x, y), mixture.log_prob
+    return x, SlicedWasserstein()(jax.random.key(0), x, y), mixture.log_prob
 
 
 def check(x, exact):
@@ -60,8 +60,8 @@ def check(x, exact):
     np.testing.assert_allclose(x.mean(axis=0), truth.mean(axis=0), atol=7 * error.max())
     np.testing.assert_allclose(np.cov(x.T), np.cov(truth.T), atol=0.08)
     # The floor varies by half: the greatest of eight such was 2.2 times their mean.
-    assert sliced_wasserstein(jax.random.key(0), x, truth) < 2.5 * floor
-    assert energy_distance(x, truth) < 2e-3
+    assert SlicedWasserstein()(jax.random.key(0), x, truth) < 2.5 * floor
+    assert EnergyDistance()(jax.random.key(0), x, truth) < 2e-3
     # The mean log density feels the width of every mode; its standard error here is 0.03.
     assert abs(log_prob(x).mean() - log_prob(truth).mean()) < 0.12
 

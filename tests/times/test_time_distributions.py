@@ -27,7 +27,7 @@ def test_weighted_means_are_means_over_uniform_time(name, sde, key):
 
 
 @pytest.mark.parametrize(
-    "sde, t_min, normaliser",
+    "sde, t_min, normalizer",
     [
         (sdes.VP(), 1e-5, 23.864472),
         (sdes.VP(), 1e-3, 19.165387),
@@ -35,11 +35,11 @@ def test_weighted_means_are_means_over_uniform_time(name, sde, key):
         (sdes.SubVP(), 1e-2, 22.484136),
     ],
 )
-def test_importance_density_has_the_published_normaliser(sde, t_min, normaliser, key):
+def test_importance_density_has_the_published_normalizer(sde, t_min, normalizer, key):
     t, weight = times.LikelihoodImportance(sde=sde, t_min=t_min)(key, 64)
     density = 1 / (weight * (1 - t_min))
     ratio = sde.diffusion_squared(t) / sde.sigma(t) ** 2 / density
-    np.testing.assert_allclose(ratio, normaliser, rtol=1e-4)
+    np.testing.assert_allclose(ratio, normalizer, rtol=1e-4)
 
 
 def test_importance_sampling_removes_the_variance_of_likelihood_weighting(key):

@@ -5,6 +5,7 @@ import shutil
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 from scoresde import training
@@ -64,15 +65,17 @@ def test_the_state_may_be_donated_while_it_is_written(tmp_path):
     double = jax.jit(lambda tree: jax.tree.map(lambda x: 2 * x, tree), donate_argnums=0)
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(1, state)
-        jax.block_until_ready(double((state.params, state.ema_params)))
-    found = Checkpoints(tmp_path).restore_params(ema=False)
+        jax.block_until_ready(double((state.params, state.averages)))
+    found = Checkpoints(tmp_path).restore_params(average=None)
     jax.tree.map(np.testing.assert_array_equal, found, want)
 
 
 @pytest.mark.parametrize("name", training.OPTIMIZERS)
 def test_every_optimizer_state_comes_back(name, tmp_path):
     optimizer = training.make_optimizer(name)
-    state = training.create_state(jax.random.key(7, impl="rbg"), toy.make_params(), optimizer)
+    state = training.create_state(
+        jax.random.key(7, impl="rbg"), toy.make_params(), optimizer, toy.AVERAGES
+    )
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(0, state)
         checkpoints.wait()
@@ -82,16 +85,16 @@ def test_every_optimizer_state_comes_back(name, tmp_path):
     assert jax.random.key_data(found.key).tolist() == jax.random.key_data(state.key).tolist()
 
 
-def test_parameters_alone(copied):
-    for step, ema, wanted in ((8, True, "ema_params"), (4, False, "params")):
+def test_parameters_are_read_without_the_other_items(copied):
+    for step, average, wanted in ((8, "ema", "ema_params"), (4, None, "params")):
         for item in ("params", "ema_params", "training"):
             if item != wanted:  # they are not even there
                 shutil.rmtree(copied.directory / str(step) / item)
-        want = getattr(make_state(float(step)), wanted)
-        found = copied.restore_params(step, ema=ema)
+        want = make_state(float(step)).averaged(average)
+        found = copied.restore_params(step, average=average)
         assert jax.tree.structure(found) == jax.tree.structure(want)
         jax.tree.map(np.testing.assert_array_equal, found, want)
-        found = copied.restore_params(step, ema=ema, abstract_params=toy.make_params())
+        found = copied.restore_params(step, average=average, abstract_params=toy.make_params())
         jax.tree.map(np.testing.assert_array_equal, found, want)
 
 
@@ -122,6 +125,91 @@ def test_an_unfinished_checkpoint_does_not_count(copied):
     copied.close()
     assert not unfinished.exists()
     toy.assert_equal(toy.arrays(copied.restore(make_state())[0]), toy.arrays(make_state(12.0)))
+
+
+def test_only_a_step_is_the_name_of_a_checkpoint(copied):
+    """Copies that somebody made beside the checkpoints are neither read nor removed."""
+    copies = {"backup_20240501", "8b", "008"}
+    for name in copies:
+        shutil.copytree(copied.directory / "8", copied.directory / name)
+    (copied.directory / "99").write_text("a file")
+    assert copied.all_steps() == [4, 8]
+    (copied.directory / "99").unlink()
+    copied.save(12, make_state(12.0))
+    copied.close()
+    assert copied.all_steps() == [8, 12]  # two are kept
+    assert copies < {path.name for path in copied.directory.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def first_layout(tmp_path_factory):
+    """Checkpoint 8 as the first version of this format wrote it, with Orbax alone."""
+    directory, state = tmp_path_factory.mktemp("first") / "checkpoints", make_state(8.0)
+    (adam, rate) = state.opt_state[1][0], state.opt_state[1][2]
+    training_item = {"step": state.step, "key": state.key}
+    training_item |= {"opt_state/1/0/count": adam.count, "opt_state/1/2/count": rate.count}
+    for moment in ("mu", "nu"):
+        for layer in ("in", "out"):
+            for leaf in ("kernel", "bias"):
+                name = f"opt_state/1/0/{moment}/{layer}/{leaf}"
+                training_item[name] = getattr(adam, moment)[layer][leaf]
+    with ocp.CheckpointManager(directory) as manager:
+        manager.save(
+            8,
+            args=ocp.args.Composite(
+                params=ocp.args.StandardSave(state.params),
+                ema_params=ocp.args.StandardSave(state.averages["ema"]),
+                training=ocp.args.StandardSave(training_item),
+                extra=ocp.args.JsonSave({"format": 1, "extra": {"loader": {"next_index": 80}}}),
+            ),
+        )
+    return directory
+
+
+def test_the_first_layout_is_read(first_layout):
+    checkpoints, want = Checkpoints(first_layout), make_state(8.0)
+    state, extra = checkpoints.restore(make_state())
+    toy.assert_equal(toy.arrays(state), toy.arrays(want))
+    assert extra == {"loader": {"next_index": 80}}
+    assert checkpoints.averages() == ["ema"]
+    for average in ("ema", None):
+        found = checkpoints.restore_params(average=average)
+        jax.tree.map(np.testing.assert_array_equal, found, want.averaged(average))
+
+
+def test_one_average_is_still_written_in_the_first_layout(saved, first_layout):
+    """So that the first version reads it too."""
+
+    def arrays(directory):
+        return {
+            path.relative_to(directory).as_posix(): path.read_bytes()
+            for path in directory.glob("*/_METADATA")
+        }
+
+    assert arrays(saved / "8") == arrays(first_layout / "8")
+    names = {path.name for path in (saved / "8").iterdir() if path.is_dir()}
+    assert names == {path.name for path in (first_layout / "8").iterdir() if path.is_dir()}
+
+
+def test_an_average_that_is_not_there(saved):
+    with pytest.raises(UsageError) as error:
+        Checkpoints(saved).restore_params(average="slow")
+    assert str(error.value) == (
+        f"The checkpoint {saved / '8'} holds no average 'slow'; it holds ema, "
+        "and the raw parameters (None)."
+    )
+
+
+@pytest.mark.parametrize("names", [("ema", "slow"), ("slow",), ()])
+def test_a_run_of_other_averages_is_not_resumed(saved, names):
+    averages = dict.fromkeys(names, training.EMA(rate=0.9))
+    with pytest.raises(UsageError) as error:
+        Checkpoints(saved).restore(toy.make_state(averages=averages))
+    assert str(error.value) == (
+        f"The checkpoint {saved / '8'} holds the averages ema, and this run names "
+        f"{', '.join(names) or '(none)'}. An average is taken from the first step on: name those "
+        "that it holds, or start anew in another directory."
+    )
 
 
 def largest_file(directory):
@@ -164,19 +252,18 @@ def test_damage_without_checksums_is_found_as_well(copied):
         copied.restore(make_state(), step=4)
 
 
-def test_a_checkpoint_of_something_else(saved):
+def test_arrays_of_something_else_are_named(saved):
     checkpoints = Checkpoints(saved)
-    wider = training.create_state(jax.random.key(0), toy.make_params(width=8), toy.make_optimizer())
     with pytest.raises(UsageError) as error:
-        checkpoints.restore(wider)
+        checkpoints.restore(toy.make_state(width=8))
     assert str(error.value) == (
-        f"The checkpoint {saved / '8'} is of another model or optimiser: in params, "
+        f"The checkpoint {saved / '8'} is of another model or optimizer: in params, "
         "in/bias is float32[16], not float32[8]; in/kernel is float32[4, 16], not float32[4, 8]; "
         "out/kernel is float32[16, 4], not float32[8, 4]. "
         "Use the configuration it was trained with, or another directory."
     )
     other = training.create_state(
-        jax.random.key(0), toy.make_params(), training.make_optimizer("sgd")
+        jax.random.key(0), toy.make_params(), training.make_optimizer("sgd"), toy.AVERAGES
     )
     with pytest.raises(UsageError, match="in training, it also holds opt_state/"):
         checkpoints.restore(other)
@@ -184,7 +271,7 @@ def test_a_checkpoint_of_something_else(saved):
         checkpoints.restore_params(abstract_params={"a": jnp.ones(3)})
 
 
-def test_missing_checkpoints(saved, tmp_path):
+def test_checkpoints_that_are_not_there(saved, tmp_path):
     with pytest.raises(UsageError, match=r"no checkpoint in .*/nowhere; train first"):
         Checkpoints(tmp_path / "nowhere").restore(make_state())
     assert not (tmp_path / "nowhere").exists()

@@ -7,10 +7,11 @@ import signal
 import jax
 import numpy as np
 import pytest
+from jax.sharding import PartitionSpec
 
 from scoresde import data, training
 from scoresde.registry import UsageError
-from scoresde.training import lock, read_metrics
+from scoresde.training import lock, read_log
 from scoresde.training.loop import train
 from scoresde.training.progress import Progress
 
@@ -27,7 +28,7 @@ def whole(tmp_path_factory):
 def test_a_run_leaves_what_it_promises(whole, capfd):
     workdir, final = whole
     assert final["['step']"] == 30
-    rows = read_metrics(workdir)
+    rows = read_log(workdir)
     assert [row["step"] for row in rows] == list(range(3, 31, 3))
     assert rows[0].keys() == {"step", "loss", "grad_norm", "worst"}
     assert rows[-1]["loss"] < 0.7 * rows[0]["loss"]
@@ -61,7 +62,7 @@ def test_things_happen_at_the_first_dispatch_that_reaches_them(tmp_path):
         ("b", 21),
     ]
     assert training.Checkpoints(tmp_path / "checkpoints").all_steps() == [12, 21]
-    rows = {row["step"]: row for row in read_metrics(tmp_path)}
+    rows = {row["step"]: row for row in read_log(tmp_path)}
     assert list(rows) == [5, 10, 12, 15, 20, 21]
     assert rows[12] == {"step": 12, "eval_loss": 12.0}
 
@@ -119,7 +120,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(whole, tmp_path, steps):
     assert checkpoints.all_steps() == [8, 16]
     params = checkpoints.restore_params()
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
-    assert [row["step"] for row in read_metrics(tmp_path)] == [3, 6, 9, 12, 15, 18, 21]
+    assert [row["step"] for row in read_log(tmp_path)] == [3, 6, 9, 12, 15, 18, 21]
 
 
 def test_no_checkpoint_is_made_of_a_broken_state(tmp_path):
@@ -139,7 +140,7 @@ def test_the_real_loader_resumes_in_the_middle_of_an_epoch(tmp_path):
         return toy.loss_fn(params, key, {"image": x})
 
     train_step = training.make_train_step(
-        loss_fn, toy.make_optimizer(), mesh, ema_rate=0.9, steps_per_dispatch=2
+        loss_fn, toy.make_optimizer(), mesh, averages=toy.AVERAGES, steps_per_dispatch=2
     )
 
     def run(workdir, num_steps):
@@ -199,25 +200,36 @@ def run_with(workdir, loader=None, **options):
         ({"keep": 0}, "must be positive"),
     ],
 )
-def test_mistakes(tmp_path, options, words):
+def test_impossible_arguments_are_refused_before_anything_is_computed(tmp_path, options, words):
     with pytest.raises(UsageError, match=words):
         run_with(tmp_path, **options)
 
 
+def test_the_state_is_placed_by_the_rules_before_the_first_step(tmp_path):
+    def train_step(state, batches):
+        found = {leaf.sharding.spec for leaf in jax.tree.leaves(state) if leaf.shape == (4, 16)}
+        assert found == {toy.SPLIT[0][1]}
+        assert state.step.sharding.spec == PartitionSpec()
+        raise InterruptedError
+
+    options = {"mesh": training.make_mesh(), "workdir": tmp_path, "num_steps": 4}
+    with pytest.raises(InterruptedError):
+        train(toy.make_state(), train_step, toy.ToyLoader(), rules=toy.SPLIT, **options)
+
+
 def test_data_that_ends(tmp_path):
     mesh = training.make_mesh()
-    train_step = training.make_train_step(toy.loss_fn, toy.make_optimizer(), mesh, ema_rate=0.9)
+    train_step = training.make_train_step(
+        toy.loss_fn, toy.make_optimizer(), mesh, averages=toy.AVERAGES
+    )
     with pytest.raises(UsageError, match="The data ended at step 2 of 4; use a loader that"):
         train(toy.make_state(), train_step, Ending(), mesh=mesh, workdir=tmp_path, num_steps=4)
 
 
 def test_a_run_of_another_model_is_not_resumed(whole, tmp_path):
-    params = toy.make_params(width=8)
-    state = training.create_state(jax.random.key(0), params, toy.make_optimizer())
-    with pytest.raises(UsageError, match="is of another model or optimiser"):
-        train(
-            state, None, toy.ToyLoader(), mesh=training.make_mesh(), workdir=whole[0], num_steps=40
-        )
+    options = {"mesh": training.make_mesh(), "workdir": whole[0], "num_steps": 40}
+    with pytest.raises(UsageError, match="is of another model or optimizer"):
+        train(toy.make_state(width=8), None, toy.ToyLoader(), **options)
 
 
 class Terminal(io.StringIO):

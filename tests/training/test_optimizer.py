@@ -1,4 +1,4 @@
-"""Optimisers against hand-written NumPy."""
+"""Optimizers against hand-written NumPy."""
 
 import jax
 import jax.numpy as jnp
@@ -145,7 +145,7 @@ def test_every_optimizer_descends(name):
     assert loss(params) < 0.1 * before
 
 
-def test_muon_orthogonalises_matrices_and_kernels_and_leaves_biases_to_adam():
+def test_muon_orthogonalizes_matrices_and_kernels_and_leaves_biases_to_adam():
     optimizer = make_optimizer("muon", 1.0, warmup=0, gradient_clip=None)
     rng = np.random.default_rng(0)
     gradient = {
@@ -181,6 +181,6 @@ def test_an_optimizer_of_ones_own(params):
         ({"warmup": -1}, "cannot be negative"),
     ],
 )
-def test_mistakes(options, words):
+def test_impossible_options_are_refused(options, words):
     with pytest.raises(UsageError, match=words):
         make_optimizer(**options)

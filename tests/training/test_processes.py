@@ -87,19 +87,33 @@ def assert_close(found, want):
 
 
 def losses(workdir):
-    return [row["loss"] for row in training.read_metrics(workdir)]
+    return [row["loss"] for row in training.read_log(workdir)]
 
 
 def test_eight_devices_train_as_one_and_exchange_checkpoints(whole, tmp_path):
-    """Thirty steps on eight devices, then on one; and the other way round."""
-    eight, one = tmp_path / "eight", tmp_path / "one"
+    """With everything whole on every device, going on with a run of one device, and with a kernel's
+    columns, and those of its average and moments, spread over them, one device going on with that.
+    """
+    one, split = tmp_path / "one", tmp_path / "split"
     toy.run(one, 30)
     code = f"""
 assert jax.device_count() == 8
-for workdir, num_steps in (({str(eight)!r}, 30), ({str(one)!r}, 60)):
-    state = toy.run(workdir, num_steps)
-    kernel = state.params["in"]["kernel"]
-    assert len(kernel.sharding.device_set) == 8 and kernel.is_fully_replicated
+
+def check(state, columns):
+    adam = state.opt_state[1][0]
+    for tree in (state.params, state.averages["ema"], adam.mu, adam.nu):
+        for layer, shape in (("in", (4, columns)), ("out", (16, 4))):
+            kernel = tree[layer]["kernel"]
+            assert len(kernel.sharding.device_set) == 8
+            assert {{shard.data.shape for shard in kernel.addressable_shards}} == {{shape}}
+
+state = toy.run({str(one)!r}, 60)
+check(state, columns=16)
+placed = toy.training.place(toy.training.make_mesh(), toy.make_state(), toy.SPLIT)
+restored, _ = toy.training.Checkpoints({str(one / "checkpoints")!r}).restore(placed)
+check(restored, columns=2)
+toy.assert_equal(toy.arrays(restored), toy.arrays(state))
+check(toy.run({str(split)!r}, 30, rules=toy.SPLIT), columns=2)
 try:
     toy.training.shard_batch(toy.training.make_mesh(), toy.np.zeros((1, 12, 4)), axis=1)
 except ValueError as error:
@@ -108,10 +122,9 @@ else:
     raise AssertionError("twelve rows were split over eight devices")
 """
     finish(start(code, devices=8))
-    state = toy.run(eight, 60)
-    assert_close(toy.arrays(state), whole[1])
     assert_close(dict(np.load(one / "final.npz")), whole[1])
-    for workdir in (one, eight):
+    assert_close(toy.arrays(toy.run(split, 60)), whole[1])
+    for workdir in (one, split):
         np.testing.assert_allclose(losses(workdir), losses(whole[0]), rtol=1e-4)
 
 

@@ -6,6 +6,7 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import PartitionSpec
 
 from scoresde import training
 
@@ -71,29 +72,58 @@ def make_optimizer():
     return training.make_optimizer("adam", 1e-2, warmup=10)
 
 
-def make_state(seed=0):
-    return training.create_state(jax.random.key(seed), make_params(), make_optimizer())
+SPLIT = [("in/kernel", PartitionSpec(None, "data"))]  # the columns of a kernel, over the devices
+AVERAGES = {"ema": training.EMA(rate=0.9, warmup="inverse")}
 
 
-def run(workdir, num_steps, *, steps=1, sleep=0.0, bad_step=None, mesh=None, **options):
+def make_state(seed=0, averages=AVERAGES, **options):
+    return training.create_state(
+        jax.random.key(seed), make_params(**options), make_optimizer(), averages
+    )
+
+
+def run(
+    workdir,
+    num_steps,
+    *,
+    steps=1,
+    sleep=0.0,
+    bad_step=None,
+    mesh=None,
+    averages=AVERAGES,
+    rules=(),
+    **options,
+):
     """Trains in `workdir`, writes the parameters to `final.npz`, and returns the state."""
     mesh = training.make_mesh() if mesh is None else mesh
     train_step = training.make_train_step(
-        loss_fn,
-        make_optimizer(),
-        mesh,
-        ema_rate=0.9,
-        ema_warmup="inverse",
-        steps_per_dispatch=steps,
+        loss_fn, make_optimizer(), mesh, averages=averages, rules=rules, steps_per_dispatch=steps
     )
     loader = ToyLoader(steps, sleep=sleep, bad_step=bad_step)
     options = {"log_every": 3, "checkpoint_every": 10, **options}
     state = training.train(
-        make_state(), train_step, loader, mesh=mesh, workdir=workdir, num_steps=num_steps, **options
+        make_state(averages=averages),
+        train_step,
+        loader,
+        mesh=mesh,
+        workdir=workdir,
+        num_steps=num_steps,
+        rules=rules,
+        **options,
     )
     if jax.process_index() == 0:
         np.savez(pathlib.Path(workdir) / "final.npz", **arrays(state))
     return state
+
+
+def dispatch(mesh, train_step, dispatches, steps, averages=AVERAGES):
+    """State and metrics after some calls of a train step, each of so many steps."""
+    state, loader = training.place(mesh, make_state(averages=averages)), ToyLoader(steps)
+    history = []
+    for _ in range(dispatches):
+        state, metrics = train_step(state, training.shard_batch(mesh, next(loader), axis=1))
+        history.append(jax.device_get(metrics))
+    return state, {name: np.concatenate([row[name] for row in history]) for name in history[0]}
 
 
 def evaluate(state):
@@ -105,11 +135,11 @@ def evaluate(state):
 
 
 def arrays(state):
-    """Parameters, EMA, optimiser state and step as NumPy arrays by name."""
+    """Parameters, averages, optimizer state and step as NumPy arrays by name."""
     tree = {
         "step": state.step,
         "params": state.params,
-        "ema_params": state.ema_params,
+        "averages": state.averages,
         "opt_state": state.opt_state,
     }
     return {

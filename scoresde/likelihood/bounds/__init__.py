@@ -10,27 +10,35 @@ prior N(0, prior_std^2 I) at t_max down to t_min, followed by a decoder p(x | x_
 
 and they differ in the decoder and in whether the reverse process takes steps or infinitesimal ones:
 
-    score_flow_bound   density of real x     infinitesimal   Gaussian decoder at Tweedie's mean
-    vdm_bound          probability of levels infinitesimal   q(x_tmin | level), normalised
-    ddpm_bound         probability of levels steps           Gaussian integrated over level bins
+    score_flow   density of real x     infinitesimal   Gaussian decoder at Tweedie's mean
+    vdm          probability of images infinitesimal   q(x_tmin | level), normalized
+    ddpm         probability of images steps           Gaussian integrated over level bins
 
-The infinitesimal diffusion cost is  1/2 int g^2/sigma^2 E||noise - predicted noise||^2 dt, which
-needs neither the divergence of the drift nor the density of the marginals.
+    bound = ScoreFlowBound(samples=128)
+    bound(key, denoiser, x, condition).nats
+
+    bound = VDMBound()
+    bound(key, denoiser, images, condition, bins=256, level_range=(-1, 1)).nats
 """
 
-from scoresde.likelihood.bounds.continuous import score_flow_bound, vdm_bound
 from scoresde.likelihood.bounds.decoders import marginal_decoder_cost
 from scoresde.likelihood.bounds.importance import importance_bound
-from scoresde.likelihood.bounds.steps import ddpm_bound
-from scoresde.likelihood.bounds.terms import Bound, level_values, prior_cost
+from scoresde.likelihood.bounds.result import Bound
+from scoresde.likelihood.bounds.score_flow import ScoreFlowBound
+from scoresde.likelihood.bounds.steps import DDPMBound
+from scoresde.likelihood.bounds.terms import prior_cost
+from scoresde.likelihood.bounds.vdm import VDMBound
+
+BOUNDS = {"score_flow": ScoreFlowBound, "vdm": VDMBound, "ddpm": DDPMBound}
+"""Bounds by name; `of_levels` says what one is called with."""
 
 __all__ = [
+    "BOUNDS",
     "Bound",
-    "ddpm_bound",
+    "DDPMBound",
+    "ScoreFlowBound",
+    "VDMBound",
     "importance_bound",
-    "level_values",
     "marginal_decoder_cost",
     "prior_cost",
-    "score_flow_bound",
-    "vdm_bound",
 ]

@@ -1,4 +1,4 @@
-"""Decoders of the discrete levels of an image from its noisy version, pixel by pixel."""
+"""Decoders of an image from its noisy version, pixel by pixel: their costs are reconstructions."""
 
 import jax
 import jax.numpy as jnp
@@ -7,11 +7,34 @@ from jax import Array
 from jax.scipy.special import log_ndtr
 from jax.typing import ArrayLike
 
+from scoresde.sdes import SDE
+
+
+def level_values(images: ArrayLike, bins: int, level_range: tuple[float, float]) -> Array:
+    """Levels k in the denoiser's range: low + (high - low) k / (bins - 1), float32."""
+    low, high = level_range
+    return low + (high - low) / (bins - 1) * jnp.asarray(images, jnp.float32)
+
+
+def density_decoder_cost(sde: SDE, t_min: float, noise_error: Array, dims: int) -> Array:
+    """-log N(x; E[x_0 | x_tmin], (sigma / alpha)^2 I), Tweedie's mean, in nats.
+
+    The posterior for data that are flat over the width of the noise (Song et al. 2021,
+    arXiv:2101.09258, appendix A).
+
+    Args:
+        sde: the process.
+        t_min: where the decoder starts.
+        noise_error: ||predicted noise - noise||^2 there, [...].
+        dims: number of dimensions of x.
+    """
+    return 0.5 * (dims * (jnp.log(2 * jnp.pi) - sde.log_snr(t_min)) + noise_error)
+
 
 def marginal_decoder_cost(
-    levels: Array, snr: ArrayLike, bins: int, data_range: tuple[float, float]
+    images: Array, snr: ArrayLike, bins: int, level_range: tuple[float, float]
 ) -> Array:
-    """-E[log p(levels | z)] with p(k | z) = q(z | k) / sum over j of q(z | j), in nats, [batch].
+    """-E[log p(images | z)] with p(k | z) = q(z | k) / sum over j of q(z | j), in nats, [batch].
 
     The decoder of Kingma et al. 2021, arXiv:2107.00630, equation 6. With z = alpha x_k + sigma e
     and delta = alpha (x_j - x_k) / sigma, the cost of a pixel of level k is
@@ -22,16 +45,16 @@ def marginal_decoder_cost(
     exponentially on the normal density). No noise is drawn and no network is called.
 
     Args:
-        levels: integers in 0 .. bins - 1, [batch, ...].
+        images: integers in 0 .. bins - 1, [batch, ...].
         snr: alpha^2 / sigma^2 at t_min; differentiable.
         bins: the number of levels.
-        data_range: the values of level 0 and level bins - 1.
+        level_range: the values of level 0 and level bins - 1.
     """
     nodes = np.linspace(-9, 9, 181)
     weights = np.exp(-0.5 * nodes**2)
     weights = jnp.asarray(weights / weights.sum(), jnp.float32)[:, None]
     nodes = jnp.asarray(nodes, jnp.float32)[:, None]
-    low, high = data_range
+    low, high = level_range
     spacing = jnp.sqrt(jnp.asarray(snr, jnp.float32)) * (high - low) / (bins - 1)
     all_levels = jnp.arange(bins)
 
@@ -42,35 +65,35 @@ def marginal_decoder_cost(
 
     total, _ = jax.lax.scan(others, jnp.zeros((len(nodes), bins), jnp.float32), all_levels)
     table = jnp.sum(weights * jnp.log1p(total), axis=0)
-    return jnp.sum(jnp.reshape(table[levels], (levels.shape[0], -1)), axis=1)
+    return jnp.sum(jnp.reshape(table[images], (images.shape[0], -1)), axis=1)
 
 
 def gaussian_decoder_cost(
-    levels: Array, mean: Array, std: Array, bins: int, data_range: tuple[float, float]
+    images: Array, mean: Array, std: Array, bins: int, level_range: tuple[float, float]
 ) -> Array:
     """-log of a Gaussian's mass on the bins of the levels, in nats, [batch].
 
     The decoder of Ho et al. 2020, arXiv:2006.11239, equation 13: the bin of a level reaches half
-    way to its neighbours, and those of the first and the last level to infinity.
+    way to its neighbors, and those of the first and the last level to infinity.
 
     Args:
-        levels: integers in 0 .. bins - 1, [batch, ...].
-        mean: of the Gaussian, like levels.
-        std: of the Gaussian, a scalar.
+        images: integers in 0 .. bins - 1, [batch, ...].
+        mean: of the Gaussian, like images.
+        std: of the Gaussian, a scalar or like images.
         bins: the number of levels.
-        data_range: the values of level 0 and level bins - 1.
+        level_range: the values of level 0 and level bins - 1.
     """
-    low, high = data_range
+    low, high = level_range
     width = (high - low) / (bins - 1)
-    centre = (low + width * levels - mean) / std
-    below = jnp.where(levels == 0, -jnp.inf, centre - 0.5 * width / std)
-    above = jnp.where(levels == bins - 1, jnp.inf, centre + 0.5 * width / std)
+    center = (low + width * images - mean) / std
+    below = jnp.where(images == 0, -jnp.inf, center - 0.5 * width / std)
+    above = jnp.where(images == bins - 1, jnp.inf, center + 0.5 * width / std)
     # In the left tail, where the logarithm of the normal distribution function keeps its digits.
     mirror = below + above > 0
     below, above = jnp.where(mirror, -above, below), jnp.where(mirror, -below, above)
     log_above = log_ndtr(above)
     log_mass = log_above + _log_one_minus_exp(log_ndtr(below) - log_above)
-    return -jnp.sum(jnp.reshape(log_mass, (levels.shape[0], -1)), axis=1)
+    return -jnp.sum(jnp.reshape(log_mass, (images.shape[0], -1)), axis=1)
 
 
 def _log_one_minus_exp(x):

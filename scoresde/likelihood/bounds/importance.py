@@ -11,10 +11,10 @@ def importance_bound(log_weights: Array, axis: int = 0) -> Array:
     Where E[exp(log_weight)] <= p(x), Jensen's inequality makes the expectation of the result a
     lower bound on log p(x), for every K; it rises with K, and K = 1 is the ordinary bound. Here:
 
-        dequantisation   log p(k + u_i) - log q(u_i | k), with u_i ~ q, bounds log P(k);
+        dequantization   log p(k + u_i) - log q(u_i | k), with u_i ~ q, bounds log P(k);
         decoder samples  log p(x_i) + log p(x | x_i) - log q(x_i | x), with x_i ~ q(x_tmin | x).
 
-    Do not put the values of `score_flow_bound`, `vdm_bound` or `ddpm_bound` in it, nor `log_prob`
+    Do not put the values of the bounds of `scoresde.likelihood.bounds` in it, nor `log_prob`
     with Hutchinson probes: they estimate a logarithm without bias, but their exponentials, whose
     mean is taken here, are too large on average, so the result would not be a bound.
 

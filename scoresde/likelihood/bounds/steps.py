@@ -3,13 +3,14 @@
 import dataclasses
 import functools
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+from scoresde import variances
 from scoresde.denoiser import (
     BaseDenoiser,
     Condition,
@@ -19,58 +20,162 @@ from scoresde.denoiser import (
     require_levels,
 )
 from scoresde.keys import fold_in, sample_keys, split
-from scoresde.likelihood.bounds.decoders import gaussian_decoder_cost
-from scoresde.likelihood.bounds.terms import (
-    Bound,
-    check_counts,
-    check_levels,
-    check_noise,
-    check_t_min,
-    evaluate,
-    level_values,
-    make_bound,
-    prior_cost,
-    squared_errors,
-)
-from scoresde.registry import UsageError
+from scoresde.likelihood.bounds.decoders import gaussian_decoder_cost, level_values
+from scoresde.likelihood.bounds.result import Bound, evaluate, make_bound
+from scoresde.likelihood.bounds.terms import prior_cost, squared_errors
+from scoresde.likelihood.checks import check_counts, check_images, check_noise, check_t_min
+from scoresde.likelihood.standard_errors import nan_if_unknown
+from scoresde.predictions import Prediction
+from scoresde.registry import component
+from scoresde.sdes import SDE, expand
 from scoresde.times import make_grid, stratified_uniforms
+from scoresde.variances import Variance
 
-VARIANCES = ("posterior", "forward")
 
+def mean_cost(
+    sde: SDE,
+    variance: Variance,
+    t: ArrayLike,
+    s: ArrayLike,
+    prediction: Prediction,
+    x0: Array,
+    noise: Array,
+) -> Array:
+    """What the means cost in KL(q(x_s | x_t, x_0) || p(x_s | x_t)): nats pixel by pixel, like x0.
 
-def _step_coefficients(sde, t, s, variance):
-    """For steps from t to s: (c, r) of  KL = c ||x0 error||^2 + d/2 (r - 1 - log r).
+    They differ by (predicted x0 - x0) alpha_s b^2 / sigma_t^2.
 
-    q(x_s | x_t, x_0) has variance b^2 sigma_s^2 / sigma_t^2 and a mean in which x_0 has the factor
-    alpha_s b^2 / sigma_t^2; r is the ratio of its variance to that of p(x_s | x_t).
+    Args:
+        sde: the forward process.
+        variance: of p(x_s | x_t).
+        t: where the step starts, a scalar or [batch].
+        s: where it ends, likewise.
+        prediction: at x_t = alpha_t x0 + sigma_t noise.
+        x0: the data, [batch, ...].
+        noise: of x_t, like x0.
     """
     _, b_squared = sde.transition(s, t)
-    sigma_s, sigma_t = sde.sigma(s), sde.sigma(t)
-    posterior = b_squared * (sigma_s / sigma_t) ** 2
-    used = posterior if variance == "posterior" else b_squared
-    return (sde.alpha(s) * b_squared / sigma_t**2) ** 2 / (2 * used), posterior / used
+    slope = expand(sde.alpha(s) * b_squared / sde.sigma(t) ** 2, x0)
+    _, error = squared_errors(sde, prediction, x0, noise, t)
+    return slope**2 * error / (2 * expand(variance.of_step(sde, t, s, prediction), x0))
 
 
-def _decoder_std(sde, times, variance):
-    """Of p(x | x_tmin), the step to the clean data: as published, b or that of the step before."""
-    if variance == "forward":
-        return sde.sigma(times[-1])
-    _, b_squared = sde.transition(times[-1], times[-2])
-    return jnp.sqrt(b_squared) * sde.sigma(times[-1]) / sde.sigma(times[-2])
+def variance_cost(
+    sde: SDE, variance: Variance, t: ArrayLike, s: ArrayLike, prediction: Prediction | None
+) -> Array:
+    """What the variances cost, (r - 1 - log r) / 2 with r the posterior's over that of p.
+
+    Args: as of `mean_cost`, all of the KL but for this. Of the shape of the variance.
+    """
+    log_r = -variance.log_over_posterior(sde, t, s, prediction)
+    return 0.5 * (jnp.expm1(log_r) - log_r)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DDPMBound:
+    """A lower bound on the log probability of discrete images under ancestral sampling, per sample.
+
+    Equation 5 of Ho et al. 2020, arXiv:2006.11239: the chain starts from the prior at t_max, goes
+    along a grid of times by p(x_s | x_t) = N(posterior mean at the predicted x_0, variance), and
+    ends with the discretized Gaussian of equation 13 around E[x_0 | x_tmin]:
+
+        KL(q(x_tmax | x) || prior) + sum over steps of E KL(q(x_s | x_t, x) || p(x_s | x_t))
+            - E log p(images | x_tmin).
+
+    From s to t the forward process multiplies by a and adds noise of variance b^2
+    (`SDE.transition`). DDPM itself is the process DiscreteVP on its uniform grid of
+    num_scales - 1 steps; its bound converges to that of `VDMBound`, at first order, as the steps
+    shrink.
+
+    Attributes:
+        steps: number of steps of a named grid.
+        grid: a name of `scoresde.times.GRIDS` (the process's `default_grid` if None) or decreasing
+            times.
+        variance: of p(x_s | x_t) and of the decoder, one of `scoresde.variances.VARIANCES` or its
+            name: "posterior", that of q(x_s | x_t, x_0), DDPM's beta tilde; "forward", b^2, DDPM's
+            beta; or "learned", the network's, pixel by pixel.
+        samples: steps evaluated for each sample, a stratified subset; all of them if None.
+        repeats: independent repeats, whose spread is the standard error; each step of a repeat has
+            noise of its own. With one repeat the standard error is NaN.
+        t_min: where a named grid ends; the process's own t_min if None.
+
+    Raises:
+        UsageError: unknown variance, or counts that are not positive.
+    """
+
+    of_levels: ClassVar[bool] = True
+
+    steps: int | None = None
+    grid: Any = None
+    variance: str | Variance = "posterior"
+    samples: int | None = None
+    repeats: int = 1
+    t_min: float | None = None
+
+    def __post_init__(self):
+        variance = component("variance", variances.VARIANCES, self.variance, Variance)
+        object.__setattr__(self, "variance", variance)
+        check_counts(repeats=self.repeats)
+        if self.samples is not None:
+            check_counts(samples=self.samples)
+
+    def __call__(
+        self,
+        key: Array,
+        denoiser: BaseDenoiser,
+        images: ArrayLike,
+        condition: Condition = None,
+        *,
+        bins: int = 256,
+        level_range: tuple[float, float] = (-1.0, 1.0),
+    ) -> Bound:
+        """The bound of each image.
+
+        Args:
+            key: one key, from which sample i gets `fold_in(key, i)`, or [batch] keys, one a sample.
+            denoiser: a Denoiser or an analytic one.
+            images: integers in 0 .. bins - 1, [batch, ...].
+            condition: what is known of each sample, by name: arrays [batch, ...].
+            bins: number of gray levels.
+            level_range: the values of the first and the last level, see `VDMBound`.
+
+        Raises:
+            UsageError: an impossible grid or t_min, no noise at the last time, images that are not
+                integers in 0 .. bins - 1, a condition of other samples, more steps than the network
+                knows levels, or a learned variance where none is predicted.
+        """
+        level_range = tuple(float(end) for end in level_range)
+        images = check_images(images, bins, level_range)
+        sde = dataclasses.replace(denoiser.sde, t_min=check_t_min(denoiser.sde, self.t_min))
+        times = make_grid(sde, self.steps, self.grid)
+        check_noise(sde, times[-1])
+        check_denoiser(denoiser)
+        require_levels(denoiser, len(times) - 1)
+        bound = _ddpm(
+            sample_keys(key, len(images)),
+            denoiser,
+            images,
+            check_condition(condition, len(images)),
+            times,
+            variance=self.variance,
+            samples=len(times) - 1 if self.samples is None else self.samples,
+            repeats=self.repeats,
+            bins=int(bins),
+            level_range=level_range,
+        )
+        return nan_if_unknown(bound)
 
 
 @functools.partial(
-    jax.jit, static_argnames=("variance", "samples", "repeats", "bins", "data_range")
+    jax.jit, static_argnames=("variance", "samples", "repeats", "bins", "level_range")
 )
-def _ddpm_bound(
-    keys, denoiser, levels, condition, times, *, variance, samples, repeats, bins, data_range
+def _ddpm(
+    keys, denoiser, images, condition, times, *, variance, samples, repeats, bins, level_range
 ):
     denoiser = denoiser.given(condition)
-    sde, steps, batch = denoiser.sde, len(times) - 1, len(levels)
-    x = level_values(levels, bins, data_range)
-    dims = math.prod(x.shape[1:])
+    sde, steps, batch = denoiser.sde, len(times) - 1, len(images)
+    x = level_values(images, bins, level_range)
     step_keys, noise_keys = split(keys)
-    std = _decoder_std(sde, times, variance)
 
     def draw(number):  # the steps to evaluate, [samples, batch]
         if samples == steps:
@@ -79,94 +184,26 @@ def _ddpm_bound(
         uniforms = jax.vmap(lambda key: stratified_uniforms(key, samples), out_axes=1)(keys)
         return jnp.minimum(jnp.floor(steps * uniforms).astype(jnp.int32), steps - 1)
 
+    def total(cost):
+        return jnp.sum(jnp.reshape(cost, (batch, -1)), axis=1)
+
+    def measure(keys, denoiser, x0, noise, number):
+        """The cost of step `number`, and that of a decoder after so many steps."""
+        prediction = predict(denoiser, sde.perturb(x0, noise, times[number]), times[number])
+        first = jnp.minimum(number, steps - 1)  # no step starts at the end
+        step = times[first], times[first + 1], prediction
+        cost = total(mean_cost(sde, variance, *step, x0, noise))
+        if not variance.fixed:
+            cost += total(variance_cost(sde, variance, *step))
+        std = jnp.sqrt(variance.of_decoder(sde, times[-1], times[-2], prediction))
+        return cost, gaussian_decoder_cost(images, prediction.x0, std, bins, level_range)
+
     number = jax.vmap(draw)(jnp.arange(repeats))
-    at_end = jnp.full((repeats, 1, batch), steps)
-    t = times[jnp.concatenate([number, at_end], axis=1)]
-
-    def measure(keys, denoiser, x0, noise, t):
-        prediction = predict(denoiser, sde.perturb(x0, noise, t), t)
-        _, error = squared_errors(sde, prediction, x0, noise, t)
-        return error, gaussian_decoder_cost(levels, prediction.x0, std, bins, data_range)
-
-    measured = evaluate(noise_keys, denoiser, x, jnp.reshape(t, (-1, batch)), measure)
-    error, decoder_cost = (jnp.reshape(m, t.shape) for m in measured)
-
-    factor, ratio = _step_coefficients(sde, times[:-1], times[1:], variance)
-    spread = 0.5 * dims * jnp.sum((ratio - 1) - jnp.log(ratio))
-    diffusion = spread + steps * jnp.mean(factor[number] * error[:, :-1], axis=1)
-    nfe = repeats * (samples + 1)
-    return make_bound(prior_cost(sde, x), diffusion, decoder_cost[:, -1], nfe)
-
-
-def ddpm_bound(
-    key: Array,
-    denoiser: BaseDenoiser,
-    levels: ArrayLike,
-    *,
-    steps: int | None = None,
-    grid: Any = None,
-    variance: str = "posterior",
-    bins: int = 256,
-    data_range: tuple[float, float] = (-1.0, 1.0),
-    samples: int | None = None,
-    repeats: int = 1,
-    t_min: float | None = None,
-    condition: Condition = None,
-) -> Bound:
-    """A lower bound on the log probability of discrete images under ancestral sampling, per sample.
-
-    Equation 5 of Ho et al. 2020, arXiv:2006.11239: the chain starts from the prior at t_max, goes
-    along a grid of times by p(x_s | x_t) = N(posterior mean at the predicted x_0, variance I), and
-    ends with the discretised Gaussian of equation 13 around E[x_0 | x_tmin]:
-
-        KL(q(x_tmax | x) || prior) + sum over steps of E KL(q(x_s | x_t, x) || p(x_s | x_t))
-            - E log p(levels | x_tmin).
-
-    From s to t the forward process multiplies by a and adds noise of variance b^2
-    (`SDE.transition`). DDPM itself is the process DiscreteVP on its uniform grid of
-    num_scales - 1 steps; its bound converges to `vdm_bound`, at first order, as the steps shrink.
-
-    Args:
-        key: one key, from which sample i gets `fold_in(key, i)`, or [batch] keys, one a sample.
-        denoiser: a Denoiser or an analytic one.
-        levels: integers in 0 .. bins - 1, [batch, ...].
-        steps: number of steps of a named grid.
-        grid: a name of `scoresde.times.GRIDS` (the process's `default_grid` if None) or decreasing
-            times.
-        variance: of p(x_s | x_t): "posterior", that of q(x_s | x_t, x_0), DDPM's beta tilde (and
-            for the decoder, that of the step before it), or "forward", b^2, DDPM's beta.
-        bins: number of grey levels.
-        data_range: the values of the first and the last level, see `vdm_bound`.
-        samples: steps evaluated for each sample, a stratified subset; all of them if None.
-        repeats: independent repeats, whose spread is the standard error; each step of a repeat has
-            noise of its own. With one repeat the standard error is NaN.
-        t_min: where a named grid ends; the process's own t_min if None.
-        condition: what is known of each sample, by name: arrays [batch, ...].
-
-    Raises:
-        UsageError: unknown variance, counts that are not positive, an impossible grid or t_min, no
-            noise at the last time, or levels that are not integers in 0 .. bins - 1.
-    """
-    data_range = tuple(float(end) for end in data_range)
-    levels = check_levels(levels, bins, data_range)
-    if variance not in VARIANCES:
-        raise UsageError(f"Unknown variance {variance!r}. Known: {', '.join(VARIANCES)}.")
-    sde = dataclasses.replace(denoiser.sde, t_min=check_t_min(denoiser.sde, t_min))
-    times = make_grid(sde, steps, grid)
-    check_noise(sde, times[-1])
-    samples = len(times) - 1 if samples is None else samples
-    check_counts(samples=samples, repeats=repeats)
-    check_denoiser(denoiser)
-    require_levels(denoiser, len(times) - 1)
-    return _ddpm_bound(
-        sample_keys(key, len(levels)),
-        denoiser,
-        levels,
-        check_condition(condition, len(levels)),
-        times,
-        variance=variance,
-        samples=int(samples),
-        repeats=int(repeats),
-        bins=int(bins),
-        data_range=data_range,
-    )
+    number = jnp.concatenate([number, jnp.full((repeats, 1, batch), steps)], axis=1)
+    measured = evaluate(noise_keys, denoiser, x, jnp.reshape(number, (-1, batch)), measure)
+    cost, decoder_cost = (jnp.reshape(values, number.shape) for values in measured)
+    diffusion = steps * jnp.mean(cost[:, :-1], axis=1)
+    if variance.fixed:  # known of all steps, whichever are evaluated
+        each = variance_cost(sde, variance, times[:-1], times[1:], None)
+        diffusion += math.prod(x.shape[1:]) * jnp.sum(each)
+    return make_bound(prior_cost(sde, x), diffusion, decoder_cost[:, -1], repeats * (samples + 1))

@@ -1,0 +1,222 @@
+"""From a config to objects.
+
+A section that makes a component has its `name`, a public name of the component's family or
+`package.module:Name`, and its options; an option that the component does not take is an error.
+"""
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+
+from scoresde import codecs, data, losses, networks, predictions, samplers
+from scoresde.experiment.experiment import Experiment, Sampling
+from scoresde.experiment.sections import (
+    Config,
+    Data,
+    Dequantizer,
+    Training,
+    check_value,
+    defaults,
+    named,
+    read,
+)
+from scoresde.likelihood import ExactLikelihood
+from scoresde.registry import UsageError, lookup, make
+from scoresde.sdes import SDES, learned_fields
+from scoresde.times import DISTRIBUTIONS
+from scoresde.training import AVERAGES, EMA, make_optimizer
+
+
+def build(config: ml_collections.ConfigDict | Mapping[str, Any]) -> Experiment:
+    """The objects that `config` describes, checked: what can be known to fail later fails now.
+
+    Args:
+        config: the sections of `scoresde.experiment.sections`; a config file's `get_config()` is
+            `scoresde.experiment.load`ed.
+
+    Raises:
+        UsageError: an unknown name, key or option, a missing one, or values that contradict each
+            other.
+    """
+    sections = read(Config, _plain(config))
+    section = read(Data, sections.data, "data")
+    training = read(Training, sections.training, "training")
+    dequantizer = read(Dequantizer, sections.dequantizer, "dequantizer")
+    likelihood, likelihood_batch_size = _likelihood(sections.likelihood)
+    sde = make("SDE", SDES, **named("sde", sections.sde))
+    prediction = _prediction(sections.prediction)
+    network = _network(sections.network, _codec(section, "unknown"))
+    experiment = Experiment(
+        sde=sde,
+        prediction=prediction,
+        network=network,
+        image_shape=section.image_shape,
+        condition=("label",) * section.labels + section.condition,
+        flip=section.flip,
+        sampling=_sampling(sections.sampler),
+        likelihood=likelihood,
+        likelihood_batch_size=likelihood_batch_size,
+        training=training,
+        optimizer=_optimizer(sections.optimizer, training.num_steps),
+        averages=_averages(training),
+        dequantizer=dequantizer,
+        dequantizer_network=_dequantizer_network(dequantizer.network),
+        dequantizer_optimizer=_optimizer(dequantizer.optimizer, dequantizer.num_steps),
+        seed=sections.seed,
+        make_source=_source(section.source),
+        make_codec=functools.partial(_codec, section),
+        make_objective=_objective(sections.loss, sde, prediction, network),
+    )
+    _check(experiment)
+    return experiment
+
+
+def _plain(value: Any) -> Any:
+    """ConfigDicts as dictionaries and lists as tuples, which are hashable and come from JSON."""
+    if isinstance(value, ml_collections.ConfigDict | Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return tuple(_plain(entry) for entry in value)
+    return value
+
+
+def _source(options):
+    options = named("data.source", options)
+    lookup("data source", data.SOURCES, options["name"])  # an unknown one is known now
+    return functools.partial(data.get, **options)
+
+
+def _codec(section, bins):
+    """The codec of data with so many bins; "unknown" before the data are loaded."""
+    options = named("data.codec", section.codec)
+    if bins == "unknown":
+        of_images = getattr(lookup("codec", codecs.CODECS, options["name"]), "of_images", True)
+        bins = 256 if of_images else None
+    takes = inspect.signature(lookup("codec", codecs.CODECS, options["name"])).parameters
+    for key in ("data_range", "dequantize"):
+        value, default = getattr(section, key), defaults(Data)[key]
+        if key not in takes:
+            if value != default:
+                raise UsageError(
+                    f"The codec {options['name']!r} has no {key}: leave out config.data.{key}."
+                )
+        elif key not in options:
+            options[key] = value
+        elif value != default and value != options[key]:
+            raise UsageError(
+                f"config.data.{key} is {value}, and config.data.codec.{key} {options[key]}: give "
+                "one of them."
+            )
+    return codecs.get(**options, image_shape=section.image_shape, bins=bins)
+
+
+def _prediction(options):
+    options = named("prediction", options)
+    if options.get("time_input") is not None:
+        time_input = named("prediction.time_input", options.pop("time_input"))
+        options["time_input"] = make("time input", predictions.TIME_INPUTS, **time_input)
+    return predictions.get(**options)
+
+
+def _network(options, codec):
+    options, data_range = named("network", options), codec.data_range
+    centered = options.get("centered")
+    if centered is not None and centered != (data_range == (-1.0, 1.0)):
+        raise UsageError(
+            f"config.network.centered={centered} says that the data lie in "
+            f"{'[-1, 1]' if centered else '[0, 1]'}, but config.data.data_range is {data_range}."
+        )
+    return networks.get(**options)
+
+
+def _dequantizer_network(options):
+    table = {"dequantizer": networks.dequantizer_network}
+    return make("network", table, **{"name": "dequantizer", **options})
+
+
+def _objective(options, sde, prediction, network):
+    """codec -> the objective; each of its parts that has a family may be named."""
+    options = dict(options)
+    name = options.pop("objective", "denoising")
+    if "times" in options:
+        times = named("loss.times", options["times"])
+        options["times"] = make("time distribution", DISTRIBUTIONS, sde=sde, **times)
+        jax.eval_shape(lambda: options["times"](jax.random.key(0), 1))  # refuses impossible ranges
+    if "weighting" in options:
+        weighting = named("loss.weighting", options["weighting"])
+        options["weighting"] = make("weighting", losses.WEIGHTINGS, **weighting)
+    options |= {"sde": sde, "prediction": prediction, "network": network}
+    return lambda codec: make("objective", losses.OBJECTIVES, name, codec=codec, **options)
+
+
+def _sampling(options):
+    options = named("sampler", options)
+    steps, grid, t_min = (options.pop(key, None) for key in ("steps", "grid", "t_min"))
+    return Sampling(sampler=samplers.get(**options), steps=steps, grid=grid, t_min=t_min)
+
+
+def _likelihood(options):
+    """The exact likelihood, and how many images are evaluated at a time."""
+    options = {"batch_size": 128, **options}
+    batch_size = options.pop("batch_size")
+    check_value("config.likelihood.batch_size", batch_size, int, least=1)
+    return read(ExactLikelihood, options, "likelihood"), batch_size
+
+
+def _optimizer(options, num_steps):
+    options = dict(options)
+    if options.get("schedule", "constant") != "constant":
+        options.setdefault("num_steps", num_steps)
+    return make_optimizer(**options)
+
+
+def _averages(training):
+    if "ema" in training.averages:
+        raise UsageError(
+            "config.training.averages.ema is there twice: its options are ema_rate and ema_warmup "
+            "of config.training; call another average otherwise."
+        )
+    averages = {"ema": EMA(rate=training.ema_rate, warmup=training.ema_warmup)}
+    for name, options in training.averages.items():
+        options = named(f"training.averages.{name}", options)
+        averages[name] = make("average", AVERAGES, **options)
+    return averages
+
+
+def _check(experiment: Experiment) -> None:
+    """What the parts cannot know of each other."""
+    for name in experiment.condition:
+        known = getattr(experiment.network, "condition_names", {name})
+        if name not in known:
+            raise UsageError(
+                f"config.data.condition feeds {name!r} to a network that does not take it; it "
+                f"takes {', '.join(sorted(known))}."
+            )
+    objective = experiment.make_objective(experiment.codec_without_data)
+    learned = bool(learned_fields(experiment.sde))
+    if learned != getattr(objective, "trains_schedule", False):
+        raise UsageError(
+            "A process whose schedule is learned, and only such a one, is trained by an objective "
+            "that trains schedules, as config.loss.objective = 'variational' does; here they are "
+            f"{type(experiment.sde).__name__} and {type(objective).__name__}."
+        )
+    sde, prediction = experiment.sde, experiment.prediction
+    with jax.ensure_compile_time_eval():
+        coefficients = prediction.coefficients(sde, jnp.asarray(sde.t_max))
+        readable = all(bool(jnp.isfinite(c)) for c in coefficients)
+    if not readable:
+        raise UsageError(
+            "At t_max nothing of the data is left (alpha = 0), and this prediction says nothing "
+            "about the data there; use the prediction velocity, v, x0 or edm."
+        )
+    sampling = experiment.sampling
+    t_min = sde.t_min if sampling.t_min is None else float(sampling.t_min)
+    sampling.sampler.times(dataclasses.replace(sde, t_min=t_min), sampling.steps, sampling.grid)
+    if (t_min := experiment.likelihood.t_min) is not None:
+        dataclasses.replace(sde, t_min=t_min)  # refuses one that is not below t_max

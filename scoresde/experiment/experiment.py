@@ -1,0 +1,173 @@
+"""An experiment: everything that a config says, as objects."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import optax
+
+from scoresde import data
+from scoresde.codecs import Codec
+from scoresde.denoiser import Condition, Denoiser
+from scoresde.experiment.sections import Dequantizer, Training
+from scoresde.likelihood import ExactLikelihood
+from scoresde.predictions import PredictionKind
+from scoresde.registry import UsageError
+from scoresde.samplers import Samples, sample
+from scoresde.sdes import SDE, learned_fields, with_learned_fields
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How samples are drawn.
+
+    Attributes:
+        sampler: what `scoresde.samplers.get` returns.
+        steps: number of steps of a named grid; None where the sampler needs none.
+        grid: see `scoresde.samplers.sample`.
+        t_min: where sampling ends; the process's own t_min if None.
+    """
+
+    sampler: Any
+    steps: int | None = None
+    grid: Any = None
+    t_min: float | None = None
+
+    def sample(
+        self,
+        key: jax.Array,
+        denoiser: Denoiser,
+        shape: tuple[int, ...],
+        *,
+        condition: Condition = None,
+        **options: Any,
+    ) -> Samples:
+        """`samplers.sample` with this sampler on its grid; further options are that function's."""
+        options = {"steps": self.steps, "grid": self.grid, **options}
+        return sample(key, self.sampler, denoiser, shape, condition=condition, **options)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """Everything that a config says, as objects. Making it touches no data and no device memory.
+
+    Attributes:
+        sde: the forward process.
+        prediction: how the network is fed and read.
+        network: `scoresde.networks.Network`, or anything called like one that has its `init`.
+        image_shape: of a record of the data: (height, width, channels) of images.
+        condition: names of the data's arrays that the network is told of each sample.
+        flip: whether training images are mirrored at random.
+        sampling: how samples are drawn.
+        likelihood: the exact likelihood, with the config's options.
+        likelihood_batch_size: images evaluated at a time.
+        training: how long is trained, and how it is watched.
+        optimizer: an optax transformation.
+        averages: the averages of the parameters that training keeps, by name.
+        dequantizer: how the flow of variational dequantization is trained.
+        dequantizer_network: that flow.
+        dequantizer_optimizer: an optax transformation.
+        seed: of everything random.
+        make_source: loads the data set.
+        make_codec: bins -> the way of an image to x and back; "unknown" before there are data.
+        make_objective: codec -> the objective, called as (params, key, images, condition, train=).
+    """
+
+    sde: SDE
+    prediction: PredictionKind
+    network: Any
+    image_shape: tuple[int, ...]
+    condition: tuple[str, ...]
+    flip: bool
+    sampling: Sampling
+    likelihood: ExactLikelihood
+    likelihood_batch_size: int
+    training: Training
+    optimizer: optax.GradientTransformation
+    averages: Mapping[str, Any]
+    dequantizer: Dequantizer
+    dequantizer_network: Any
+    dequantizer_optimizer: optax.GradientTransformation
+    seed: int
+    make_source: Callable[[], data.Source]
+    make_codec: Callable[[int | str | None], Codec]
+    make_objective: Callable[[Codec], Callable]
+
+    def __repr__(self) -> str:
+        network = getattr(self.network, "name", type(self.network).__name__)
+        return f"Experiment({self.sde}, {network}, {self.shape}, {self.sampling.sampler})"
+
+    @functools.cached_property
+    def source(self) -> data.Source:
+        """The data set, loaded at the first use.
+
+        Raises:
+            UsageError: it is not there, or its images are not of config.data.image_shape.
+        """
+        source = self.make_source()
+        if tuple(source.image_shape) != self.image_shape:
+            raise UsageError(
+                f"The images of {source.name!r} are {tuple(source.image_shape)}, but "
+                f"config.data.image_shape is {self.image_shape}: set it to theirs."
+            )
+        return source
+
+    @functools.cached_property
+    def codec(self) -> Codec:
+        """The way of the data's images to x and back."""
+        return self.make_codec(self.source.bins)
+
+    @functools.cached_property
+    def codec_without_data(self) -> Codec:
+        """The same for what does not depend on the number of bins, such as the shape of x."""
+        return self.make_codec("unknown")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of x, without the batch: what the process and the network work on."""
+        return self.codec_without_data.shape
+
+    def init(self, key: jax.Array) -> Any:
+        """Initial parameters: the network's, and beside them the process's where it is learned."""
+        params = self.network.init(key, self.shape)
+        fields = learned_fields(self.sde)
+        return {"network": params, "sde": fields} if fields else params
+
+    @property
+    def abstract_params(self) -> Any:
+        """The shapes and types of the parameters; nothing is computed."""
+        return jax.eval_shape(lambda: self.init(jax.random.key(0)))
+
+    def denoiser(self, params: Any, t_min: float | None = None) -> Denoiser:
+        """The denoiser with these parameters, on the process from `t_min` (its own if None)."""
+        sde = self.sde if t_min is None else dataclasses.replace(self.sde, t_min=t_min)
+        if learned_fields(sde):
+            sde, params = with_learned_fields(sde, params["sde"]), params["network"]
+        return Denoiser(sde, self.prediction, self.network, params)
+
+    def condition_of(self, rows: Mapping[str, Any]) -> Condition:
+        """What the network is told of the samples of a batch of the data; None where nothing.
+
+        Raises:
+            UsageError: the data lack an array that config.data.condition names.
+        """
+        for name in self.condition:
+            if name not in rows:
+                known = sorted(set(rows) - {"image"})
+                raise UsageError(
+                    f"config.data.condition names {name!r}, which the data have not; they have "
+                    f"{', '.join(known)}."
+                )
+        return {name: rows[name] for name in self.condition} or None
+
+    def loss_fn(self, train: bool = True) -> Callable:
+        """(params, key, batch of the data) -> (loss, {}), for `scoresde.training`."""
+        objective = self.make_objective(self.codec)
+
+        def loss_fn(params, key, batch):
+            loss = objective(params, key, batch["image"], self.condition_of(batch), train=train)
+            return loss, {}
+
+        return loss_fn

@@ -1,0 +1,78 @@
+"""A config on disk, and when two of them are the same experiment."""
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import ml_collections
+
+from scoresde import files
+from scoresde.experiment.sections import Data, Training, defaults
+
+# What may differ when a run goes on: how long it is and how it is watched, not what it computes.
+_MAY_CHANGE = {
+    "training.num_steps",
+    "training.log_every",
+    "training.eval_every",
+    "training.sample_every",
+    "training.checkpoint_every",
+    "training.keep",
+    "training.keep_every",
+}
+# Sections that training does not read.
+_NOT_TRAINING = ("sampler", "likelihood", "dequantizer")
+
+# The sections that say which model it is.
+_MODEL = ("data", "sde", "prediction", "network")
+
+
+def read_config(path: str | os.PathLike) -> ml_collections.ConfigDict:
+    """The config that `as_json` was written of.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        UsageError: it cannot be read.
+    """
+    return ml_collections.ConfigDict(files.read_json(path))
+
+
+def as_json(config: ml_collections.ConfigDict | Mapping[str, Any]) -> dict[str, Any]:
+    """The config as plain values that JSON can hold: tuples are lists."""
+    return json.loads(ml_collections.ConfigDict(config).to_json())
+
+
+def model_sections(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """The sections of `config` that say which model it is, for the record of a result."""
+    sections = as_json(config)
+    return {name: sections[name] for name in _MODEL}
+
+
+def training_differences(
+    found: ml_collections.ConfigDict, wanted: ml_collections.ConfigDict
+) -> list[str]:
+    """The keys, in words with both values, by which a run of `found` cannot go on as `wanted`."""
+    # A config of an earlier version lacks the keys that are new, and had their defaults.
+    default = _flat(
+        json.loads(json.dumps({"data": defaults(Data), "training": defaults(Training)}))
+    )
+    found, wanted = default | _flat(as_json(found)), default | _flat(as_json(wanted))
+    may_change = set(_MAY_CHANGE)
+    if found.get("optimizer.schedule", "constant") != "constant":
+        may_change.remove("training.num_steps")  # the learning rate at each step depends on it
+    return [
+        f"config.{key} is {found.get(key)!r} there, {wanted.get(key)!r} here"
+        for key in sorted(found.keys() | wanted.keys())
+        if found.get(key) != wanted.get(key)
+        and key not in may_change
+        and not key.startswith(_NOT_TRAINING)
+    ]
+
+
+def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(values, dict):
+        return {prefix: values}
+    flat = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}.{key}" if prefix else key)
+    return flat

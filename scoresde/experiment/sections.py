@@ -1,0 +1,228 @@
+"""The plain values of a config: every key that there is, with its type and its default.
+
+A key that no section has is an error, as is a value of another type. What comes here are
+dictionaries: `scoresde.experiment.build` makes them of a ConfigDict.
+"""
+
+import dataclasses
+import numbers
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from scoresde.registry import UsageError, closest
+
+Section = TypeVar("Section")
+
+
+def _count(default: Any = dataclasses.MISSING, least: int = 1) -> Any:
+    """A field that counts something, from `least` on."""
+    return dataclasses.field(default=default, metadata={"least": least})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """The sections of an experiment.
+
+    Attributes:
+        seed: of everything random, 0 .. 2^32 - 1.
+        data: see `Data`.
+        sde: the forward process: a name of `scoresde.sdes.SDES`, or a section of it and options.
+        prediction: how the network is fed and read, of `scoresde.predictions.PREDICTIONS`.
+        network: of `scoresde.networks.NETWORKS`.
+        loss: the objective: its name in "objective", and its options.
+        optimizer: of `scoresde.training.OPTIMIZERS`, with its learning rate and schedule.
+        training: see `Training`.
+        sampler: of `scoresde.samplers.SAMPLERS`, with `steps`, `grid` and `t_min`.
+        likelihood: `batch_size`, and options of `scoresde.likelihood.ExactLikelihood`.
+        dequantizer: see `Dequantizer`.
+    """
+
+    seed: int = 42
+    data: dict
+    sde: Any
+    prediction: Any
+    network: Any
+    loss: dict = dataclasses.field(default_factory=dict)
+    optimizer: dict = dataclasses.field(default_factory=dict)
+    training: dict
+    sampler: Any = "probability_flow"
+    likelihood: dict = dataclasses.field(default_factory=dict)
+    dequantizer: dict = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        if not 0 <= self.seed < 2**32:
+            raise UsageError(f"config.seed must be 0 .. 2^32 - 1, got {self.seed}.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Data:
+    """What is modeled.
+
+    Attributes:
+        source: the data set, of `scoresde.data.SOURCES`.
+        image_shape: (height, width, channels); of other data, the shape of one sample.
+        codec: the way of an image to the network and back, of `scoresde.codecs.CODECS`.
+        data_range: (low, high), what the network works in.
+        dequantize: add uniform noise of one level to the training images.
+        flip: mirror training images at random.
+        labels: feed the classes to the network, as the condition "label".
+        condition: names of further arrays of the data to feed to it.
+    """
+
+    source: Any
+    image_shape: tuple
+    codec: Any = "images"
+    data_range: tuple = (-1.0, 1.0)
+    dequantize: bool = False
+    flip: bool = False
+    labels: bool = False
+    condition: tuple = ()
+
+    def __post_init__(self):
+        image = self.codec in ("images", {"name": "images"})
+        whole = all(isinstance(n, numbers.Integral) and n > 0 for n in self.image_shape)
+        if not whole or not self.image_shape or (image and len(self.image_shape) != 3):
+            raise UsageError(
+                "config.data.image_shape must be (height, width, channels), not "
+                f"{self.image_shape}."
+            )
+        ends = all(isinstance(end, numbers.Real) for end in self.data_range)
+        if not ends or len(self.data_range) != 2:
+            raise UsageError(f"config.data.data_range must be (low, high), not {self.data_range}.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Training:
+    """How long is trained, and how it is watched.
+
+    Attributes:
+        batch_size: over all devices.
+        num_steps: length of the run.
+        steps_per_dispatch: updates a call of the compiled step.
+        accumulate: parts of a batch whose gradients are averaged one after the other.
+        ema_rate: of the average called "ema".
+        ema_warmup: "none" or "inverse".
+        averages: further averages of the parameters by name, of `scoresde.training.AVERAGES`.
+        log_every: in steps, as all that follow.
+        eval_every: 0 for never.
+        sample_every: 0 for never.
+        checkpoint_every: a checkpoint.
+        keep: how many of the latest checkpoints are kept; None for all.
+        keep_every: the first checkpoint at or after each multiple is kept for good; None for none.
+    """
+
+    batch_size: int = _count()
+    num_steps: int = _count()
+    steps_per_dispatch: int = _count(1)
+    accumulate: int = _count(1)
+    ema_rate: float = 0.9999
+    ema_warmup: str = "none"
+    averages: dict = dataclasses.field(default_factory=dict)
+    log_every: int = _count(50)
+    eval_every: int = _count(100, least=0)
+    sample_every: int = _count(50_000, least=0)
+    checkpoint_every: int = _count(10_000)
+    keep: int | None = _count(2)
+    keep_every: int | None = _count(50_000)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Dequantizer:
+    """The flow of variational dequantization, and how it is trained.
+
+    Attributes:
+        network: its options, of `scoresde.networks.dequantizer_network`.
+        optimizer: as that of the score model; all that follow are as in `Training`.
+    """
+
+    network: dict = dataclasses.field(default_factory=dict)
+    optimizer: dict = dataclasses.field(default_factory=dict)
+    batch_size: int = _count(128)
+    num_steps: int = _count(300_001)
+    steps_per_dispatch: int = _count(1)
+    accumulate: int = _count(1)
+    ema_rate: float = 0.99
+    log_every: int = _count(50)
+    checkpoint_every: int = _count(10_000)
+    keep: int | None = _count(2)
+    keep_every: int | None = _count(None)
+
+
+def defaults(kind: type) -> dict[str, Any]:
+    """The values of a section's keys where a config leaves them out."""
+    made = {}
+    for field in dataclasses.fields(kind):
+        if field.default_factory is not dataclasses.MISSING:
+            made[field.name] = field.default_factory()
+        elif field.default is not dataclasses.MISSING:
+            made[field.name] = field.default
+    return made
+
+
+# By the type of a field: what a value may be, and that in words.
+_TYPES = {
+    bool: (bool, "True or False"),
+    int: (numbers.Integral, "an integer"),
+    float: (numbers.Real, "a number"),
+    str: (str, "a name"),
+    tuple: (tuple, "a tuple"),
+    dict: (dict, "a section"),
+}
+
+
+def read(kind: type[Section], options: Mapping[str, Any], name: str = "") -> Section:
+    """The section `kind` with these values, checked.
+
+    Args:
+        kind: one of this module's classes, or another dataclass.
+        options: values by key.
+        name: of the section within the config; "" for the config itself.
+
+    Raises:
+        UsageError: an unknown key, a missing one, or a value of another type or out of range.
+    """
+    prefix = f"config.{name}{'.' if name else ''}"
+    fields, hints = {f.name: f for f in dataclasses.fields(kind)}, typing.get_type_hints(kind)
+    for key in options:
+        if key not in fields:
+            raise UsageError(
+                f"Unknown key {prefix}{key}.{closest(key, list(fields))} "
+                f"Known: {', '.join(fields)}."
+            )
+    for key, field in fields.items():
+        required = field.default is field.default_factory is dataclasses.MISSING
+        if required and key not in options:
+            raise UsageError(f"The config lacks {prefix}{key}.")
+        if key in options:
+            check_value(prefix + key, options[key], hints[key], field.metadata.get("least"))
+    return kind(**options)
+
+
+def check_value(key: str, value: Any, hint: Any, least: int | None) -> None:
+    """Raises UsageError unless `value` is of the type `hint`, and at least `least`."""
+    if isinstance(hint, types.UnionType):  # of one type and None
+        if value is None:
+            return
+        hint = next(member for member in typing.get_args(hint) if member is not type(None))
+    if hint not in _TYPES:
+        return
+    kind, words = _TYPES[hint]
+    if not isinstance(value, kind) or (hint is not bool and isinstance(value, bool)):
+        raise UsageError(f"{key} must be {words}, not {value!r}.")
+    if least is not None and value < least:
+        raise UsageError(f"{key} must be at least {least}, got {value}.")
+
+
+def named(section: str, options: Any) -> dict[str, Any]:
+    """A component's section, {"name": ..., options}, which may be its name alone.
+
+    Raises:
+        UsageError: there is no name.
+    """
+    if isinstance(options, str):
+        return {"name": options}
+    if not isinstance(options, dict) or "name" not in options:
+        raise UsageError(f"config.{section} must be a name, or a section with a name.")
+    return dict(options)

@@ -1,0 +1,112 @@
+"""The instantaneous change of variables, integrated.
+
+Along the probability flow dx/dt = v(x, t), d log p_t(x_t) / dt = -div v (Chen et al. 2018,
+arXiv:1806.07366, theorem 1; arXiv:2011.13456, equation 39), so that
+
+    log p(x) = log p(x at t_max) + integral of div v from t_min to t_max,
+
+with p at t_max the prior. The state and the divergence are integrated together, each sample with
+its own adaptive steps.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from scoresde import ode
+from scoresde.denoiser import BaseDenoiser, Condition, one_by_one, velocity_of_one
+from scoresde.likelihood.standard_errors import standard_error
+from scoresde.likelihood.trace import Trace, value_and_traces
+
+
+class LogProb(NamedTuple):
+    """A log-likelihood per sample; every field has a leading [batch].
+
+    Attributes:
+        nats: the log density in nats, in the units of x; NaN where the solver did not finish.
+        stderr: the standard error of `nats` over the probes; 0 with the exact trace, NaN with one
+            probe, which says nothing about its own error.
+        latent: the state at t_max, like x.
+        nfe: evaluations of the drift, with its traces where they count, see `scoresde.ode`.
+        finished: whether the solver reached t_max with a finite state.
+    """
+
+    nats: Array
+    stderr: Array
+    latent: Array
+    nfe: Array
+    finished: Array
+
+
+def integrate(
+    denoiser: BaseDenoiser,
+    x: Array,
+    condition: Condition,
+    noise: Any,
+    vectors_of: Callable[[Any], Array],
+    *,
+    trace: Trace,
+    t_min: float,
+    state_dtype: Any = None,
+    **options: Any,
+) -> LogProb:
+    """log p at t_min with probe vectors of the caller's; `stderr` is None where it is unknown.
+
+    Args:
+        denoiser: the denoiser.
+        x: data, [batch, ...]; the denoiser is evaluated in its type.
+        condition: of the samples; each is handed its own part.
+        noise: a pytree of [batch, ...] arrays: what each sample's probe vectors are made from.
+        vectors_of: from one sample's part of `noise` to its vectors, [vectors, ...]. It is called
+            anew at each evaluation, which saves the memory of vectors drawn from a key.
+        trace: what is done with them.
+        t_min: where to start.
+        state_dtype: the type of the solver's state; that of x if None.
+        **options: of `scoresde.ode.solve`.
+    """
+
+    def augmented(t, state, args, weighted):
+        noise, condition = args
+
+        def velocity(x):
+            return velocity_of_one(denoiser, x, t.astype(x.dtype), condition)
+
+        vectors = vectors_of(noise).astype(x.dtype)
+        at = state[0].astype(x.dtype)
+        drift, traces = value_and_traces(velocity, at, vectors, trace, wanted=weighted)
+        return drift.astype(state[0].dtype), traces.astype(state[0].dtype)
+
+    # The error in log p is that of its estimate, the mean: no more steps for more probes.
+    if isinstance(options.get("rtol"), tuple):
+
+        def norm(error):
+            return jnp.maximum(ode.root_mean_square(error[0]), jnp.abs(jnp.mean(error[1])))
+    else:
+
+        def norm(error):
+            return ode.root_mean_square((error[0], jnp.mean(error[1])))
+
+    def no_products(noise):
+        vectors = vectors_of(noise)
+        return trace.estimates(lambda rows: rows, jnp.reshape(vectors, (len(vectors), -1)))
+
+    start = x.astype(x.dtype if state_dtype is None else state_dtype)
+    estimates = jax.eval_shape(jax.vmap(no_products), noise).shape[1]
+    start = start, jnp.zeros((len(x), estimates), start.dtype)
+    (latent, divergence), stats = ode.solve(
+        augmented,
+        start,
+        t_min,
+        denoiser.sde.t_max,
+        args=(noise, one_by_one(condition)),
+        norm=norm,
+        integrals=True,
+        **options,
+    )
+    nats = denoiser.terminal_log_prob(latent, condition) + jnp.mean(divergence, axis=1)
+    nats = jnp.where(stats.finished, nats, jnp.nan)  # half an integral is no estimate
+    stderr = jnp.zeros_like(nats) if trace.exact else standard_error(divergence, axis=1)
+    return LogProb(nats, stderr, latent, stats.nfe, stats.finished)

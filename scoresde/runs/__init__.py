@@ -1,0 +1,40 @@
+"""Runs: a work directory, and all that is done with it.
+
+run = scoresde.load("runs/digits")
+drawn = run.generate(64)
+result = run.evaluate(runs.LikelihoodProtocol(split="test"))
+train(config, "runs/mine")
+"""
+
+from scoresde.runs.dequantizer import train_dequantizer
+from scoresde.runs.flow import trained_flow
+from scoresde.runs.generate import Generated, condition_in_turn, generate, recording
+from scoresde.runs.likelihood import evaluate
+from scoresde.runs.pretrained import Imported, import_checkpoint
+from scoresde.runs.protocol import LikelihoodProtocol
+from scoresde.runs.run import Run
+from scoresde.runs.samples import SampleRequest, draw_samples
+from scoresde.runs.train import train
+from scoresde.runs.trained_model import TrainedModel
+from scoresde.runs.workdir import load_config, result_directory, save_config
+
+__all__ = [
+    "Generated",
+    "Imported",
+    "LikelihoodProtocol",
+    "Run",
+    "SampleRequest",
+    "TrainedModel",
+    "condition_in_turn",
+    "draw_samples",
+    "evaluate",
+    "generate",
+    "import_checkpoint",
+    "load_config",
+    "recording",
+    "result_directory",
+    "save_config",
+    "train",
+    "train_dequantizer",
+    "trained_flow",
+]

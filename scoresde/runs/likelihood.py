@@ -1,0 +1,183 @@
+"""Log-likelihoods of a split of the data: in resumable parts, with error bars, and their figure."""
+
+import contextlib
+import math
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from scoresde import data, evaluation, files, likelihood, training
+from scoresde.experiment import Experiment, model_sections
+from scoresde.keys import sample_keys
+from scoresde.registry import UsageError
+from scoresde.runs.generate import to_host
+from scoresde.runs.protocol import LikelihoodProtocol
+from scoresde.runs.trained_model import TrainedModel
+from scoresde.runs.workdir import result_directory
+
+DONE = "likelihood.json"
+"""The file that says that all results are there."""
+
+Report = Callable[[dict[str, np.ndarray], int], None]
+"""Called with the results of each batch, and how many of its images are new."""
+
+
+def evaluate(
+    run: TrainedModel,
+    protocol: LikelihoodProtocol,
+    *,
+    name: str | None = None,
+    overwrite: bool = False,
+    progress: Callable[[int, Callable], Any] | None = None,
+) -> dict[str, Any]:
+    """Estimates every image's log-likelihood, its last ones included, and writes the results.
+
+    An evaluation that was stopped, or killed, goes on at the batch where it was. The results are
+    `workdir/likelihood/NAME/`: per_image.npz, figure.png and, last, likelihood.json.
+
+    Args:
+        run: the run.
+        protocol: what is measured.
+        name: of the results' directory; SPLIT_STEP if None.
+        overwrite: replace results that are there.
+        progress: (number of images, nats -> bits/dim) -> a context manager, called with each batch
+            (its results, the number of new images in it).
+
+    Returns:
+        What likelihood.json holds: the mean in bits/dim, its error in parts, and the protocol. On
+        other processes than the first, nothing.
+
+    Raises:
+        UsageError: impossible options, a checkpoint that is not there, or results that are.
+    """
+    experiment, mesh = run.experiment, run.mesh
+    split, codec = experiment.source.splits[protocol.split], experiment.codec
+    num = len(split) if protocol.num is None else protocol.num
+    if not 1 <= num <= len(split):
+        raise UsageError(f"num must be 1 .. {len(split)}, the images of {protocol.split!r}.")
+    if codec.bins is None:
+        raise UsageError(
+            "bits/dim are of images with levels, and the data have none: take the density itself, "
+            "run.experiment.likelihood(key, run.denoiser(), x).nats."
+        )
+    if protocol.passes < 1:
+        raise UsageError(f"passes must be at least 1, got {protocol.passes}.")
+    data.check_levels(split.images[:num], codec.bins)
+    step = run.step(protocol.step)
+    params = run.params(step, protocol.average)
+    estimator, described = protocol.estimator(
+        experiment, experiment.denoiser(params).sde, run.workdir
+    )
+    batch_size = min(experiment.likelihood_batch_size, num)
+    batch_size = -(-batch_size // mesh.size) * mesh.size
+    record = {
+        "split": protocol.split,
+        "bins": codec.bins,
+        "data_range": codec.data_range,
+        **described,
+        "seed": protocol.seed,
+        "step": step,
+        "parameters": protocol.average or "raw",
+        "config": model_sections(run.config),
+    }
+    directory = run.workdir / "likelihood" / (name or f"{protocol.split}_{step}")
+    computed = {**record, "images": num, "passes": protocol.passes, "batch_size": batch_size}
+    seed_key, dims = jax.random.key(protocol.seed), math.prod(codec.shape)
+    floor = None
+    if protocol.baseline:  # seconds, and it may be refused
+        floor = _gaussian_bits(experiment, split.images[:num], seed_key)
+    parts = open_parts(directory, computed, overwrite)
+    denoiser = experiment.denoiser(params, described.get("t_min"))
+
+    def put(tree: Any) -> Any:
+        return jax.device_put(tree, training.batch_sharding(mesh))
+
+    def estimate(rows: np.ndarray, number: int) -> dict[str, np.ndarray]:
+        keys = jax.random.split(jax.random.fold_in(seed_key, number))
+        noise_keys, keys = (put(sample_keys(key, len(rows), rows[0])) for key in keys)
+        batch = split.batch(np.minimum(rows, num - 1))  # the last batch is filled up
+        condition = put(experiment.condition_of(batch))
+        result = estimator(noise_keys, keys, denoiser, put(batch["image"]), condition)
+        return {name: to_host(values) for name, values in result._asdict().items()}
+
+    def to_bits(nats: Any) -> np.ndarray:
+        return np.asarray(estimator.bits_per_dim(np.asarray(nats), dims))
+
+    with progress(num, to_bits) if progress else _silence() as report:
+        results = evaluation.evaluate(
+            estimate,
+            num=num,
+            batch_size=batch_size,
+            passes=protocol.passes,
+            parts=parts,
+            write=jax.process_index() == 0,
+            report=report,
+        )
+    if jax.process_index() != 0:
+        return {}
+    images = evaluation.per_image(results, to_bits)
+    summary = evaluation.summarize(results, to_bits)
+    if protocol.passes > 1 and protocol.bound == "exact":
+        summary |= evaluation.summarize_importance(results, to_bits)
+    if floor is not None:
+        summary |= evaluation.summarize_baseline(images["bits_per_dim"], floor)
+    summary |= {**record, "devices": mesh.size}
+    files.write_arrays(directory / "per_image.npz", **images)
+    title = f"{protocol.split}, step {step}, {protocol.bound}, {described['dequantization']}"
+    evaluation.plot_likelihood(
+        directory / "figure.png",
+        images["bits_per_dim"],
+        split.images[:num],
+        bins=codec.bins,
+        title=title,
+        baseline=floor,
+    )
+    files.write_json(directory / DONE, summary)  # last, for it says that all is there
+    parts.remove()
+    names = (DONE, "per_image.npz", "figure.png")
+    return {**summary, "files": [directory / name for name in names]}
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[Report]:
+    yield lambda batch, new: None
+
+
+def open_parts(
+    directory: pathlib.Path, computed: dict[str, Any], overwrite: bool
+) -> evaluation.Parts:
+    """The finished batches in `directory`, if they are of the evaluation described.
+
+    Args:
+        directory: of the results.
+        computed: everything that the numbers depend on.
+        overwrite: start over, whatever is there.
+
+    Raises:
+        UsageError: there are results already, of this evaluation or of another one.
+    """
+    parts = directory / "parts"
+    if (directory / DONE).exists() or not (parts / "protocol.json").exists():
+        result_directory(directory, overwrite)
+    if overwrite:
+        (directory / DONE).unlink(missing_ok=True)
+    return evaluation.Parts(parts, computed, again=overwrite)
+
+
+def _gaussian_bits(experiment: Experiment, images: np.ndarray, seed_key: jax.Array) -> np.ndarray:
+    """bits/dim of uniformly dequantized images under a Gaussian fitted to the training images."""
+    codec, train = experiment.codec, experiment.source.splits["train"].images
+    # The noise of pass 0: differences from the model are then differences of the models.
+    noise_key = jax.random.split(jax.random.fold_in(seed_key, 0))[0]
+
+    def dequantized(key: jax.Array, images: np.ndarray) -> jax.Array:
+        return data.scale(data.dequantize(key, images, codec.bins), codec.bin_range)
+
+    fitted_to = dequantized(jax.random.fold_in(noise_key, 2**31 - 1), train)
+    nats = likelihood.gaussian_log_prob(fitted_to, dequantized(noise_key, images))
+    return likelihood.bits_per_dim(
+        nats, math.prod(codec.shape), bins=codec.bins, bin_range=codec.bin_range
+    )

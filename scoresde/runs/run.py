@@ -1,0 +1,50 @@
+"""A run: a work directory, and all that is done with it once it is trained."""
+
+from typing import Any
+
+import jax
+
+from scoresde.denoiser import Condition
+from scoresde.runs.generate import Generated, generate
+from scoresde.runs.likelihood import evaluate
+from scoresde.runs.protocol import LikelihoodProtocol
+from scoresde.runs.samples import SampleRequest, draw_samples
+from scoresde.runs.trained_model import TrainedModel
+
+
+class Run(TrainedModel):
+    """The experiment in a work directory, what training has made of it, and its results.
+
+        run = Run("runs/digits")
+        denoiser = run.denoiser()                  # of the latest checkpoint's average
+        drawn = run.generate(64, seed=0)           # in memory
+        run.draw(SampleRequest(num=64))            # in the directory, as `scoresde sample` does
+        result = run.evaluate(LikelihoodProtocol(split="test"))
+
+    See `TrainedModel`.
+    """
+
+    def generate(
+        self,
+        num: int,
+        *,
+        seed: int = 0,
+        step: int | None = None,
+        average: str | None = "ema",
+        condition: Condition = None,
+        **options: Any,
+    ) -> Generated:
+        """`num` samples by the config's sampler; see `scoresde.runs.generate`."""
+        denoiser = self.denoiser(step, average, self.experiment.sampling.t_min)
+        key, experiment = jax.random.key(seed), self.experiment
+        return generate(
+            key, experiment, denoiser, num, mesh=self.mesh, condition=condition, **options
+        )
+
+    def draw(self, request: SampleRequest, **options: Any) -> dict[str, Any]:
+        """Samples on disk; see `scoresde.runs.draw_samples`."""
+        return draw_samples(self, request, **options)
+
+    def evaluate(self, protocol: LikelihoodProtocol, **options: Any) -> dict[str, Any]:
+        """Log-likelihoods by `protocol`; see `scoresde.runs.evaluate`."""
+        return evaluate(self, protocol, **options)

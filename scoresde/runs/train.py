@@ -1,0 +1,139 @@
+"""Training an experiment in a work directory: the objects of its config, put together."""
+
+import os
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from scoresde import data, training
+from scoresde.data import pictures
+from scoresde.experiment import Experiment, build
+from scoresde.registry import UsageError
+from scoresde.runs.generate import generate
+from scoresde.runs.workdir import save_config
+
+# Samples of the grids that are drawn on the way.
+_SHOWN = 64
+
+
+def train(config: Any, workdir: str | os.PathLike) -> training.TrainState:
+    """Trains the experiment of `config`, or goes on with it if it is the run in `workdir`.
+
+    Nothing is written before everything is known to fit: the config, the data, the network and the
+    devices.
+
+    Args:
+        config: a ConfigDict, as `scoresde.experiment.load_config` returns.
+        workdir: of the run, see `scoresde.runs.workdir`.
+
+    Returns:
+        The last state; its step is below the config's num_steps if the run was told to stop.
+
+    Raises:
+        UsageError: what does not fit, or what `scoresde.training.train` raises.
+    """
+    workdir, experiment = pathlib.Path(workdir), build(config)
+    settings, mesh = experiment.training, training.make_mesh()
+    training.check_divisible(settings.batch_size, mesh, settings.accumulate)
+    split, source = experiment.source.splits["train"], experiment.source
+    if settings.eval_every:
+        _check_test_images(source, mesh)
+    init_key, train_key, eval_key, sample_key = jax.random.split(jax.random.key(experiment.seed), 4)
+    params, loss_fn = experiment.init(init_key), experiment.loss_fn()
+    state = training.create_state(train_key, params, experiment.optimizer, experiment.averages)
+    train_step = training.make_train_step(
+        loss_fn,
+        experiment.optimizer,
+        mesh,
+        averages=experiment.averages,
+        steps_per_dispatch=settings.steps_per_dispatch,
+        accumulate=settings.accumulate,
+    )
+    loader = make_loader(
+        experiment, settings.batch_size, settings.steps_per_dispatch, experiment.flip
+    )
+    batch = split.batch(slice(0, 2))
+    jax.eval_shape(loss_fn, params, train_key, batch)  # does the network take them?
+    if jax.process_index() == 0:  # only now is anything written
+        with training.exclusive(workdir / "checkpoints"):
+            save_config(workdir, config)
+    count = sum(leaf.size for leaf in jax.tree.leaves(params))
+    print(f"{count:,} parameters, {len(split):,} images, {mesh.size} device(s).", flush=True)
+
+    callbacks = []
+    if settings.eval_every:
+        callbacks.append((settings.eval_every, _evaluation(experiment, mesh, eval_key)))
+    if settings.sample_every and experiment.codec.of_images:  # what else is no picture
+        callbacks.append((settings.sample_every, _grid(experiment, mesh, sample_key, workdir)))
+    return training.train(
+        state,
+        train_step,
+        loader,
+        mesh=mesh,
+        workdir=workdir,
+        num_steps=settings.num_steps,
+        log_every=settings.log_every,
+        checkpoint_every=settings.checkpoint_every,
+        keep=settings.keep,
+        keep_every=settings.keep_every,
+        callbacks=callbacks,
+    )
+
+
+def make_loader(
+    experiment: Experiment, batch_size: int, steps_per_dispatch: int, flip: bool
+) -> data.Loader:
+    """This process's part of the training batches."""
+    return data.Loader(
+        experiment.source.splits["train"],
+        batch_size // jax.process_count(),
+        seed=experiment.seed,
+        flip=flip,
+        steps=steps_per_dispatch,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+    )
+
+
+def _check_test_images(source: data.Source, mesh: jax.sharding.Mesh) -> None:
+    images = len(source.splits["test"]) if "test" in source.splits else 0
+    if images < mesh.size:
+        raise UsageError(
+            f"The data {source.name!r} have {images} test images for {mesh.size} device(s): "
+            "set --config.training.eval_every=0."
+        )
+
+
+def _evaluation(experiment: Experiment, mesh: jax.sharding.Mesh, key: jax.Array) -> Callable:
+    """The loss of one batch of test images, by the average of the parameters."""
+    eval_step = training.make_eval_step(experiment.loss_fn(train=False), mesh)
+    split, every = experiment.source.splits["test"], experiment.training.eval_every
+    size = min(experiment.training.batch_size, len(split) // mesh.size * mesh.size)
+    index, count = jax.process_index(), jax.process_count()
+
+    def evaluate(step: int, state: training.TrainState) -> dict[str, jax.Array]:
+        # A batch that is a function of the step alone, so that a resumed log is the same.
+        first = (step // every * size) % (len(split) - size + 1)
+        own = slice(first + index * size // count, first + (index + 1) * size // count)
+        batch = training.shard_batch(mesh, split.batch(own))
+        metrics = eval_step(state, jax.random.fold_in(key, step), batch)
+        return {"eval_loss": metrics["loss"]}
+
+    return evaluate
+
+
+def _grid(
+    experiment: Experiment, mesh: jax.sharding.Mesh, key: jax.Array, workdir: pathlib.Path
+) -> Callable:
+    """A picture of samples by the average of the parameters."""
+
+    def draw(step: int, state: training.TrainState) -> None:
+        denoiser = experiment.denoiser(state.averages["ema"], experiment.sampling.t_min)
+        drawn = generate(key, experiment, denoiser, _SHOWN, mesh=mesh)
+        if jax.process_index() == 0:
+            path = workdir / "samples" / f"step_{step:08d}.png"
+            pictures.save_grid(path, drawn.images, bins=experiment.codec.bins)
+
+    return draw

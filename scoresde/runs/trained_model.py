@@ -1,0 +1,85 @@
+"""What is in a work directory: an experiment, and the parameters that training has saved of it."""
+
+import functools
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+
+from scoresde import training
+from scoresde.denoiser import Denoiser
+from scoresde.experiment import Experiment, build, overrides
+from scoresde.runs.workdir import load_config
+
+
+class TrainedModel:
+    """An experiment and its checkpoints.
+
+    Opening one reads its config only. It is safe while the run is still training.
+
+    Args:
+        workdir: the directory.
+        items: changes of its config, of the form --config.KEY=VALUE; nothing is written.
+
+    Attributes:
+        workdir: the directory.
+        config: its config, with the changes.
+        experiment: the objects of the config.
+        checkpoints: what training has saved.
+
+    Raises:
+        UsageError: the directory holds no run, or a change does not fit.
+    """
+
+    def __init__(self, workdir: str | os.PathLike, items: Sequence[str] = ()):
+        self.workdir = pathlib.Path(workdir)
+        self.config = overrides.apply(load_config(self.workdir), items)
+        self.experiment: Experiment = build(self.config)
+        self.checkpoints = training.Checkpoints(self.workdir / "checkpoints")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.workdir)!r}, {self.experiment})"
+
+    @functools.cached_property
+    def mesh(self) -> jax.sharding.Mesh:
+        """All devices, over which batches are split."""
+        return training.make_mesh()
+
+    def step(self, step: int | None = None) -> int:
+        """`step`, which must have a checkpoint; the latest if None.
+
+        Raises:
+            UsageError: there is no such checkpoint, or none at all.
+        """
+        return self.checkpoints.find(step)
+
+    def params(self, step: int | None = None, average: str | None = "ema") -> Any:
+        """The parameters of a checkpoint, whole on every device.
+
+        Args:
+            step: which checkpoint; the latest if None.
+            average: which average of the parameters; None for the last iterate.
+
+        Raises:
+            UsageError: there is no such checkpoint or average, it is damaged, or it is of another
+                network than the config's.
+        """
+        params = self.checkpoints.restore_params(
+            step, average=average, abstract_params=self.experiment.abstract_params
+        )
+        return training.replicate(self.mesh, params)
+
+    def denoiser(
+        self,
+        step: int | None = None,
+        average: str | None = "ema",
+        t_min: float | None = None,
+    ) -> Denoiser:
+        """The denoiser with the `params` of these arguments, on the process from `t_min`."""
+        return self.experiment.denoiser(self.params(step, average), t_min)
+
+    def log(self) -> list[dict[str, Any]]:
+        """What training logged: a dictionary a step."""
+        return training.read_log(self.workdir)

@@ -1,0 +1,214 @@
+"""The checkpoints of a run: directories named by their steps.
+
+A directory gets its name only once it is complete, so a run that is killed while saving leaves its
+earlier checkpoints as they were.
+"""
+
+import pathlib
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from scoresde.registry import UsageError
+from scoresde.training.averages import listed
+from scoresde.training.checkpoints import checksums, retention
+from scoresde.training.checkpoints.items import (
+    FORMAT,
+    averages_in,
+    from_items,
+    params_item,
+    to_items,
+)
+from scoresde.training.checkpoints.reading import SavedCheckpoint, steps_in
+from scoresde.training.state import TrainState
+
+PyTree = Any
+
+
+class Checkpoints:
+    """The checkpoints of one run. Use it as a context manager, or call `close`.
+
+    Reading needs no exclusive access: sampling from a run that is still training is safe.
+
+    Args:
+        directory: where they are; created at the first `save`.
+        keep: how many of the latest are kept; None keeps all.
+        keep_every: in steps; the first checkpoint at or after each multiple is kept for good.
+
+    Raises:
+        UsageError: `keep` or `keep_every` is less than 1.
+    """
+
+    def __init__(
+        self,
+        directory: str | pathlib.Path,
+        *,
+        keep: int | None = 2,
+        keep_every: int | None = None,
+    ):
+        if (keep is not None and keep < 1) or (keep_every is not None and keep_every < 1):
+            raise UsageError(
+                f"keep ({keep}) and keep_every ({keep_every}) must be positive, or None."
+            )
+        self.directory = pathlib.Path(directory).absolute()
+        self._policy = retention.policy(keep, keep_every)
+        self._writer: ocp.CheckpointManager | None = None
+        self._saving: tuple[int, list[str]] = (-1, [])
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def all_steps(self) -> list[int]:
+        """The steps of the finished checkpoints, ascending."""
+        return steps_in(self.directory)
+
+    def latest_step(self) -> int | None:
+        """The last of `all_steps`, or None without any."""
+        return max(self.all_steps(), default=None)
+
+    def averages(self, step: int | None = None) -> list[str]:
+        """The names of the averages that the checkpoint of a step, by default the latest, holds.
+
+        Raises:
+            UsageError: there is no such checkpoint.
+        """
+        return averages_in(self._find(step).directory)
+
+    def save(self, step: int, state: TrainState, extra: dict[str, Any] | None = None) -> None:
+        """Copies the state to the host, then writes it in the background.
+
+        Every process of a multi-process run must call it. An error in the background is raised by
+        the next `save`, `wait` or `close`.
+
+        Args:
+            step: the checkpoint's name, normally `int(state.step)`.
+            state: the state; it may be donated as soon as this returns.
+            extra: anything JSON can hold, for instance the position of the data iterator.
+
+        Raises:
+            UsageError: there is a checkpoint of this step already.
+        """
+        if self._writer is None:
+            self._writer = ocp.CheckpointManager(
+                self.directory,
+                options=ocp.CheckpointManagerOptions(
+                    preservation_policy=self._policy,
+                    cleanup_tmp_directories=True,  # what a killed run left unfinished
+                    async_options=ocp.AsyncOptions(
+                        post_finalization_callback=self._write_checksums
+                    ),
+                ),
+            )
+        self.wait()  # the background thread reads self._saving
+        items = {name: ocp.args.StandardSave(tree) for name, tree in to_items(state).items()}
+        items["extra"] = ocp.args.JsonSave({"format": FORMAT, "extra": extra or {}})
+        self._saving = step, list(items)
+        try:
+            # `force` leaves the decision whether to save to the caller.
+            self._writer.save(step, args=ocp.args.Composite(**items), force=True)
+        except ocp.checkpoint_manager.StepAlreadyExistsError:
+            raise UsageError(
+                f"There is a checkpoint {self.directory / str(step)} already, and checkpoints are "
+                "never overwritten; delete it, or use another directory."
+            ) from None
+
+    def restore(
+        self, abstract_state: TrainState, step: int | None = None
+    ) -> tuple[TrainState, dict[str, Any]]:
+        """The state of a step, and the `extra` saved with it.
+
+        Args:
+            abstract_state: a state of the same structure, of arrays or `jax.ShapeDtypeStruct`s;
+                each array is restored onto its sharding, whatever devices it was saved from.
+            step: which checkpoint; by default the latest.
+
+        Raises:
+            UsageError: there is no such checkpoint, it is damaged, or it holds other averages or
+                arrays.
+        """
+        saved = self._find(step)
+        extra = saved.extra()
+        if averages_in(saved.directory) != sorted(abstract_state.averages):
+            raise UsageError(
+                f"The checkpoint {saved.directory} holds the averages "
+                f"{listed(averages_in(saved.directory))}, and this run names "
+                f"{listed(abstract_state.averages)}. An average is taken from the first step on: "
+                "name those that it holds, or start anew in another directory."
+            )
+        items = {name: saved.arrays(name, tree) for name, tree in to_items(abstract_state).items()}
+        return from_items(items, abstract_state), extra
+
+    def restore_params(
+        self,
+        step: int | None = None,
+        *,
+        average: str | None = "ema",
+        abstract_params: PyTree | None = None,
+    ) -> PyTree:
+        """The parameters alone; nothing else is read from disk.
+
+        Args:
+            step: which checkpoint; by default the latest.
+            average: which average of them, by name (see `averages`); None for the last iterate.
+            abstract_params: arrays or `jax.ShapeDtypeStruct`s to check against, whose shardings,
+                if they have any, say where to put the result. Without it, the result is what was
+                saved, in nested dictionaries and lists, on this process's first device.
+
+        Raises:
+            UsageError: there is no such checkpoint or average, it is damaged, or it holds other
+                arrays.
+        """
+        saved = self._find(step)
+        saved.extra()  # refuses another format
+        if average is not None and average not in averages_in(saved.directory):
+            raise UsageError(
+                f"The checkpoint {saved.directory} holds no average {average!r}; "
+                f"it holds {listed(averages_in(saved.directory))}, and the raw parameters (None)."
+            )
+        return saved.arrays(params_item(average), abstract_params)
+
+    def wait(self) -> None:
+        """Returns when everything saved is on disk."""
+        if self._writer is not None:
+            self._writer.wait_until_finished()
+
+    def close(self) -> None:
+        """Waits, then frees the background threads."""
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            writer.close()
+
+    def _write_checksums(self) -> None:
+        """Runs in the background when all files are written, before the directory is renamed."""
+        step, items = self._saving
+        if jax.process_index() == 0:
+            for unfinished in self.directory.glob(f"{step}.*"):
+                checksums.write(unfinished, items)
+
+    def find(self, step: int | None = None) -> int:
+        """`step`, which must have a checkpoint; the latest one's if None.
+
+        Raises:
+            UsageError: there is no such checkpoint, or none at all.
+        """
+        steps = self.all_steps()
+        if not steps:
+            raise UsageError(
+                f"There is no checkpoint in {self.directory}; train first, or name another "
+                "directory."
+            )
+        step = steps[-1] if step is None else step
+        if step not in steps:
+            raise UsageError(
+                f"There is no checkpoint {self.directory / str(step)}; "
+                f"the steps there: {', '.join(map(str, steps))}."
+            )
+        return step
+
+    def _find(self, step: int | None) -> SavedCheckpoint:
+        """The checkpoint to read, once it is known to exist."""
+        return SavedCheckpoint(self.directory / str(self.find(step)))

@@ -1,0 +1,167 @@
+"""The log of a run: `metrics.jsonl`, TensorBoard scalars, and a plot of the loss."""
+
+import json
+import operator
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+import tensorboardX
+
+from scoresde.registry import UsageError
+
+FILE_NAME = "metrics.jsonl"
+
+
+def _read_lines(path: pathlib.Path) -> list[tuple[str, dict[str, Any]]]:
+    """The lines of a log and what they say; a last line that a crash cut short is left out."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    if lines and not lines[-1].endswith("\n"):
+        lines.pop()
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+            operator.index(row["step"])
+        except (ValueError, TypeError, KeyError):
+            raise UsageError(
+                f"Line {number} of {path} is not a log entry; remove that line."
+            ) from None
+        rows.append(row)
+    return list(zip(lines, rows, strict=True))
+
+
+def read_log(workdir: str | pathlib.Path) -> list[dict[str, Any]]:
+    """The logged values: one dictionary a step, ascending, with "step" among its keys.
+
+    Raises:
+        UsageError: there is no log, or a line of it cannot be read.
+    """
+    path = pathlib.Path(workdir) / FILE_NAME
+    if not path.exists():
+        raise UsageError(f"There is no log {path}; train first, or name another workdir.")
+    rows: dict[int, dict[str, Any]] = {}
+    for _, row in _read_lines(path):
+        rows.setdefault(row["step"], {}).update(row)
+    return [rows[step] for step in sorted(rows)]
+
+
+class LogWriter:
+    """Appends scalars to `metrics.jsonl` and to the TensorBoard files in `tensorboard/`.
+
+    The log of a run that was interrupted and resumed equals that of one that was not: entries
+    after the step resumed from are removed, and nothing that depends on the clock is in it. Of
+    several processes, only the first writes.
+
+    Args:
+        workdir: directory of the run, created if needed.
+        resume_step: the step the run continues from, 0 for a new one; later entries are removed.
+    """
+
+    def __init__(self, workdir: str | pathlib.Path, resume_step: int = 0):
+        self._file = None
+        if jax.process_index() != 0:
+            return
+        workdir = pathlib.Path(workdir)
+        workdir.mkdir(parents=True, exist_ok=True)
+        path = workdir / FILE_NAME
+        lines = _read_lines(path) if path.exists() else []
+        shortened = path.with_suffix(".tmp")
+        with shortened.open("w", encoding="utf-8") as file:
+            file.writelines(line for line, row in lines if row["step"] <= resume_step)
+            _sync(file)
+        os.replace(shortened, path)
+        self._file = path.open("a", encoding="utf-8")
+        self._tensorboard = tensorboardX.SummaryWriter(
+            str(workdir / "tensorboard"),
+            # Tells TensorBoard to hide what an interrupted run wrote after the checkpoint.
+            purge_step=resume_step + 1 if lines else None,
+        )
+
+    def __enter__(self) -> "LogWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def write(self, step: int, metrics: Mapping[str, Any]) -> None:
+        """Logs the scalars `metrics` of a step; steps must not decrease."""
+        if self._file is not None:
+            scalars = {name: float(value) for name, value in metrics.items()}
+            self._file.write(json.dumps({"step": step, **scalars}) + "\n")
+            self._file.flush()
+            self.write_timing(step, scalars)
+
+    def write_timing(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Logs what depends on the clock, to TensorBoard alone."""
+        if self._file is not None:
+            for name, value in metrics.items():
+                self._tensorboard.add_scalar(name, value, step)
+
+    def flush(self) -> None:
+        """Returns when everything written is on disk."""
+        if self._file is not None:
+            _sync(self._file)
+            self._tensorboard.flush()
+
+    def close(self) -> None:
+        """Flushes and closes the files."""
+        if self._file is not None:
+            self.flush()
+            self._file.close()
+            self._tensorboard.close()
+            self._file = None
+
+
+def _sync(file: Any) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _smooth(values: np.ndarray, reach: int) -> np.ndarray:
+    """A running mean over `reach` values to either side, or as many as there are."""
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    index = np.arange(len(values))
+    low, high = np.maximum(index - reach, 0), np.minimum(index + reach + 1, len(values))
+    return (sums[high] - sums[low]) / (high - low)
+
+
+def plot_loss(workdir: str | pathlib.Path) -> pathlib.Path:
+    """Draws the logged losses over the steps, raw and smoothed, to `loss.png`.
+
+    Every logged name that is or ends in "loss" gets a curve. The axis is logarithmic where all
+    values are positive.
+
+    Returns:
+        The path of the picture.
+
+    Raises:
+        UsageError: there is no log, or no loss in it.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # a second to import
+    from matplotlib.figure import Figure
+
+    rows = read_log(workdir)
+    names = sorted({name for row in rows for name in row if name.endswith("loss")})
+    if not names:
+        raise UsageError(f"{pathlib.Path(workdir) / FILE_NAME} holds no loss yet; train longer.")
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot(xlabel="step", ylabel="loss")
+    positive = True
+    for name in reversed(names):
+        points = [(row["step"], row[name]) for row in rows if name in row]
+        steps, values = np.asarray(points, np.float64).T
+        positive &= bool(np.all(values > 0))
+        (raw,) = axes.plot(steps, values, linewidth=0.8, alpha=0.3)
+        smooth = _smooth(values, reach=len(values) // 40)
+        axes.plot(steps, smooth, color=raw.get_color(), label=name)
+    axes.set_yscale("log" if positive else "linear")
+    axes.grid(alpha=0.3, which="both")
+    axes.legend()
+    path = pathlib.Path(workdir) / "loss.png"
+    figure.savefig(path, dpi=150)
+    return path

@@ -1,0 +1,114 @@
+"""Data parallelism over a mesh: one code path for one device, eight, or several hosts.
+
+The batch is split over the mesh's axis "data". A jitted function of such arrays is compiled by XLA
+into one program per device with the communication it needs, so the rest of the code is written as
+if there were a single device holding the global batch.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from scoresde.registry import UsageError
+
+PyTree = Any
+
+DATA_AXIS = "data"
+
+
+def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """A mesh with the single axis "data".
+
+    Args:
+        devices: the devices to use; by default all, those of other processes included.
+    """
+    devices = jax.devices() if devices is None else list(devices)
+    return jax.make_mesh((len(devices),), (DATA_AXIS,), (AxisType.Auto,), devices=devices)
+
+
+def check_mesh(mesh: Mesh) -> None:
+    """Raises a UsageError unless the mesh has an axis "data" and leaves all splitting to XLA.
+
+    The axes that `jax.make_mesh` makes by default are Explicit: under them every operation says how
+    its result is split, and what is written for one device does not.
+    """
+    remedy = "make it with scoresde.training.make_mesh, or give jax.make_mesh axis_types of Auto."
+    if DATA_AXIS not in mesh.axis_names:
+        raise UsageError(
+            f"The mesh has the axes {', '.join(map(repr, mesh.axis_names))} and none called "
+            f"{DATA_AXIS!r}, over which batches are split; {remedy}"
+        )
+    for name, kind in zip(mesh.axis_names, mesh.axis_types):
+        if kind != AxisType.Auto:
+            raise UsageError(f"The mesh's axis {name!r} is {kind.name}, not Auto; {remedy}")
+    if AxisType.Explicit in jax.sharding.get_abstract_mesh().axis_types:
+        raise UsageError(f"The mesh of jax.set_mesh has an Explicit axis; {remedy}")
+
+
+def _named_sharding(mesh: Mesh, *spec: Any) -> NamedSharding:
+    check_mesh(mesh)
+    return NamedSharding(mesh, PartitionSpec(*spec))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """The sharding of what every device holds whole: keys, metrics, parameters without a rule."""
+    return _named_sharding(mesh)
+
+
+def batch_sharding(mesh: Mesh, axis: int = 0) -> NamedSharding:
+    """The sharding of arrays whose axis number `axis` is the batch."""
+    return _named_sharding(mesh, *[None] * axis, DATA_AXIS)
+
+
+def check_divisible(batch_size: int, mesh: Mesh, accumulate: int = 1) -> None:
+    """Raises a UsageError unless a batch splits evenly over the mesh's axis "data".
+
+    Args:
+        batch_size: the global batch size, over all processes.
+        mesh: as made by `make_mesh`.
+        accumulate: number of equal parts that each device takes one after the other.
+    """
+    count = mesh.shape[DATA_AXIS]
+    unit = count * accumulate
+    if batch_size > 0 and batch_size % unit == 0:
+        return
+    below = batch_size // unit * unit
+    nearest = " and ".join(str(size) for size in (below, below + unit) if size > 0)
+    devices = "1 device" if count == 1 else f"{count} devices"
+    parts = f" in {accumulate} accumulated parts" if accumulate > 1 else ""
+    raise UsageError(
+        f"A batch of {batch_size} cannot be split evenly over {devices}{parts}; "
+        f"the nearest sizes that can: {nearest}."
+    )
+
+
+def shard_batch(mesh: Mesh, batch: PyTree, axis: int = 0) -> PyTree:
+    """Puts each process's part of a batch on its devices, as global arrays.
+
+    Args:
+        mesh: as made by `make_mesh`.
+        batch: arrays whose axis number `axis` is this process's part of the batch, of the same
+            size on every process.
+        axis: where the batch axis is; 1 for several batches stacked for one dispatch.
+
+    Returns:
+        The same tree of arrays with the global batch, `jax.process_count()` times as large.
+
+    Raises:
+        UsageError: an array has no such axis, or the global batch does not split evenly.
+    """
+    sharding = batch_sharding(mesh, axis)
+
+    def shard(leaf: np.ndarray) -> jax.Array:
+        leaf = np.asarray(leaf)
+        if leaf.ndim <= axis:
+            raise UsageError(
+                f"The data gave an array of shape {leaf.shape}, which has no batch axis {axis}."
+            )
+        check_divisible(leaf.shape[axis] * jax.process_count(), mesh)
+        return jax.make_array_from_process_local_data(sharding, leaf)
+
+    return jax.tree.map(shard, batch)

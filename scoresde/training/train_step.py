@@ -1,0 +1,134 @@
+"""The training step: gradient, optimizer and averages, compiled once for one or many devices."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+
+from scoresde.registry import UsageError
+from scoresde.training.accumulation import accumulated
+from scoresde.training.averages import Average, update_averages
+from scoresde.training.loss_fn import LossFn, Metrics, checked
+from scoresde.training.mesh import batch_sharding, replicated
+from scoresde.training.sharding import Rules, state_shardings
+from scoresde.training.state import TrainState
+
+PyTree = Any
+
+
+def make_train_step(
+    loss_fn: LossFn,
+    optimizer: optax.GradientTransformation,
+    mesh: Mesh,
+    *,
+    averages: Mapping[str, Average],
+    rules: Rules = (),
+    steps_per_dispatch: int = 1,
+    accumulate: int = 1,
+    frozen: PyTree = None,
+) -> Callable[[TrainState, PyTree], tuple[TrainState, Metrics]]:
+    """A compiled `train_step(state, batches) -> (state, metrics)`.
+
+    One call makes `steps_per_dispatch` updates without returning to Python. `batches` are arrays
+    [steps_per_dispatch, batch, ...] with the batch axis split over the mesh (`shard_batch` with
+    axis=1); `metrics` are float32 arrays [steps_per_dispatch] that stay on the device: "loss",
+    "grad_norm" (the global norm before clipping) and those of `loss_fn`. The state's memory is
+    donated: the argument cannot be used again.
+
+    It is an ordinary `jax.jit` function: `train_step.lower(state, batches).compile()` compiles it
+    ahead of time, for its cost and memory analysis. Give it a state that `place` has put on
+    the mesh, as the one it returns is; for one that is not there yet, JAX compiles twice.
+
+    Args:
+        loss_fn: (params, key, batch) -> (scalar loss, dict of scalar metrics), means over the
+            batch. Step n is given the key `fold_in(state.key, n)`.
+        optimizer: for instance from `make_optimizer`.
+        mesh: as made by `make_mesh`.
+        averages: those that the state holds, by name: {"ema": EMA(rate=0.9999)}.
+        rules: where the state lies on the mesh; see `scoresde.training.sharding`.
+        steps_per_dispatch: updates a call. On CPUs they are as many calls of one compiled step.
+        accumulate: number of equal parts of a batch whose gradients are averaged, one part at a
+            time, to fit a batch that the memory would not hold. An update is still one step: the
+            schedule, the averages and all counts mean the same. Each part draws from its own key.
+        frozen: what the loss needs and nothing trains, such as another model's parameters. If it is
+            given, `loss_fn` gets it as a fourth argument: an argument of the compiled step too,
+            where a constant would be compiled into it. The step then has no `lower`.
+
+    Raises:
+        UsageError: a mesh that cannot be used, or at the first call, when the batch does not fit
+            these numbers, the state has other averages or a rule does not fit its parameters.
+    """
+    gradient_fn = jax.value_and_grad(checked(loss_fn), has_aux=True)
+    if accumulate > 1:
+        gradient_fn = accumulated(gradient_fn, accumulate, mesh)
+
+    def one_step(state: TrainState, batch: PyTree, *frozen: PyTree) -> tuple[TrainState, Metrics]:
+        key = jax.random.fold_in(state.key, state.step)
+        (loss, metrics), gradient = gradient_fn(state.params, key, batch, *frozen)
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        step = state.step + 1
+        state = dataclasses.replace(
+            state,
+            step=step,
+            params=params,
+            averages=update_averages(averages, state.averages, params, step),
+            opt_state=opt_state,
+        )
+        state = jax.lax.with_sharding_constraint(state, state_shardings(mesh, state, rules))
+        metrics = {"loss": loss, "grad_norm": optax.tree.norm(gradient), **metrics}
+        return state, jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), metrics)
+
+    # XLA's CPU backend takes twenty times longer for a convolution's weight gradient inside a loop
+    # than outside one, even a loop of one turn.
+    scan = steps_per_dispatch > 1 and mesh.devices.flat[0].platform != "cpu"
+
+    def check(batches: PyTree, steps: int) -> None:
+        for leaf in jax.tree.leaves(batches):
+            if leaf.ndim < 2 or leaf.shape[0] != steps:
+                raise UsageError(
+                    f"The train step expects arrays [{steps_per_dispatch} (steps_per_dispatch), "
+                    f"batch, ...]; the data gave one of shape {leaf.shape}."
+                )
+
+    def scanned(state: TrainState, batches: PyTree, *frozen: PyTree) -> tuple[TrainState, Metrics]:
+        check(batches, steps_per_dispatch)
+        return jax.lax.scan(lambda state, batch: one_step(state, batch, *frozen), state, batches)
+
+    def single(state: TrainState, batches: PyTree, *frozen: PyTree) -> tuple[TrainState, Metrics]:
+        check(batches, 1)
+        state, metrics = one_step(state, jax.tree.map(lambda leaf: leaf[0], batches), *frozen)
+        return state, jax.tree.map(lambda value: value[None], metrics)
+
+    whole = replicated(mesh)
+    given = () if frozen is None else (frozen,)
+    compiled = jax.jit(
+        scanned if scan else single,
+        # None: the state stays where `place` and the rules put it.
+        in_shardings=(None, batch_sharding(mesh, axis=1), *[whole] * len(given)),
+        out_shardings=(None, whole),
+        donate_argnums=0,
+    )
+    if given:
+        jitted = compiled
+
+        def compiled(state: TrainState, batches: PyTree) -> tuple[TrainState, Metrics]:
+            return jitted(state, batches, *given)
+
+    if scan or steps_per_dispatch == 1:
+        return compiled
+
+    def one_after_the_other(state: TrainState, batches: PyTree) -> tuple[TrainState, Metrics]:
+        check(batches, steps_per_dispatch)
+        history = []
+        for number in range(steps_per_dispatch):
+            batch = jax.tree.map(lambda leaf, n=number: leaf[n : n + 1], batches)
+            state, metrics = compiled(state, batch)
+            history.append(metrics)
+        return state, jax.tree.map(lambda *values: jnp.concatenate(values), *history)
+
+    return one_after_the_other

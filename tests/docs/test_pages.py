@@ -1,0 +1,88 @@
+"""The pages of the documentation that hold a program are run."""
+
+import pathlib
+import re
+import sys
+import types
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from scoresde import metrics, runs, samplers, training
+from scoresde.registry import make
+
+DOCS = pathlib.Path(__file__).parent.parent.parent / "docs"
+
+
+def blocks(page):
+    """The Python of a page."""
+    return re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def mine():
+    """docs/add_your_own.md as the module `mine`."""
+    module = types.ModuleType("mine")
+    sys.modules["mine"] = module
+    for block in blocks("add_your_own.md"):
+        exec(compile(block, "mine.py", "exec"), module.__dict__)
+    yield module
+    del sys.modules["mine"]
+
+
+def test_each_component_of_ones_own_is_shown_in_a_few_lines():
+    for block in blocks("add_your_own.md")[1:-1]:
+        parts = re.split(r"\n\n\n", block)
+        assert all(len(part.strip().splitlines()) <= 16 for part in parts), block
+
+
+def test_components_of_ones_own_train_and_sample_together(mine):
+    experiment = mine.experiment
+    assert type(experiment.sde).__name__ == "Sine"
+    params = experiment.init(jax.random.key(0))
+    batch = experiment.source.splits["train"].batch(slice(0, 8))
+    loss, _ = experiment.loss_fn()(params, jax.random.key(1), batch)
+    assert jnp.isfinite(loss)
+    images = batch["image"]
+    x = experiment.codec.encode(jax.random.key(2), images)
+    np.testing.assert_array_equal(experiment.codec.decode(x), images)
+
+    mesh, averages = training.make_mesh(), experiment.averages
+    assert list(averages) == ["ema", "mean"]
+    denoiser = experiment.denoiser(params)
+    drawn = runs.generate(jax.random.key(3), experiment, denoiser, 5, mesh=mesh)
+    assert drawn.images.shape == (5, 4, 4, 1) and drawn.images.max() <= 1
+
+
+def test_guidance_of_ones_own_is_a_denoiser_like_any_other(mine):
+    experiment = mine.experiment
+    denoiser = experiment.denoiser(experiment.init(jax.random.key(0)))
+    target = jnp.arange(3.0)[:, None, None, None] * jnp.ones((4, 4, 1))
+    guided = mine.Pulled(denoiser, strength=1.0)
+    drawn = samplers.sample(
+        jax.random.key(0),
+        samplers.get("ddim"),
+        guided,
+        (3, 4, 4, 1),
+        condition={"target": target},
+        steps=4,
+    )
+    np.testing.assert_allclose(drawn.x, target, atol=1e-5)
+
+
+def test_a_metric_of_ones_own_is_reached_by_its_name(mine):
+    metric = make("metric", metrics.METRICS, "mine:MeanGap")
+    assert metric(None, jnp.zeros((3, 2)), jnp.ones((5, 2))) == pytest.approx(2**0.5)
+
+
+def test_the_page_of_points_trains_samples_and_has_their_density(tmp_path, monkeypatch, capsys):
+    (block,) = blocks("points.md")
+    assert len([line for line in block.splitlines() if line.strip()]) <= 40
+    monkeypatch.chdir(tmp_path)
+    page = {}
+    exec(compile(block, "points.py", "exec"), page)
+    radius = np.linalg.norm(page["drawn"].x, axis=1)
+    assert radius.mean() == pytest.approx(1.0, abs=0.05) and radius.std() < 0.25
+    assert -1.3 < page["result"].nats.mean() < -0.9  # minus the ring's entropy: -0.95

@@ -1,0 +1,159 @@
+"""The compiled step: what it computes, and that it compiles once and reuses memory."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from scoresde import training
+from scoresde.registry import UsageError
+
+from . import toy
+
+RATE = 0.9
+
+
+@pytest.fixture(scope="module")
+def mesh():
+    return training.make_mesh()
+
+
+def make_step(mesh, loss_fn=toy.loss_fn, **options):
+    averages = {"ema": training.EMA(rate=RATE)}
+    options = {"averages": averages, **options}
+    return training.make_train_step(loss_fn, toy.make_optimizer(), mesh, **options)
+
+
+@pytest.fixture(scope="module")
+def eight_steps(mesh):
+    """State and metrics after eight steps, one per dispatch."""
+    return toy.dispatch(mesh, make_step(mesh), 8, 1)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_what_is_frozen_reaches_the_loss_and_is_not_trained(mesh, accumulate):
+    def scaled(params, key, batch, scale):
+        loss, metrics = toy.loss_fn(params, key, batch)
+        return scale["loss"] * loss, metrics
+
+    frozen = {"loss": jnp.array(3.0)}
+    given = make_step(mesh, scaled, accumulate=accumulate, frozen=frozen)
+    closed = make_step(mesh, lambda *inputs: scaled(*inputs, frozen), accumulate=accumulate)
+    (given, metrics), (closed, expected) = (
+        toy.dispatch(mesh, step, 2, 1) for step in (given, closed)
+    )
+    np.testing.assert_allclose(metrics["loss"], expected["loss"], rtol=1e-6)
+    for leaf, other in zip(jax.tree.leaves(given.params), jax.tree.leaves(closed.params)):
+        np.testing.assert_allclose(leaf, other, rtol=1e-5, atol=1e-6)
+    assert given.params.keys() == toy.make_params().keys()
+
+
+def test_the_step_is_what_it_says(eight_steps):
+    """Against the same eight steps written out."""
+    state, metrics = eight_steps
+    optimizer = toy.make_optimizer()
+    params = average = toy.make_params()
+    opt_state = optimizer.init(params)
+    loader = toy.ToyLoader()
+
+    @jax.jit
+    def step(n, params, opt_state, batch):
+        key = jax.random.fold_in(jax.random.key(0), n)
+        (loss, _), gradient = jax.value_and_grad(toy.loss_fn, has_aux=True)(params, key, batch)
+        updates, opt_state = optimizer.update(gradient, opt_state, params)
+        norm = jnp.sqrt(sum(jnp.sum(g**2) for g in jax.tree.leaves(gradient)))
+        return loss, norm, optax.apply_updates(params, updates), opt_state
+
+    for n in range(8):
+        batch = {"image": next(loader)["image"][0]}
+        loss, norm, params, opt_state = step(n, params, opt_state, batch)
+        average = jax.tree.map(lambda a, p: RATE * a + (1 - RATE) * p, average, params)
+        np.testing.assert_allclose(metrics["loss"][n], loss, rtol=1e-5)
+        np.testing.assert_allclose(metrics["grad_norm"][n], norm, rtol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), state.params, params)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), state.averages["ema"], average
+    )
+    assert int(state.step) == 8
+    assert jax.random.key_data(state.key).tolist() == [0, 0]
+
+
+def test_steps_per_dispatch_do_not_matter(mesh, eight_steps):
+    state, metrics = toy.dispatch(mesh, make_step(mesh, steps_per_dispatch=4), 2, 4)
+    toy.assert_equal(toy.arrays(state), toy.arrays(eight_steps[0]))
+    toy.assert_equal(metrics, eight_steps[1])
+
+
+def test_it_is_traced_once_and_stays_on_the_device(mesh):
+    traces = []
+
+    def counting(params, key, batch):
+        traces.append(1)
+        return toy.loss_fn(params, key, batch)
+
+    train_step = make_step(mesh, counting, steps_per_dispatch=2)
+    state, loader = training.place(mesh, toy.make_state()), toy.ToyLoader(2)
+    for _ in range(3):
+        state, metrics = train_step(state, training.shard_batch(mesh, next(loader), axis=1))
+    assert len(traces) == 1
+    assert isinstance(metrics["loss"], jax.Array)
+    assert metrics["loss"].shape == metrics["grad_norm"].shape == metrics["worst"].shape == (2,)
+    assert metrics["loss"].dtype == jnp.float32
+
+
+def test_the_state_is_donated(mesh):
+    train_step = make_step(mesh)
+    params = toy.make_params()
+    key = jax.random.key(0)
+    state = training.create_state(key, params, toy.make_optimizer(), toy.AVERAGES)
+    state = training.place(mesh, state)
+    before = jax.tree.leaves((state.params, state.averages, state.opt_state))
+    pointers = {leaf.unsafe_buffer_pointer() for leaf in before}
+    batches = training.shard_batch(mesh, next(toy.ToyLoader()), axis=1)
+    after, _ = train_step(state, batches)
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state))
+    after = jax.tree.leaves((after.params, after.averages, after.opt_state))
+    assert {leaf.unsafe_buffer_pointer() for leaf in after} == pointers
+    for leaf in jax.tree.leaves((key, params)):  # the caller's own
+        assert not leaf.is_deleted()
+
+
+def test_ahead_of_time_compilation(mesh):
+    train_step = make_step(mesh)
+    state, batches = toy.make_state(), next(toy.ToyLoader())
+    compiled = train_step.lower(state, batches).compile()
+    assert compiled.cost_analysis()["flops"] > 0
+    _, metrics = compiled(state, training.shard_batch(mesh, batches, axis=1))
+    assert np.isfinite(metrics["loss"]).all()
+
+
+def test_a_state_leaves_the_step_as_the_rules_say(mesh):
+    lowered = make_step(mesh, rules=toy.SPLIT).lower(toy.make_state(), next(toy.ToyLoader()))
+    split = re.findall(r'sharding_constraint .*{"data"}.* : (.*)', lowered.as_text())
+    # A parameter, its average and two moments; the spec is that of the last axis.
+    assert split == ["tensor<4x16xf32>"] * 4
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"steps_per_dispatch": 3}, r"expects arrays \[3 \(steps_per_dispatch\), batch"),
+        ({"steps_per_dispatch": 2, "accumulate": 3}, r"16 cannot be split .* 3 accumulated parts"),
+        ({"steps_per_dispatch": 2, "averages": {}}, r"holds the averages ema, .* updates \(none\)"),
+    ],
+)
+def test_what_does_not_fit_the_step_is_refused(mesh, options, words):
+    with pytest.raises(UsageError, match=words):
+        make_step(mesh, **options)(toy.make_state(), next(toy.ToyLoader(2)))
+
+
+def test_a_metric_must_not_have_a_name_of_the_step(mesh):
+    def shadowing(params, key, batch):
+        loss, _ = toy.loss_fn(params, key, batch)
+        return loss, {"grad_norm": loss}
+
+    with pytest.raises(UsageError, match="reports a metric called 'grad_norm'"):
+        make_step(mesh, shadowing)(toy.make_state(), next(toy.ToyLoader()))
