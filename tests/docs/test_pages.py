@@ -86,3 +86,9 @@ def test_the_page_of_points_trains_samples_and_has_their_density(tmp_path, monke
     radius = np.linalg.norm(page["drawn"].x, axis=1)
     assert radius.mean() == pytest.approx(1.0, abs=0.05) and radius.std() < 0.25
     assert -1.3 < page["result"].nats.mean() < -0.9  # minus the ring's entropy: -0.95
+
+
+def test_the_page_on_samplers_runs():
+    names = {}
+    exec(compile("\n".join(blocks("samplers.md")), "samplers.md", "exec"), names)
+    assert names["drawn"].x.shape == (2, 2)
