@@ -39,7 +39,7 @@ def import_checkpoint(
     """Makes a work directory of a checkpoint; nothing is written if a weight does not fit.
 
     Args:
-        config: a ConfigDict that describes the network and how it is fed and read.
+        config: as `scoresde.build` takes it; it describes the network and how it is fed and read.
         workdir: new, or empty.
         file_format: of `scoresde.pretrained.FORMATS`.
         file: the checkpoint; FILE#NAME is one of several sets of weights in it.

@@ -87,8 +87,8 @@ class LikelihoodProtocol:
             return exact
         takes = inspect.signature(kind).parameters
         defaults = {"t_min": exact["t_min"]} if "t_min" in takes else {}
-        if "steps" in takes:  # as many as a discrete process has
-            defaults["steps"] = getattr(sde, "num_scales", 1001) - 1
+        if "steps" in takes:
+            defaults["steps"] = sde.chain_steps or 1000
         return defaults
 
     def _dequantization(

@@ -25,7 +25,7 @@ def train(config: Any, workdir: str | os.PathLike) -> training.TrainState:
     devices.
 
     Args:
-        config: a ConfigDict, as `scoresde.experiment.load_config` returns.
+        config: as `scoresde.build` takes it, for instance what `scoresde.load_config` returns.
         workdir: of the run, see `scoresde.runs.workdir`.
 
     Returns:

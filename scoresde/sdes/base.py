@@ -34,6 +34,9 @@ class SDE:
     t_min: float
     t_max: float
 
+    # The steps of a process that is a Markov chain; None for one that is continuous.
+    chain_steps: int | None = None
+
     # The grid of times that suits the process, a name of `scoresde.times.GRIDS`.
     default_grid: ClassVar[str] = "uniform"
 

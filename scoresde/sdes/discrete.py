@@ -30,6 +30,11 @@ class DiscreteVP(SDE):
         )
 
     @property
+    def chain_steps(self) -> int:
+        """From level N - 1 to level 0."""
+        return self.num_scales - 1
+
+    @property
     def _log_alpha_table(self):
         beta = jnp.linspace(self.beta_min, self.beta_max, self.num_scales) / self.num_scales
         return 0.5 * jnp.cumsum(jnp.log1p(-beta))
