@@ -13,10 +13,12 @@ Numbers of different protocols (dequantization, t_min, range, bound) do not comp
 """
 
 import argparse
+import ast
 import math
 from typing import Any
 
 from scoresde.cli.arguments import add_checkpoint, add_results, add_workdir, seed
+from scoresde.registry import UsageError
 
 # Options of the estimators, each of those that have it.
 _OPTIONS = ("probes", "samples", "repeats", "steps")
@@ -32,6 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--samples", type=int, help="of a bound: times (ddpm: steps) an image")
     parser.add_argument("--repeats", type=int, help="of a bound: independent sets of times")
     parser.add_argument("--steps", type=int, help="of ddpm: length of the chain; 1000, or its own")
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="any other option, as of `scoresde list likelihoods --options`",
+    )
     parser.add_argument(
         "--dequantizer", help="uniform (if not given), truncated_normal, or flow, once trained"
     )
@@ -54,7 +63,8 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
         split=arguments.split,
         num=arguments.num,
         bound=arguments.bound,
-        options={name: value for name, value in given.items() if value is not None},
+        options={name: value for name, value in given.items() if value is not None}
+        | dict(map(_option, arguments.option)),
         dequantizer=arguments.dequantizer,
         dequantizer_std=arguments.dequantizer_std,
         passes=arguments.passes,
@@ -68,6 +78,17 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
     )
     if summary:  # else another process prints
         _print(summary)
+
+
+def _option(item: str) -> tuple[str, Any]:
+    """KEY=VALUE, the value a Python literal or a bare string."""
+    key, is_one, text = item.partition("=")
+    if not is_one:
+        raise UsageError(f"--option {item}: write KEY=VALUE, with the =.")
+    try:
+        return key, ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return key, text
 
 
 class _Progress:

@@ -51,7 +51,7 @@ def build(config: ml_collections.ConfigDict | Mapping[str, Any]) -> Experiment:
     likelihood, likelihood_batch_size = _likelihood(sections.likelihood)
     sde = make("SDE", SDES, **named("sde", sections.sde))
     prediction = _prediction(sections.prediction)
-    network = _network(sections.network, _codec(section, "unknown"))
+    network = _network(sections.network, _codec(section))
     experiment = Experiment(
         sde=sde,
         prediction=prediction,
@@ -92,10 +92,12 @@ def _source(options):
     return functools.partial(data.get, **options)
 
 
-def _codec(section, bins):
-    """The codec of data with so many bins; "unknown" before the data are loaded."""
+def _codec(section, source=None):
+    """The codec of the data, with 256 bins for images before they are loaded."""
     options = named("data.codec", section.codec)
-    if bins == "unknown":
+    if source is not None:
+        bins = source.bins
+    else:
         of_images = getattr(lookup("codec", codecs.CODECS, options["name"]), "of_images", True)
         bins = 256 if of_images else None
     takes = inspect.signature(lookup("codec", codecs.CODECS, options["name"])).parameters

@@ -71,7 +71,7 @@ class Experiment:
         dequantizer_optimizer: an optax transformation.
         seed: of everything random.
         make_source: loads the data set.
-        make_codec: bins -> the way of an image to x and back; "unknown" before there are data.
+        make_codec: the data set, or None before it is loaded -> the way of an image to x and back.
         make_objective: codec -> the objective, called as (params, key, images, condition, train=).
     """
 
@@ -92,7 +92,7 @@ class Experiment:
     dequantizer_optimizer: optax.GradientTransformation
     seed: int
     make_source: Callable[[], data.Source]
-    make_codec: Callable[[int | str | None], Codec]
+    make_codec: Callable[[data.Source | None], Codec]
     make_objective: Callable[[Codec], Callable]
 
     def __repr__(self) -> str:
@@ -117,12 +117,12 @@ class Experiment:
     @functools.cached_property
     def codec(self) -> Codec:
         """The way of the data's images to x and back."""
-        return self.make_codec(self.source.bins)
+        return self.make_codec(self.source)
 
     @functools.cached_property
     def codec_without_data(self) -> Codec:
         """The same for what does not depend on the number of bins, such as the shape of x."""
-        return self.make_codec("unknown")
+        return self.make_codec(None)
 
     @property
     def shape(self) -> tuple[int, ...]:

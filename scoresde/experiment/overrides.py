@@ -1,6 +1,7 @@
 """Values of a config set on the command line: --config.KEY=VALUE."""
 
 import ast
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,7 +41,7 @@ def among(arguments: Sequence[str], help_command: str) -> list[str]:
 
 
 def apply(config: ml_collections.ConfigDict, items: Sequence[str]) -> ml_collections.ConfigDict:
-    """`config`, in place, with `items` set.
+    """A copy of `config` with `items` set.
 
     A component that gets another name has the defaults of that one, and what `items` set: the
     options in the config were its predecessor's.
@@ -53,7 +54,7 @@ def apply(config: ml_collections.ConfigDict, items: Sequence[str]) -> ml_collect
     Raises:
         UsageError: a value that is not of the key's type.
     """
-    given, renamed = {}, {}
+    config, given, renamed = copy.deepcopy(config), {}, {}
     with config.unlocked():
         for item in items:
             where, section, key, old = _set(config, item)

@@ -23,10 +23,18 @@ from scoresde.registry import lookup
 from scoresde.sdes import SDE, expand
 from scoresde.times import Uniform
 
-REDUCTIONS = {
-    "mean": lambda square: jnp.mean(square, axis=1),
-    "half_sum": lambda square: 0.5 * jnp.sum(square, axis=1),  # score_sde's reduce_mean=False
-}
+
+def mean(square: Array) -> Array:
+    """The mean over the dimensions."""
+    return jnp.mean(square, axis=1)
+
+
+def half_sum(square: Array) -> Array:
+    """Half the sum over the dimensions, score_sde's reduce_mean=False."""
+    return 0.5 * jnp.sum(square, axis=1)
+
+
+REDUCTIONS = {"mean": mean, "half_sum": half_sum}
 """From the squares of a sample's errors, [batch, dims], to its loss, [batch]."""
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import json
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -62,6 +63,13 @@ class LikelihoodProtocol:
             UsageError: an unknown bound or dequantizer, or options that contradict each other.
         """
         options = self._defaults(experiment, sde) | dict(self.options)
+        try:
+            json.dumps(options)
+        except TypeError:
+            raise UsageError(
+                "The options of the bound are written to likelihood.json: give names or sections, "
+                f"no objects, got {options}."
+            ) from None
         likelihood, codec = make("bound", LIKELIHOODS, self.bound, **options), experiment.codec
         record = {"bound": self.bound}
         if likelihood.of_levels:

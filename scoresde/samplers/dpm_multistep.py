@@ -8,9 +8,8 @@ in lambda, h0 and h1 those before it, r0 = h0 / h and r1 = h1 / h,
 
     3M    D1  = (m0 - m1) / r0 + r0 / (r0 + r1) ((m0 - m1) / r0 - (m1 - m2) / r1)
           D2  = ((m0 - m1) / r0 - (m1 - m2) / r1) / (r0 + r1)
-          x_s = sigma_s / sigma_t x - alpha_s (e^(-h) - 1) m0
-                    + alpha_s phi_2 D1 - alpha_s phi_3 D2,
-          phi_2 = (e^(-h) - 1) / h + 1,  phi_3 = phi_2 / h - 1/2
+          x_s = sigma_s / sigma_t x - alpha_s ((e^(-h) - 1) m0 + phi_2 D1 + phi_3 D2)
+          phi_2 = (e^(-h) - 1) / -h - 1,  phi_3 = phi_2 / -h - 1/2
 
 2M is the paper's algorithm 2, 3M its authors' code. The first steps, which have fewer values, are
 of lower order: m0 alone is DDIM. For the noise prediction (DPM-Solver, arXiv:2206.00927, whose code
@@ -125,8 +124,9 @@ class DPMSolverPP3M(_OfEither):
     D2 is half the second derivative there, and the first steps have lower order.
 
     Attributes:
-        full_order: order 3 instead, with the whole second derivative, and a single step of order 2
-            (2S) for the first, which takes one more evaluation.
+        full_order: order 3 instead (but for the last steps of `lower_order_final`), with the whole
+            second derivative, and a single step of order 2 (2S) for the first, which takes one more
+            evaluation.
     """
 
     full_order: bool = False
@@ -145,36 +145,29 @@ class DPMSolverPP3M(_OfEither):
         D1_0, D1_1 = (m0 - m1) / r0, (m1 - m2) / r1
         D1 = D1_0 + r0 / (r0 + r1) * (D1_0 - D1_1)
         D2 = (2 if self.full_order else 1) * (D1_0 - D1_1) / (r0 + r1)
-        if self.prediction == "data":
-            first = sde.sigma(s) / sde.sigma(t) * x - sde.alpha(s) * expm1(-h) * m0
-            second = -sde.alpha(s) * expm1(-h) * D1_0 / 2
-            phi_2 = expm1(-h) / h + 1
-            phi_3 = phi_2 / h - 1 / 2
-            third = sde.alpha(s) * (phi_2 * D1 - phi_3 * D2)
-        else:
-            first = ddim(sde, prediction, s)  # alpha_s / alpha_t x - sigma_s (e^h - 1) m0
-            second = -sde.sigma(s) * expm1(h) * D1_0 / 2
-            phi_2 = expm1(h) / h - 1
-            phi_3 = phi_2 / h - 1 / 2
-            third = -sde.sigma(s) * (phi_2 * D1 + phi_3 * D2)
+        size, z = (sde.alpha(s), -h) if self.prediction == "data" else (sde.sigma(s), h)
+        phi_1 = expm1(z)
+        phi_2 = phi_1 / z - 1
+        phi_3 = phi_2 / z - 1 / 2
         order = self.order_of_step(history, h)
-        x = first + jnp.select([order == 1, order == 2], [jnp.zeros_like(x), second], third)
+        lower = [jnp.zeros_like(x), phi_1 * D1_0 / 2]
+        more = jnp.select([order == 1, order == 2], lower, phi_2 * D1 + phi_3 * D2)
         if self.full_order:
-            x = jax.lax.cond(
-                history.taken > 1, lambda: x, lambda: self._single_step(prediction, t, s, denoiser)
+            more = jax.lax.cond(
+                history.taken > 1,
+                lambda: more,
+                lambda: phi_1 * self._change_within(prediction, t, s, denoiser),
             )
-        return x, history
+        # sigma_s / sigma_t x - alpha_s phi_1 m0, or alpha_s / alpha_t x - sigma_s phi_1 m0
+        return ddim(sde, prediction, s) - size * more, history
 
-    def _single_step(self, prediction, t, s, denoiser):
-        """DPM-Solver++(2S), or DPM-Solver-2, from what is predicted at t."""
-        sde, h = denoiser.sde, step_size(denoiser.sde, t, s)
-        m = time_between(sde, t, s, 1 / 2)
+    def _change_within(self, prediction, t, s, denoiser):
+        """m at the middle of the step less m0: with phi_1, what 2S adds to the step of order 1."""
+        sde, m = denoiser.sde, time_between(denoiser.sde, t, s, 1 / 2)
         middle = denoiser(ddim(sde, prediction, m), m)
         if self.prediction == "data":
-            added = -sde.alpha(s) * expm1(-h) * (middle.x0 - prediction.x0)
-        else:
-            added = -sde.sigma(s) * expm1(h) * noise_change(sde, prediction, middle.noise, t, s)
-        return ddim(sde, prediction, s) + added
+            return middle.x0 - prediction.x0
+        return noise_change(sde, prediction, middle.noise, t, s)
 
 
 class SDEDPMSolverPP2M(Multistep):

@@ -75,7 +75,8 @@ class PredictorCorrector(GridSampler):
 
     @property
     def closing_moves(self):
-        return self._corrections if self.order == "corrector_first" else ()
+        of_predictor = () if self.predictor is None else self.predictor.closing_moves
+        return (self._corrections if self.order == "corrector_first" else ()) + of_predictor
 
     @property
     def last_predictor(self):

@@ -149,7 +149,7 @@ def test_dequantizers_and_bounds_record_their_protocol(workdir):
             *("--dequantizer_std", "0.04"),
         ],
         "vdm": ["--bound", "vdm"],
-        "ddpm": ["--bound", "ddpm", "--steps", "10"],
+        "ddpm": ["--bound", "ddpm", "--steps", "10", "--option", "variance=forward"],
     }.items():
         assert main(command(workdir, *few, "--name", name, *options)) == 0
         numbers[name], _ = results(workdir, name)
@@ -160,7 +160,7 @@ def test_dequantizers_and_bounds_record_their_protocol(workdir):
     np.testing.assert_allclose(numbers["vdm"]["level_range"], [-3 / 4, 3 / 4])
     np.testing.assert_allclose(numbers["truncated"]["bin_range"], [-1, 1])
     assert numbers["truncated"]["dequantization_std"] == 0.04
-    assert numbers["ddpm"]["steps"] == 10
+    assert numbers["ddpm"]["steps"] == 10 and numbers["ddpm"]["variance"] == "forward"
 
 
 @pytest.mark.parametrize(
@@ -176,6 +176,8 @@ def test_dequantizers_and_bounds_record_their_protocol(workdir):
         (["--passes", "0"], "passes must be at least 1"),
         (["--bound", "vdm", "--probes", "2"], "vdm' has no option 'probes'"),
         (["--bound", "vdm", "--steps", "5"], "vdm' has no option 'steps'"),
+        (["--bound", "ddpm", "--option", "variance"], "write KEY=VALUE"),
+        (["--bound", "ddpm", "--option", "variance=large"], "Unknown variance 'large'"),
         (["--bound", "vdm", "--samples", "0"], "samples must be a positive integer"),
     ],
 )

@@ -43,7 +43,9 @@ def config():
     ],
 )
 def test_values_take_the_type_of_what_they_replace(config, item, section, expected):
+    before = config.to_dict()
     changed = overrides.apply(config, [f"--config.{item}"])
+    assert config.to_dict() == before  # the config itself stays as it is
     found = changed.seed if section is None else changed[section].to_dict()
     assert found == expected and type(found) is type(expected)
 

@@ -5,7 +5,7 @@ import pathlib
 import pytest
 
 from scoresde.experiment import build, load_config
-from scoresde.likelihood import ExactLikelihood
+from scoresde.likelihood import ExactLikelihood, Gaussian
 from scoresde.registry import UsageError
 from scoresde.runs import LikelihoodProtocol
 
@@ -54,6 +54,7 @@ def test_a_dequantizer_follows_the_codec_the_process_and_t_min():
         ({"dequantizer": "gaussian"}, "Unknown dequantizer 'gaussian'"),
         ({"dequantizer": "flow"}, "nowhere holds no dequantizer"),
         ({"options": {"samples": 3}}, "'exact' has no option 'samples'"),
+        ({"options": {"trace": Gaussian()}}, "give names or sections, no objects"),
     ],
 )
 def test_protocols_that_contradict_themselves_are_refused(options, message):
