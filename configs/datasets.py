@@ -98,6 +98,7 @@ def digits(config: Section) -> Section:
             "num_steps": 1500,
             "steps_per_dispatch": 1,
             "ema_rate": 0.995,
+            "ema_warmup": "inverse",  # short runs forget their initial weights
             "log_every": 20,
             "eval_every": 200,
             "sample_every": 500,

@@ -10,6 +10,13 @@ def get_config():
     )
     config.data.source = {"name": "emoji32"}
     config.data.update({"flip": False, "dequantize": True})
-    config.training.update({"num_steps": 100_000, "sample_every": 5000, "checkpoint_every": 5000})
+    config.training.update(
+        {
+            "num_steps": 100_000,
+            "ema_warmup": "inverse",  # short runs forget their initial weights
+            "sample_every": 5000,
+            "checkpoint_every": 5000,
+        }
+    )
     config.sampler.denoise = "tweedie"
     return config

@@ -10,6 +10,7 @@ from scoresde.experiment.build import build
 from scoresde.experiment.config_file import load_config
 from scoresde.experiment.experiment import Experiment, Sampling
 from scoresde.experiment.record import as_json, model_sections, read_config, training_differences
+from scoresde.experiment.remarks import too_short
 
 __all__ = [
     "Experiment",
@@ -19,5 +20,6 @@ __all__ = [
     "load_config",
     "model_sections",
     "read_config",
+    "too_short",
     "training_differences",
 ]

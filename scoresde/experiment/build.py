@@ -44,7 +44,7 @@ def build(config: ml_collections.ConfigDict | Mapping[str, Any]) -> Experiment:
         UsageError: an unknown name, key or option, a missing one, or values that contradict each
             other.
     """
-    sections = read(Config, _plain(config))
+    sections = read(Config, plain(config))
     section = read(Data, sections.data, "data")
     training = read(Training, sections.training, "training")
     dequantizer = read(Dequantizer, sections.dequantizer, "dequantizer")
@@ -63,11 +63,13 @@ def build(config: ml_collections.ConfigDict | Mapping[str, Any]) -> Experiment:
         likelihood=likelihood,
         likelihood_batch_size=likelihood_batch_size,
         training=training,
-        optimizer=_optimizer(sections.optimizer, training.num_steps),
-        averages=_averages(training),
+        optimizer=_optimizer(sections.optimizer, training.num_steps, "optimizer"),
+        averages=build_averages(training),
         dequantizer=dequantizer,
         dequantizer_network=_dequantizer_network(dequantizer.network),
-        dequantizer_optimizer=_optimizer(dequantizer.optimizer, dequantizer.num_steps),
+        dequantizer_optimizer=_optimizer(
+            dequantizer.optimizer, dequantizer.num_steps, "dequantizer.optimizer"
+        ),
         seed=sections.seed,
         make_source=_source(section.source),
         make_codec=functools.partial(_codec, section),
@@ -77,12 +79,12 @@ def build(config: ml_collections.ConfigDict | Mapping[str, Any]) -> Experiment:
     return experiment
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """ConfigDicts as dictionaries and lists as tuples, which are hashable and come from JSON."""
     if isinstance(value, ml_collections.ConfigDict | Mapping):
-        return {key: _plain(entry) for key, entry in value.items()}
+        return {key: plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return tuple(_plain(entry) for entry in value)
+        return tuple(plain(entry) for entry in value)
     return value
 
 
@@ -171,14 +173,25 @@ def _likelihood(options):
     return read(ExactLikelihood, options, "likelihood"), batch_size
 
 
-def _optimizer(options, num_steps):
+def warmup_of(options: Mapping[str, Any]) -> int:
+    """The steps over which an optimizer's learning rate rises."""
+    return options.get("warmup", inspect.signature(make_optimizer).parameters["warmup"].default)
+
+
+def _optimizer(options, num_steps, where):
     options = dict(options)
     if options.get("schedule", "constant") != "constant":
         options.setdefault("num_steps", num_steps)
+        if (warmup := warmup_of(options)) >= options["num_steps"]:
+            raise UsageError(
+                f"The warm-up of the learning rate, config.{where}.warmup={warmup}, leaves nothing "
+                f"of a run of {options['num_steps']} steps: make it shorter."
+            )
     return make_optimizer(**options)
 
 
-def _averages(training):
+def build_averages(training: Training) -> dict[str, Any]:
+    """The averages of the parameters that training keeps, by name."""
     if "ema" in training.averages:
         raise UsageError(
             "config.training.averages.ema is there twice: its options are ema_rate and ema_warmup "

@@ -61,12 +61,18 @@ def training_differences(
     if found.get("optimizer.schedule", "constant") != "constant":
         may_change.remove("training.num_steps")  # the learning rate at each step depends on it
     return [
-        f"config.{key} is {found.get(key)!r} there, {wanted.get(key)!r} here"
+        f"config.{key} is {found.get(key)!r} there, {wanted.get(key)!r} here{_why(key)}"
         for key in sorted(found.keys() | wanted.keys())
         if found.get(key) != wanted.get(key)
         and key not in may_change
         and not key.startswith(_NOT_TRAINING)
     ]
+
+
+def _why(key: str) -> str:
+    if key == "training.num_steps":
+        return " (the learning-rate schedule ends there: only a constant one can be extended)"
+    return ""
 
 
 def _flat(values: Any, prefix: str = "") -> dict[str, Any]:

@@ -9,7 +9,7 @@ import jax
 
 from scoresde import data, training
 from scoresde.data import pictures
-from scoresde.experiment import Experiment, build
+from scoresde.experiment import Experiment, build, too_short
 from scoresde.registry import UsageError
 from scoresde.runs.generate import generate
 from scoresde.runs.workdir import save_config
@@ -61,6 +61,8 @@ def train(config: Any, workdir: str | os.PathLike) -> training.TrainState:
             save_config(workdir, config)
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     print(f"{count:,} parameters, {len(split):,} images, {mesh.size} device(s).", flush=True)
+    for remark in too_short(config):
+        print(f"Warning: {remark}", flush=True)
 
     callbacks = []
     if settings.eval_every:

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from scoresde import registry
@@ -83,6 +84,11 @@ class EMA:
     def newest_weight(self, step: jax.Array | int) -> jax.Array:
         """1 - r_n, what the newest parameters count at update n = `step`; float32 scalar."""
         return WARMUPS[self.warmup](step, self.rate)
+
+    def start_weight(self, steps: int) -> float:
+        """What the initial parameters still count after `steps` updates, r_1 ... r_steps."""
+        newest = self.newest_weight(np.arange(1, steps + 1))
+        return float(np.prod(1.0 - np.broadcast_to(newest, steps), dtype=np.float64))
 
     def init(self, params: PyTree) -> PyTree:
         """The initial parameters themselves."""

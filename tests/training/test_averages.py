@@ -33,6 +33,16 @@ def test_ema_follows_its_recursion(warmup):
     np.testing.assert_allclose(average["w"], want, atol=1e-6)
 
 
+@pytest.mark.parametrize("warmup", ["none", "inverse"])
+def test_what_an_ema_holds_of_its_start(warmup):
+    ema = EMA(rate=0.9, warmup=warmup)
+    average = jnp.ones(())
+    for n in range(1, 8):
+        average = ema.update(average, jnp.zeros(()), n)
+    assert ema.start_weight(7) == pytest.approx(float(average), rel=1e-5)
+    assert EMA(rate=0.0).start_weight(7) == 0
+
+
 def test_an_ema_rate_close_to_one_keeps_its_digits():
     """In float32, 1 - 0.999999 taken after rounding would be 5 % off."""
     average = EMA(rate=0.999999).update(jnp.zeros(()), jnp.ones(()), 1)
