@@ -32,7 +32,7 @@ def _module(command: str):
 _OVERRIDES = """
 
 Any value of the config is set with --config.KEY=VALUE; a component that gets another name, as by
---config.sampler.name=heun, has the defaults of that one."""
+--config.sampler.name=heun, has the defaults of that one (a sampler keeps steps and t_min)."""
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):

@@ -18,7 +18,7 @@ _COMPONENTS = {
     "network": (),
     "loss.weighting": (),
     "loss.times": (),
-    "sampler": ("steps", "grid", "t_min"),
+    "sampler": ("steps", "t_min"),  # how long and how far; a grid suits one sampler
 }
 
 
@@ -44,7 +44,7 @@ def apply(config: ml_collections.ConfigDict, items: Sequence[str]) -> ml_collect
     """A copy of `config` with `items` set.
 
     A component that gets another name has the defaults of that one, and what `items` set: the
-    options in the config were its predecessor's.
+    options in the config were its predecessor's. Of a sampler, the number of steps and t_min stay.
 
     Args:
         config: of an experiment.

@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 
 from scoresde.registry import UsageError
 from scoresde.sdes import SDE
-from scoresde.times import is_traced
+from scoresde.times import require_noise
 
 
 def check_choice(name: str, value: str, known: Iterable[str]) -> None:
@@ -82,32 +82,5 @@ def check_t_min(sde: SDE, t_min: float | None) -> float:
     t_min = float(sde.t_min if t_min is None else t_min)
     if not sde.t_min <= t_min < sde.t_max:
         raise UsageError(f"t_min must lie in [{sde.t_min}, {sde.t_max}), got {t_min}.")
-    check_noise(sde, t_min)
+    require_noise(sde, t_min, "The bound")
     return t_min
-
-
-def check_noise(sde: SDE, t_min: ArrayLike) -> None:
-    """Raises UsageError where sigma(t_min) = 0 (unless the process is traced)."""
-    if is_traced(sde):
-        return
-    with jax.ensure_compile_time_eval():
-        noisy = bool(sde.sigma(t_min) > 0)
-    if not noisy:
-        raise UsageError(
-            f"There is no noise at t_min = {t_min}, where the bound diverges; give a t_min > 0."
-        )
-
-
-def check_velocity(sde: SDE, t_min: float) -> None:
-    """Raises UsageError where the probability flow cannot start (unless the process is traced)."""
-    if not 0 <= t_min < sde.t_max:
-        raise UsageError(f"t_min must lie in [0, {sde.t_max}), got {t_min}.")
-    if is_traced(sde):
-        return
-    with jax.ensure_compile_time_eval():
-        rates = np.asarray([sde.alpha_dot(t_min), sde.sigma_dot(t_min)])
-    if not np.isfinite(rates).all():
-        raise UsageError(
-            f"The probability flow of {type(sde).__name__} is infinitely fast at t_min = {t_min}, "
-            "where its score diverges: give a t_min > 0."
-        )

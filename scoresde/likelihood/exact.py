@@ -31,10 +31,11 @@ from scoresde.denoiser import (
 from scoresde.keys import fold_in, normal, sample_keys
 from scoresde.likelihood import trace as traces
 from scoresde.likelihood.change_of_variables import LogProb, integrate
-from scoresde.likelihood.checks import check_choice, check_noise, check_values, check_velocity
+from scoresde.likelihood.checks import check_choice, check_values
 from scoresde.likelihood.standard_errors import nan_if_unknown
 from scoresde.registry import UsageError
 from scoresde.sdes import expand
+from scoresde.times import require_flow, require_noise
 
 CORRECTIONS = ("none", "decoder")
 PRECISIONS = ("float32", "float64")
@@ -147,9 +148,11 @@ class ExactLikelihood:
         check_denoiser(denoiser)
         require_continuous_time(denoiser, "The exact likelihood")
         t_min = denoiser.sde.t_min if self.t_min is None else float(self.t_min)
-        check_velocity(denoiser.sde, t_min)
+        if not 0 <= t_min < denoiser.sde.t_max:
+            raise UsageError(f"t_min must lie in [0, {denoiser.sde.t_max}), got {t_min}.")
+        require_flow(denoiser.sde, t_min)
         if self.correction == "decoder":
-            check_noise(denoiser.sde, t_min)
+            require_noise(denoiser.sde, t_min, "The decoder")
         x = check_values(x)
         arguments = sample_keys(key, len(x)), denoiser, x, check_condition(condition, len(x))
         options = {"trace": traces.get(self.trace, self.probes), "t_min": t_min}

@@ -12,7 +12,7 @@ from scoresde.keys import fold_in, normal
 from scoresde.registry import UsageError
 from scoresde.samplers.interface import Sampler, Samples, refuse_constraint
 from scoresde.sdes import expand
-from scoresde.times import make_grid
+from scoresde.times import make_grid, require_noise
 
 # A sample remembers as many points of its Brownian path; beyond that, the farthest is forgotten.
 _POINTS = 8
@@ -106,6 +106,9 @@ class GottaGoFast(Sampler):
 
     def check(self, denoiser):
         require_continuous_time(denoiser, "An adaptive solver of the reverse SDE")
+
+    def check_last(self, sde, t):
+        require_noise(sde, t, "An adaptive solver of the reverse SDE")
 
     def times(self, sde, steps, grid):  # the two ends count; a number of steps is not needed
         return make_grid(sde, 1 if steps is None and grid is None else steps, grid)

@@ -156,6 +156,7 @@ def sample(
     sampler.check(denoiser)
     times = sampler.times(denoiser.sde, steps, grid)
     last = len(times) - 1
+    sampler.check_last(denoiser.sde, times[-1])
     require_levels(denoiser, last)
     keys = sample_keys(key, shape[0])
     constraint = _as_pytree(constraint)

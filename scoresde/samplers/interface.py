@@ -67,6 +67,9 @@ class Sampler:
     def check(self, denoiser: BaseDenoiser) -> None:
         """Raises UsageError where the method is undefined for this denoiser."""
 
+    def check_last(self, sde: SDE, t: Array) -> None:
+        """Raises UsageError where the method asks for what is undefined at its last time."""
+
     def times(self, sde: SDE, steps: int | None, grid: Any) -> Array:
         """The decreasing times [steps + 1] to visit; see `scoresde.times.make_grid`."""
         return make_grid(sde, steps, self.default_grid if grid is None else grid)

@@ -9,6 +9,7 @@ from scoresde.registry import UsageError, closest, component, lookup
 from scoresde.samplers.correctors import CORRECTORS, Corrector
 from scoresde.samplers.grid_sampler import GridSampler, Move
 from scoresde.samplers.predictors import PREDICTORS, transition
+from scoresde.times import require_noise
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +93,12 @@ class PredictorCorrector(GridSampler):
     def check(self, denoiser):
         if self.predictor is not None:
             self.predictor.check(denoiser)
+
+    def check_last(self, sde, t):
+        if self.predictor is not None:
+            self.predictor.check_last(sde, t)
+        if self.corrector is not None:
+            require_noise(sde, t, "A corrector")
 
 
 def pc(

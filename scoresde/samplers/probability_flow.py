@@ -24,7 +24,7 @@ from scoresde.denoiser import (
 )
 from scoresde.samplers.interface import Sampler, Samples, refuse_constraint
 from scoresde.sdes import expand
-from scoresde.times import make_grid
+from scoresde.times import make_grid, require_flow
 
 
 def flow(
@@ -81,6 +81,9 @@ class ProbabilityFlow(Sampler):
     def check(self, denoiser):
         require_continuous_time(denoiser, "The probability-flow ODE")
 
+    def check_last(self, sde, t):
+        require_flow(sde, t)
+
     def times(self, sde, steps, grid):  # by default just the two ends
         return make_grid(sde, 1 if steps is None and grid is None else steps, grid)
 
@@ -124,6 +127,7 @@ def encode(
     ode.check(method, rtol=rtol, atol=atol)
     require_continuous_time(denoiser, "The probability-flow ODE")
     check_denoiser(denoiser)
+    require_flow(denoiser.sde, denoiser.sde.t_min)
     options = {"rtol": rtol, "atol": atol, "method": method}
     x = jnp.asarray(x, jnp.result_type(float))
     return _encode(denoiser, x, check_condition(condition, len(x)), tuple(options.items()))

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from scoresde.denoiser import require_continuous_time
 from scoresde.samplers.grid_sampler import GridSampler
+from scoresde.times import require_flow
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,10 @@ class RungeKutta(GridSampler):
 
     def check(self, denoiser):
         require_continuous_time(denoiser, "A solver of the probability-flow ODE in t")
+
+    def check_last(self, sde, t):
+        if self.nodes[-1] == 1:  # a stage at the end of the step
+            require_flow(sde, t)
 
     def step(self, keys, x, t, s, denoiser, carry):
         def stage(state, coefficients):  # a scan, so that the network is compiled once

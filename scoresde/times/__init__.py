@@ -9,7 +9,12 @@ from scoresde.times.distributions import (
     Uniform,
     stratified_uniforms,
 )
-from scoresde.times.ends import is_traced, starts_at_finite_log_snr
+from scoresde.times.ends import (
+    is_traced,
+    require_flow,
+    require_noise,
+    starts_at_finite_log_snr,
+)
 from scoresde.times.grids import (
     GRIDS,
     EDMGrid,
@@ -33,6 +38,8 @@ __all__ = [
     "UniformGrid",
     "is_traced",
     "make_grid",
+    "require_flow",
+    "require_noise",
     "starts_at_finite_log_snr",
     "stratified_uniforms",
 ]

@@ -6,7 +6,9 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.typing import ArrayLike
 
+from scoresde.registry import UsageError
 from scoresde.sdes import SDE
 
 
@@ -21,6 +23,29 @@ def is_traced(tree: Any) -> bool:
 def ahead(tree: Any) -> AbstractContextManager:
     """Where a process is known, its ends are computed once, not in every compiled program."""
     return contextlib.nullcontext() if is_traced(tree) else jax.ensure_compile_time_eval()
+
+
+def require_noise(sde: SDE, t: ArrayLike, what: str) -> None:
+    """Raises UsageError where sigma(t) = 0, and with it `what` undefined; not of what is traced."""
+    if is_traced((sde, t)):
+        return
+    with jax.ensure_compile_time_eval():
+        noisy = bool(sde.sigma(t) > 0)
+    if not noisy:
+        raise UsageError(f"{what} needs noise, and at t = {t:g} there is none: give a t_min > 0.")
+
+
+def require_flow(sde: SDE, t: ArrayLike) -> None:
+    """Raises UsageError where the probability flow is infinitely fast; not of what is traced."""
+    if is_traced((sde, t)):
+        return
+    with jax.ensure_compile_time_eval():
+        rates = np.asarray([sde.alpha_dot(t), sde.sigma_dot(t)])
+    if not np.isfinite(rates).all():
+        raise UsageError(
+            f"The probability flow of {type(sde).__name__} is infinitely fast at t = {t:g}, where "
+            "its score diverges: give a t_min > 0."
+        )
 
 
 def starts_at_finite_log_snr(sde: SDE) -> bool:

@@ -148,7 +148,9 @@ def _check(times, sde, source, chosen):
     """Raises UsageError unless the times decrease within the range of the process."""
     if not np.isfinite(times).all() or not (np.diff(times) < 0).all():
         remedy = ""
-        if chosen is not None and not starts_at_finite_log_snr(sde):
+        if isinstance(chosen, LogSNRGrid) and np.isinf(sde.log_snr(sde.t_min)):
+            remedy = " Its log-SNR is infinite at t_min: give a t_min > 0, or take a grid in t."
+        elif chosen is not None and not starts_at_finite_log_snr(sde):
             remedy = " Its log-SNR is infinite at t_max: lower t_max, or take a grid in t."
         raise UsageError(f"{source} must be finite and strictly decreasing for {sde}.{remedy}")
     # Compared in single precision: an end may have been rounded to it on its way here.

@@ -56,7 +56,6 @@ def test_another_component_has_its_own_defaults(config, item):
     assert changed.sampler.to_dict() == {
         "name": "heun",
         "steps": 999,
-        "grid": "uniform",
         "denoise": "none",
     }
 

@@ -338,3 +338,47 @@ def test_every_sampler_has_a_line_that_says_what_it_is():
     lines = [sampler.__doc__.split("\n")[0] for sampler in samplers.SAMPLERS.values()]
     assert len(set(lines)) == len(lines)
     assert all(30 < len(line) < 100 and line.endswith(".") for line in lines)
+
+
+NO_NOISE = "at t = 0 there is none: give a t_min > 0"
+TOO_FAST = "infinitely fast at t = 0"
+
+
+@pytest.mark.parametrize(
+    "name, process, message",
+    [
+        ("pc", sdes.VP, NO_NOISE),
+        ("annealed_langevin", sdes.RectifiedFlow, NO_NOISE),
+        ("gotta_go_fast", sdes.SubVP, NO_NOISE),
+        ("probability_flow", sdes.VP, TOO_FAST),
+        ("heun", sdes.VP, TOO_FAST),
+        ("rk4", sdes.VP, TOO_FAST),
+        ("unipc", sdes.RectifiedFlow, "log-SNR is infinite at t_min"),
+        ("dpm_solver_pp_2m", sdes.VP, "log-SNR is infinite at t_min"),
+    ],
+)
+def test_what_is_undefined_without_noise_at_the_end_is_refused(name, process, message, mixture):
+    steps = None if name in ("gotta_go_fast", "probability_flow") else 3
+    denoiser = mixture.denoiser(process(t_min=0.0))
+    with pytest.raises(UsageError, match=message):
+        samplers.sample(jax.random.key(0), samplers.get(name), denoiser, (3, 2), steps=steps)
+
+
+def test_the_end_of_a_grid_of_ones_own_counts(mixture):
+    sampler, denoiser = samplers.get("pc"), mixture.denoiser(sdes.VP(t_min=0.0))
+    with pytest.raises(UsageError, match=NO_NOISE):
+        samplers.sample(jax.random.key(0), sampler, denoiser, (3, 2), grid=[1.0, 0.5, 0.0])
+    drawn = samplers.sample(jax.random.key(0), sampler, denoiser, (3, 2), grid=[1.0, 0.5, 0.1])
+    assert np.isfinite(drawn.x).all()
+
+
+@pytest.mark.parametrize("name", ["euler_maruyama", "ancestral_sampling", "ddim", "euler"])
+def test_steps_that_ask_for_nothing_at_their_end_go_down_to_no_noise(name, mixture):
+    denoiser = mixture.denoiser(sdes.VP(t_min=0.0))
+    drawn = samplers.sample(jax.random.key(0), samplers.get(name), denoiser, (3, 2), steps=3)
+    assert np.isfinite(drawn.x).all()
+
+
+def test_encoding_from_no_noise_is_refused_where_the_flow_is_too_fast(mixture):
+    with pytest.raises(UsageError, match=TOO_FAST):
+        samplers.encode(mixture.denoiser(sdes.VP(t_min=0.0)), np.ones((2, 2)))

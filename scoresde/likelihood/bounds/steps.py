@@ -23,12 +23,12 @@ from scoresde.keys import fold_in, sample_keys, split
 from scoresde.likelihood.bounds.decoders import gaussian_decoder_cost, level_values
 from scoresde.likelihood.bounds.result import Bound, evaluate, make_bound
 from scoresde.likelihood.bounds.terms import prior_cost, squared_errors
-from scoresde.likelihood.checks import check_counts, check_images, check_noise, check_t_min
+from scoresde.likelihood.checks import check_counts, check_images, check_t_min
 from scoresde.likelihood.standard_errors import nan_if_unknown
 from scoresde.predictions import Prediction
 from scoresde.registry import component
 from scoresde.sdes import SDE, expand
-from scoresde.times import make_grid, stratified_uniforms
+from scoresde.times import make_grid, require_noise, stratified_uniforms
 from scoresde.variances import Variance
 
 
@@ -148,7 +148,7 @@ class DDPMBound:
         images = check_images(images, bins, level_range)
         sde = dataclasses.replace(denoiser.sde, t_min=check_t_min(denoiser.sde, self.t_min))
         times = make_grid(sde, self.steps, self.grid)
-        check_noise(sde, times[-1])
+        require_noise(sde, times[-1], "The decoder")
         check_denoiser(denoiser)
         require_levels(denoiser, len(times) - 1)
         bound = _ddpm(

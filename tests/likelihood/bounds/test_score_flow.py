@@ -119,7 +119,7 @@ def test_options_that_make_no_sense_are_refused(options, message, gaussian, imag
     "sde, message",
     [
         (sdes.RectifiedFlow(), "t_max"),  # nothing of the data is left there
-        (sdes.VP(t_min=0.0), "no noise"),
+        (sdes.VP(t_min=0.0), "at t = 0 there is none"),
     ],
 )
 def test_ends_where_the_integral_diverges_are_refused(sde, message, gaussian, images, key):
