@@ -154,6 +154,8 @@ class GottaGoFast(Sampler):
             )
             known = known.after(accept, t - s, w)
             t = jnp.where(accept, s, t)
+            # Derivatives are of the path taken: its steps are no function of x.
+            error = jax.lax.stop_gradient(error)
             # An error that is not a number, from a step far too long, shortens the next the most.
             growth = jnp.clip(jnp.nan_to_num(error**-self.exponent, nan=0.0), 0.1, 1e3)
             h = jnp.where(active, self.safety * growth * h, h)

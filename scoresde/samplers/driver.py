@@ -101,6 +101,10 @@ def sample(
 ) -> Samples:
     """Draws samples.
 
+    Inside JAX's transformations samplers that step along a grid can be differentiated in both modes
+    (in reverse at the cost of memory for every step), `probability_flow` in reverse, and
+    `gotta_go_fast`, of its path with the steps it takes, in forward mode; JAX refuses the others.
+
     Args:
         key: one key, from which sample i of the batch gets `fold_in(key, i)`, or [batch] keys, one
             a sample. The same key gives the same sample in any batch.
@@ -161,9 +165,13 @@ def sample(
     keys = sample_keys(key, shape[0])
     constraint = _as_pytree(constraint)
     records = 0 if every is None else 1 + -(-last // every)
-    times = jnp.pad(times, (0, -len(times) % _CAPACITY), mode="edge")
+    if is_traced((x_init, temperature, times, denoiser, condition, constraint)):
+        run = _run  # part of another program, in which the number of steps is known
+    else:
+        run = _compiled[donate]
+        times = jnp.pad(times, (0, -len(times) % _CAPACITY), mode="edge")
     with progress_bar() if progress else contextlib.nullcontext() as bar:
-        samples = _compiled[donate](
+        samples = run(
             keys,
             x_init,
             temperature,

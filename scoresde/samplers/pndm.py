@@ -53,17 +53,21 @@ class PNDM(GridSampler):
         multistep, nodes, weights = (jnp.array(row, x.dtype) for row in _KINDS[self.kind])
         sde, prediction = denoiser.sde, denoiser(x, t)
         history = carry.push(prediction.noise, t)
+
+        def runge_kutta():
+            def stage(state, coefficients):  # a scan, so that the network is compiled once
+                noise, total = state
+                node, weight = coefficients
+                time = (1 - node) * t + node * s
+                noise = denoiser(noise_step(sde, prediction, noise, t, time), time).noise
+                return (noise, total + weight * noise), None
+
+            first = prediction.noise, weights[0] * prediction.noise
+            return jax.lax.scan(stage, first, (nodes[1:], weights[1:]))[0][1]
+
+        def adams_bashforth():
+            return jnp.tensordot(multistep, history.values, 1)
+
         starting = history.taken < len(multistep)
-
-        def stage(i, state):  # a loop of no stages once the history is long enough
-            noise, total = state
-            time = (1 - nodes[i]) * t + nodes[i] * s
-            noise = denoiser(noise_step(sde, prediction, noise, t, time), time).noise
-            return noise, total + weights[i] * noise
-
-        first = prediction.noise, weights[0] * prediction.noise
-        stages = jnp.where(starting, len(nodes), 1)
-        _, runge_kutta = jax.lax.fori_loop(1, stages, stage, first)
-        adams_bashforth = jnp.tensordot(multistep, history.values, 1)
-        noise = jnp.where(starting, runge_kutta, adams_bashforth)
+        noise = jax.lax.cond(starting, runge_kutta, adams_bashforth)
         return noise_step(sde, prediction, noise, t, s), history
