@@ -28,8 +28,8 @@ class Source:
 
     Attributes:
         name: what it is called, for messages and file names.
-        splits: "train" and "test" (either may be absent) to `Split`; looking up one that is absent
-            raises a UsageError.
+        splits: "train" and "test" (either may be absent), and others by their names, to `Split`;
+            looking up one that is absent raises a UsageError.
         bins: number of gray levels; images take the values 0 .. bins - 1. None for real data.
         label_names: the name of each label; empty for unlabeled images.
         attribution: where the images come from, and under which license.
