@@ -67,6 +67,8 @@ class Split:
                 f"Labels must have shape [n], one for each of {len(images)} images, "
                 f"not {labels.shape}."
             )
+        if not -(2**31) <= labels.min() <= labels.max() < 2**31:  # would come out as others
+            raise UsageError(f"Labels must be numbers of classes, not as large as {labels.max()}.")
         object.__setattr__(self, "labels", labels.astype(np.int32))
         named = {name: _checked(name, value, len(images)) for name, value in self.named.items()}
         object.__setattr__(self, "named", named)

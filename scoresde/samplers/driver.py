@@ -148,7 +148,7 @@ def sample(
     if not is_traced(temperature) and not temperature >= 0:
         raise UsageError(f"temperature must not be negative, got {temperature}.")
     shape = tuple(int(n) for n in shape)
-    condition = check_condition(condition, shape[0])
+    condition = check_condition(condition, shape[0], denoiser)
     every = int(trajectory or record is not None) or None
     if every is not None and every < 1:
         raise UsageError(f"trajectory must be a positive stride, got {trajectory}.")
