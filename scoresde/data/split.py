@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from scoresde.channels import ADVICE, channels_first
 from scoresde.registry import UsageError
 
 TAKEN = ("image", "label", "mask", "index")
@@ -31,8 +32,8 @@ class Split:
         named: further arrays by name, each [n, ...]: numbers of any type. May be memory-mapped.
 
     Raises:
-        UsageError: arrays of another type or rank, none at all, of different lengths, or a name
-            that batches use themselves.
+        UsageError: arrays of another type or rank, images whose channels come first, none at all,
+            of different lengths, or a name that batches use themselves.
     """
 
     images: np.ndarray
@@ -51,6 +52,10 @@ class Split:
             raise UsageError(
                 f"Images must have shape [n, height, width, channels], not {images.shape}; "
                 "add a channel axis with images[..., None] if it is missing."
+            )
+        if not real and channels_first(images.shape):
+            raise UsageError(
+                f"Images must have shape [n, height, width, channels], not {images.shape}. {ADVICE}"
             )
         if images.ndim < 2:
             raise UsageError(

@@ -9,6 +9,7 @@ import jax
 import optax
 
 from scoresde import data
+from scoresde.channels import hint
 from scoresde.codecs import Codec
 from scoresde.denoiser import Condition, Denoiser
 from scoresde.experiment.sections import Dequantizer, Training
@@ -109,9 +110,10 @@ class Experiment:
         """
         source = self.make_source()
         if tuple(source.image_shape) != self.image_shape:
+            remedy = hint(source.image_shape, self.image_shape) or " Set it to theirs."
             raise UsageError(
                 f"The images of {source.name!r} are {tuple(source.image_shape)}, but "
-                f"config.data.image_shape is {self.image_shape}: set it to theirs."
+                f"config.data.image_shape is {self.image_shape}.{remedy}"
             )
         self._check_classes(source)
         return source

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from scoresde.networks import initializers
+from scoresde.networks.call import call
 from scoresde.networks.labels import check_labels
 from scoresde.registry import UsageError
 
@@ -113,8 +114,9 @@ class Network:
             float32, of the shape of x; with several outputs a channel, all of the first ones first.
 
         Raises:
-            UsageError: there are no parameters, training needs rng and there is none, a label that
-                is none of the classes, or the module refuses its arguments.
+            UsageError: there are no parameters, or they are of another module or of images of other
+                channels, training needs rng and there is none, a label that is none of the classes,
+                or the module refuses its arguments.
         """
         if params is None:
             raise UsageError(
@@ -139,9 +141,8 @@ class Network:
         further = {name: condition[name] for name in condition if name in self.condition_names}
         further.pop("label", None)
         labels = condition.get("label")
-        return self.module.apply(
-            {"params": params}, x, noise_condition, labels, train=train, rngs=rngs, **further
-        )
+        arguments = x, noise_condition, labels
+        return call(self.module, params, *arguments, train=train, rngs=rngs, **further)
 
     __call__ = apply
 
