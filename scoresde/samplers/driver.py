@@ -129,7 +129,8 @@ def sample(
             probability flow only shows when it is done.
 
     Raises:
-        UsageError: inconsistent shapes, no number of steps, a constraint on an adaptive solver, or
+        UsageError: inconsistent shapes, a condition that the denoiser refuses (as a label that is
+            none of its classes), no number of steps, a constraint on an adaptive solver, or
             a method that is undefined for this process or network.
     """
     _check_sampler(sampler)
