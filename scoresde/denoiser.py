@@ -28,11 +28,20 @@ Condition = Mapping[str, Any] | None
 arrays; None for no condition at all."""
 
 
-def check_condition(condition: Condition, batch: int) -> Condition:
+def check_condition(
+    condition: Condition, batch: int, denoiser: "BaseDenoiser | None" = None
+) -> Condition:
     """The condition of `batch` samples with arrays for leaves; None where it is None or empty.
 
+    Args:
+        condition: the condition.
+        batch: number of samples.
+        denoiser: what will be told of it, and may refuse what it does not know.
+
     Raises:
-        UsageError: it is no mapping, or an array in it has not one row for each sample.
+        UsageError: it is no mapping, or an array in it has not one row for each sample, is none of
+            numbers, or holds what the denoiser does not know, as a label that is none of its
+            classes.
     """
     if condition is None:
         return None
@@ -41,7 +50,9 @@ def check_condition(condition: Condition, batch: int) -> Condition:
             "A condition maps names to arrays [batch, ...], for instance {'label': labels}, and is "
             f"not a {type(condition).__name__}."
         )
-    condition = jax.tree.map(jnp.asarray, dict(condition))
+    if denoiser is not None:  # before large integers are cut to 32 bits
+        denoiser.check_condition(condition)
+    condition = {name: _arrays(name, value) for name, value in condition.items()}
     for name, value in condition.items():
         for leaf in jax.tree.leaves(value):
             if leaf.shape[:1] != (batch,):
@@ -50,6 +61,14 @@ def check_condition(condition: Condition, batch: int) -> Condition:
                     f"one of shape {leaf.shape}."
                 )
     return condition or None
+
+
+def _arrays(name: str, value: Any) -> Any:
+    """`value` with arrays for leaves."""
+    try:
+        return jax.tree.map(jnp.asarray, value)
+    except (TypeError, ValueError) as error:  # text, objects, rows of different lengths
+        raise UsageError(f"The condition {name!r} must hold arrays of numbers: {error}") from error
 
 
 def one_by_one(condition: Condition) -> Condition:
@@ -101,6 +120,9 @@ class BaseDenoiser:
     def terminal_log_prob(self, z: Array, condition: Condition = None) -> Array:
         """log density at t_max of z [batch, ...] in nats, [batch]: the prior's, unless known."""
         return self.sde.prior_log_prob(z)
+
+    def check_condition(self, condition: Condition) -> None:
+        """Raises UsageError for values in a condition that are known and that it cannot be told."""
 
     def given(self, condition: Condition) -> "Given":
         """This denoiser with the condition of its samples fixed: called as (x, t)."""
@@ -190,6 +212,8 @@ class Denoiser(BaseDenoiser):
         sde: the forward process.
         prediction: how the network is fed and read.
         network: `apply(params, x, noise_condition, condition) -> output`, a hashable pure function.
+            If it is, or is a method of, an object with `check_condition(condition)`, that refuses
+            what the network cannot be told, such as a label that is none of its classes.
         params: the network's parameters, any pytree.
     """
 
@@ -208,6 +232,14 @@ class Denoiser(BaseDenoiser):
         output = self.network(self.params, network_input, noise_condition, condition)
         return self.prediction.read(self.sde, x, t, output.astype(x.dtype))
 
+    def check_condition(self, condition: Condition) -> None:
+        network = self.network
+        while isinstance(network, functools.partial):
+            network = network.func
+        network = getattr(network, "__self__", network)  # as of network.apply
+        if check := getattr(network, "check_condition", None):
+            check(condition)
+
     def __repr__(self) -> str:
         count = sum(jnp.size(leaf) for leaf in jax.tree.leaves(self.params))
         return f"Denoiser({self.sde}, {self.prediction}, {count:,} parameters)"
@@ -216,8 +248,8 @@ class Denoiser(BaseDenoiser):
 class WrappedDenoiser(BaseDenoiser):
     """A denoiser made of another one, `self.denoiser`, as guidance is: the base of all such.
 
-    It has the process, the trained levels and the density at t_max of the one within; a subclass
-    defines `__call__`, and what else it changes.
+    It has the process, the trained levels and the density at t_max of the one within, and refuses
+    the conditions that it refuses; a subclass defines `__call__`, and what else it changes.
     """
 
     denoiser: BaseDenoiser
@@ -229,6 +261,9 @@ class WrappedDenoiser(BaseDenoiser):
     @property
     def trained_levels(self) -> int | None:
         return self.denoiser.trained_levels
+
+    def check_condition(self, condition: Condition) -> None:
+        self.denoiser.check_condition(condition)
 
     def terminal_log_prob(self, z: Array, condition: Condition = None) -> Array:
         return self.denoiser.terminal_log_prob(z, condition)

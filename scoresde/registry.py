@@ -19,6 +19,10 @@ class UsageError(ValueError):
     """
 
 
+class UsageWarning(UserWarning):
+    """What the user should know about what was done; the command line prints it as one line."""
+
+
 def closest(name: str, known: list[str]) -> str:
     """` Did you mean ...?`, or nothing if none of `known` is like `name`."""
     match = difflib.get_close_matches(name, known, n=1)

@@ -5,10 +5,11 @@ import importlib
 import keyword
 import os
 import sys
+import warnings
 
 from scoresde import __version__
 from scoresde.cli.arguments import Parser, parse
-from scoresde.registry import UsageError
+from scoresde.registry import UsageError, UsageWarning
 
 # Each is a module of this package with `add_arguments(parser)`, `run(arguments, overrides)` and a
 # docstring whose first line says what it does.
@@ -66,6 +67,13 @@ def _parser() -> Parser:
     return parser
 
 
+def _one_line(message, category, *where, format_otherwise=warnings.formatwarning, **options):
+    """A warning as Python prints it; of ours the message alone, without the place in the code."""
+    if issubclass(category, UsageWarning):
+        return f"scoresde: {message}\n"
+    return format_otherwise(message, category, *where, **options)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; returns the exit status: that of the command, 0 if it has none.
 
@@ -81,6 +89,7 @@ def main(argv: list[str] | None = None) -> int:
     cache = os.path.join(os.path.expanduser("~"), ".cache", "scoresde", "jax")
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", cache)
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "1")
+    warnings.formatwarning = _one_line
     try:
         arguments, overrides = parse(_parser(), argv)
         status = _module(arguments.command).run(arguments, overrides) or 0

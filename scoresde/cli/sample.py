@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--num", type=int, default=64, help="number of samples")
     parser.add_argument("--batch_size", type=int, default=64, help="samples at a time")
     parser.add_argument("--seed", type=seed, default=0, help="the same seed gives the same samples")
-    parser.add_argument("--label", type=int, help="class of a class-conditional network")
+    parser.add_argument("--label", help="class of a class-conditional network: number or name")
     parser.add_argument("--animation", action="store_true", help="also write noise_to_image.gif")
     add_checkpoint(parser)
     add_results(parser, "step_STEP")

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+from scoresde.channels import hint
 from scoresde.registry import UsageError
 
 Range = tuple[float, float]
@@ -89,7 +90,7 @@ class Codec:
         if jnp.shape(images)[1:] != self.image_shape or not jnp.ndim(images):
             raise UsageError(
                 f"This codec encodes data of shape [batch, {_words(self.image_shape)}], not "
-                f"{list(jnp.shape(images))}."
+                f"{list(jnp.shape(images))}.{hint(jnp.shape(images), self.image_shape)}"
             )
 
     def check_x(self, x: ArrayLike) -> Array:
@@ -102,6 +103,7 @@ class Codec:
         if x.shape[x.ndim - len(self.shape) :] != self.shape or x.ndim < len(self.shape):
             raise UsageError(
                 f"This codec decodes x of shape [..., {_words(self.shape)}], not {list(x.shape)}."
+                f"{hint(x.shape, self.shape)}"
             )
         return x
 

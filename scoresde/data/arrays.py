@@ -4,9 +4,9 @@ An .npz file holds either
 
     image [n, h, w, c] uint8,  label [n] (optional),  is_test [n] bool (optional)
 
-or, for each of train and test that there is,
+or, for each of train, validation and test that there is,
 
-    train_image, train_label (optional),  test_image, test_label (optional)
+    train_image, train_label (optional),  test_image, test_label (optional),  ...
 
 and in both cases, optionally, label_names and bins (the number of gray levels; older files say
 levels). A directory holds the second kind as `train_image.npy`, `train_label.npy`, ... and the rest
@@ -93,7 +93,7 @@ def _splits(path, content):
         key: Split(
             content[f"{key}_image"], content.get(f"{key}_label"), _further(content, f"{key}_")
         )
-        for key in ("train", "test")
+        for key in ("train", "validation", "test")
         if f"{key}_image" in content
     }
     if not splits:

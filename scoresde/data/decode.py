@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from scoresde.data.bit_depth import bits
 from scoresde.registry import UsageError
 
 
@@ -23,23 +24,29 @@ def check_sizes(image_size: int | None, crop: int | None, channels: int = 3) -> 
 def fit(picture: Any, image_size: int | None, crop: int | None, channels: int = 3) -> np.ndarray:
     """The pixels of a PIL image, uint8 [height, width, channels].
 
-    Transparent parts become white. With `crop`, the central square of that many pixels is cut out
-    first (140 for CelebA, as in Song et al. 2021). With `image_size`, the largest central square is
-    then resized to it by an antialiased bicubic filter; without, the size stays.
+    It is turned as its EXIF data say, and transparent parts become white. With `crop`, the central
+    square of that many pixels is cut out first (140 for CelebA, as in Song et al. 2021). With
+    `image_size`, the largest central square is then resized to it by an antialiased bicubic filter;
+    without, the size stays.
 
     Args:
-        picture: the PIL image.
+        picture: the PIL image; of one of several frames, the frame that it is at.
         image_size: side of the result in pixels, or None to keep the picture's size.
         crop: side of the central square to keep, or None.
         channels: 3 for RGB, 1 for gray.
 
     Raises:
-        UsageError: a picture smaller than `crop`, or one of more than 8 bits a channel.
+        UsageError: a picture smaller than `crop`, without pixels, or of more than 8 bits a channel,
+            in its file too (see `scoresde.data.bit_depth`): how bright its levels are meant to be
+            is not known here.
     """
-    from PIL import Image
+    from PIL import Image, ImageOps
 
-    if picture.mode.startswith(("I", "F")):
-        raise UsageError(f"has mode {picture.mode}, more than 8 bits; convert it to 8 bits first.")
+    if not min(picture.size):
+        raise UsageError(f"is {picture.height}x{picture.width}: it has no pixels; remove it.")
+    if (depth := bits(picture)) > 8:
+        raise UsageError(f"has {depth} bits a channel, more than 8 bits; convert it to 8 first.")
+    picture = ImageOps.exif_transpose(picture)
     if picture.has_transparency_data:
         rgba = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from scoresde.data.split import Split
-from scoresde.registry import UsageError
+from scoresde.registry import UsageError, closest
 
 
 class _Splits(dict):
@@ -28,8 +28,8 @@ class Source:
 
     Attributes:
         name: what it is called, for messages and file names.
-        splits: "train" and "test" (either may be absent) to `Split`; looking up one that is absent
-            raises a UsageError.
+        splits: "train" and "test" (either may be absent), and others by their names, to `Split`;
+            looking up one that is absent raises a UsageError.
         bins: number of gray levels; images take the values 0 .. bins - 1. None for real data.
         label_names: the name of each label; empty for unlabeled images.
         attribution: where the images come from, and under which license.
@@ -96,6 +96,35 @@ class Source:
                 "label names; labels run from 0 in the order of label_names."
             )
 
+    def label_number(self, label: int | str) -> int:
+        """The number of a class, 0 .. len(label_names) - 1.
+
+        Args:
+            label: its number, as 3, "3" or "#3", or its name.
+
+        Raises:
+            UsageError: there is no such class, or it is the number of one and the name of another.
+        """
+        names, text = self.label_names, str(label)
+        digits = text.removeprefix("#")
+        number = int(digits) if digits.isascii() and digits.isdecimal() else None
+        in_range = number is not None and number < max(len(names), 1)
+        if isinstance(label, str) and label in names:
+            named = names.index(label)
+            if in_range and named != number:
+                raise UsageError(
+                    f"The label {label!r} is the name of class {named} and the number of class "
+                    f"{names[number]!r}: give '#{named}' or '#{number}'."
+                )
+            return named
+        if not in_range:
+            known = f", or its name: {_shortened(names)}" if names else ""
+            raise UsageError(
+                f"The label must be 0 .. {max(len(names), 1) - 1}{known}; got {label!r}."
+                f"{closest(text, list(names))}"
+            )
+        return number
+
     def __repr__(self) -> str:
         splits = ", ".join(f"{key}={split!r}" for key, split in self.splits.items())
         labels = f", {len(self.label_names)} labels" if self.label_names else ""
@@ -105,6 +134,10 @@ class Source:
     def image_shape(self) -> tuple[int, ...]:
         """(height, width, channels) of every image, or the shape of a record of real data."""
         return next(iter(self.splits.values())).image_shape
+
+
+def _shortened(names):
+    return ", ".join(names[:20]) + ", ..." * (len(names) > 20)
 
 
 def _mapped(array: np.ndarray) -> bool:

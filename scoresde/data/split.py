@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from scoresde.channels import ADVICE, channels_first
 from scoresde.registry import UsageError
 
 TAKEN = ("image", "label", "mask", "index")
@@ -31,8 +32,8 @@ class Split:
         named: further arrays by name, each [n, ...]: numbers of any type. May be memory-mapped.
 
     Raises:
-        UsageError: arrays of another type or rank, none at all, of different lengths, or a name
-            that batches use themselves.
+        UsageError: arrays of another type or rank, images whose channels come first, none at all,
+            of different lengths, or a name that batches use themselves.
     """
 
     images: np.ndarray
@@ -52,6 +53,10 @@ class Split:
                 f"Images must have shape [n, height, width, channels], not {images.shape}; "
                 "add a channel axis with images[..., None] if it is missing."
             )
+        if not real and channels_first(images.shape):
+            raise UsageError(
+                f"Images must have shape [n, height, width, channels], not {images.shape}. {ADVICE}"
+            )
         if images.ndim < 2:
             raise UsageError(
                 f"Real data must have shape [n, ...], not {images.shape}; give numbers an axis of "
@@ -67,6 +72,8 @@ class Split:
                 f"Labels must have shape [n], one for each of {len(images)} images, "
                 f"not {labels.shape}."
             )
+        if not -(2**31) <= labels.min() <= labels.max() < 2**31:  # would come out as others
+            raise UsageError(f"Labels must be numbers of classes, not as large as {labels.max()}.")
         object.__setattr__(self, "labels", labels.astype(np.int32))
         named = {name: _checked(name, value, len(images)) for name, value in self.named.items()}
         object.__setattr__(self, "named", named)

@@ -204,6 +204,11 @@ def build_averages(training: Training) -> dict[str, Any]:
     return averages
 
 
+def _drops_labels(network):
+    """Whether the network also learns what samples of no class are like."""
+    return getattr(getattr(network, "module", None), "label_dropout", 0.0) > 0
+
+
 def _check(experiment: Experiment) -> None:
     """What the parts cannot know of each other."""
     for name in experiment.condition:
@@ -213,6 +218,13 @@ def _check(experiment: Experiment) -> None:
                 f"config.data.condition feeds {name!r} to a network that does not take it; it "
                 f"takes {', '.join(sorted(known))}."
             )
+    classes = getattr(experiment.network, "num_classes", None)
+    if classes and "label" not in experiment.condition and not _drops_labels(experiment.network):
+        raise UsageError(
+            f"config.network has {classes} classes and is never told one: set config.data.labels="
+            "True, or leave out num_classes (label_dim of EDM's networks). One that is trained "
+            "with label_dropout may be used without its classes."
+        )
     objective = experiment.make_objective(experiment.codec_without_data)
     learned = bool(learned_fields(experiment.sde))
     if learned != getattr(objective, "trains_schedule", False):

@@ -9,6 +9,7 @@ import jax
 import optax
 
 from scoresde import data
+from scoresde.channels import hint
 from scoresde.codecs import Codec
 from scoresde.denoiser import Condition, Denoiser
 from scoresde.experiment.sections import Dequantizer, Training
@@ -104,15 +105,33 @@ class Experiment:
         """The data set, loaded at the first use.
 
         Raises:
-            UsageError: it is not there, or its images are not of config.data.image_shape.
+            UsageError: it is not there, its images are not of config.data.image_shape, or its
+                classes are to be fed to the network, which knows fewer, or has none.
         """
         source = self.make_source()
         if tuple(source.image_shape) != self.image_shape:
+            remedy = hint(source.image_shape, self.image_shape) or " Set it to theirs."
             raise UsageError(
                 f"The images of {source.name!r} are {tuple(source.image_shape)}, but "
-                f"config.data.image_shape is {self.image_shape}: set it to theirs."
+                f"config.data.image_shape is {self.image_shape}.{remedy}"
             )
+        self._check_classes(source)
         return source
+
+    def _check_classes(self, source: data.Source) -> None:
+        if "label" not in self.condition:
+            return
+        classes, known = len(source.label_names), getattr(self.network, "num_classes", None)
+        if not classes:
+            raise UsageError(
+                f"config.data.labels=True feeds the classes of the data to the network, and "
+                f"{source.name!r} has none: leave it out."
+            )
+        if known and known < classes:  # the others would count as "no class"
+            raise UsageError(
+                f"The data {source.name!r} have {classes} classes and the network knows {known}: "
+                f"set config.network.num_classes (label_dim of EDM's networks) to {classes}."
+            )
 
     @functools.cached_property
     def codec(self) -> Codec:

@@ -11,6 +11,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from scoresde.channels import channels_first
 from scoresde.registry import UsageError, closest
 
 Section = TypeVar("Section")
@@ -87,6 +88,12 @@ class Data:
             raise UsageError(
                 "config.data.image_shape must be (height, width, channels), not "
                 f"{self.image_shape}."
+            )
+        if image and channels_first(self.image_shape):
+            height, width = self.image_shape[1:]
+            raise UsageError(
+                "config.data.image_shape must be (height, width, channels), not "
+                f"{self.image_shape}: set it to {(height, width, self.image_shape[0])}."
             )
         ends = all(isinstance(end, numbers.Real) for end in self.data_range)
         if not ends or len(self.data_range) != 2:

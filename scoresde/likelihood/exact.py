@@ -154,7 +154,8 @@ class ExactLikelihood:
         if self.correction == "decoder":
             require_noise(denoiser.sde, t_min, "The decoder")
         x = check_values(x)
-        arguments = sample_keys(key, len(x)), denoiser, x, check_condition(condition, len(x))
+        condition = check_condition(condition, len(x), denoiser)
+        arguments = sample_keys(key, len(x)), denoiser, x, condition
         options = {"trace": traces.get(self.trace, self.probes), "t_min": t_min}
         options |= {"correction": self.correction, "method": self.method}
         options |= self._tolerances() | {"max_steps": self.max_steps}

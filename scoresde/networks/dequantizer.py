@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from scoresde.networks import initializers, layers, options
+from scoresde.networks.call import call
 from scoresde.networks.couplings import (
     Coupling,
     GatedConv,
@@ -104,9 +105,12 @@ class DequantizerNetwork:
 
         Returns:
             [batch, height, width, channels] and [batch], float32.
+
+        Raises:
+            UsageError: the parameters are of images of other channels, or of another flow.
         """
         del condition
-        return self.module.apply({"params": params}, noise, image)
+        return call(self.module, params, noise, image)
 
     __call__ = apply
 

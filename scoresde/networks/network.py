@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 
 from scoresde.networks import initializers
+from scoresde.networks.call import call
+from scoresde.networks.labels import check_labels
 from scoresde.registry import UsageError
 
 Params = Any
@@ -100,9 +102,11 @@ class Network:
             noise_condition: [batch] or a scalar; what the network calls the noise level (sigma,
                 999 t, an index, ...).
             condition: None, or what is known of each sample by name. "label", [batch] integer
-                classes or [batch, classes] one-hot, is the module's argument `labels`; other names
-                are those of further arguments that it takes. Names that it does not take are left
-                to whoever else reads the condition, as guidance does.
+                classes or [batch, classes] one-hot, is the module's argument `labels`; where it
+                has `num_classes`, that number as a label stands for "no class", as leaving the
+                label out does. Other names are those of further arguments that it takes. Names
+                that it does not take are left to whoever else reads the condition, as guidance
+                does.
             train: whether dropout and label dropout are active.
             rng: random key for them.
 
@@ -110,8 +114,9 @@ class Network:
             float32, of the shape of x; with several outputs a channel, all of the first ones first.
 
         Raises:
-            UsageError: there are no parameters, training needs rng and there is none, or the module
-                refuses its arguments.
+            UsageError: there are no parameters, or they are of another module or of images of other
+                channels, training needs rng and there is none, a label that is none of the classes,
+                or the module refuses its arguments.
         """
         if params is None:
             raise UsageError(
@@ -129,17 +134,32 @@ class Network:
                 "A network's condition maps names to arrays, as {'label': labels}, and is not "
                 f"a {type(condition).__name__}."
             )
+        self.check_condition(condition)
         condition = condition or {}
         if "labels" in condition and "labels" not in self.condition_names:
             raise UsageError("The class of each sample is the condition 'label', not 'labels'.")
         further = {name: condition[name] for name in condition if name in self.condition_names}
         further.pop("label", None)
         labels = condition.get("label")
-        return self.module.apply(
-            {"params": params}, x, noise_condition, labels, train=train, rngs=rngs, **further
-        )
+        arguments = x, noise_condition, labels
+        return call(self.module, params, *arguments, train=train, rngs=rngs, **further)
 
     __call__ = apply
+
+    def check_condition(self, condition: Mapping[str, Any] | None) -> None:
+        """Checks the values of a condition, as far as they are known, before they are arrays.
+
+        Raises:
+            UsageError: a label that is none of the classes, see `networks.labels.check_labels`.
+        """
+        num_classes = self.num_classes
+        if num_classes and condition and condition.get("label") is not None:
+            check_labels(condition["label"], num_classes)
+
+    @property
+    def num_classes(self) -> int | None:
+        """The number of classes that the module says it knows; None if it says nothing."""
+        return getattr(self.module, "num_classes", None)
 
     @property
     def condition_names(self) -> set[str]:

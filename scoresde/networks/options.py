@@ -5,6 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from scoresde import channels
 from scoresde.registry import UsageError
 
 DTYPES = ("float32", "bfloat16")
@@ -117,7 +118,7 @@ def divisible_image(network: str, shape: Sequence[int], levels: int) -> None:
     if height % factor or width % factor:
         raise UsageError(
             f"network {network!r}: with {levels} levels an image's height and width must be "
-            f"divisible by {factor}, but it is {height}x{width}."
+            f"divisible by {factor}, but it is {height}x{width}.{channels.hint(shape)}"
         )
 
 

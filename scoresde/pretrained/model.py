@@ -39,9 +39,14 @@ class Pretrained:
     ) -> jax.Array:
         """The network's own output for its own inputs, images as [batch, height, width, channels].
 
-        See `Network.apply`; `params` are usually `self.params`.
+        See `Network.apply`, whose condition "label" the labels are; `params` are usually
+        `self.params`.
+
+        Raises:
+            UsageError: as `Network.apply`, for instance labels that are none of the classes.
         """
-        return self.network.apply(params, x, noise_condition, labels)
+        condition = None if labels is None else {"label": labels}
+        return self.network.apply(params, x, noise_condition, condition)
 
     def denoiser(self, sde: SDE | None = None) -> Denoiser:
         """The denoiser of this network for the process that it was trained on.

@@ -97,7 +97,7 @@ def generate(
     codec = experiment.codec
     if condition is None:
         condition = condition_in_turn(experiment, num)
-    condition = check_condition(condition, num)
+    condition = check_condition(condition, num, denoiser)
     batch_size = min(batch_size, num)
     batch_size = -(-batch_size // mesh.size) * mesh.size  # the last batch is filled up, then cut
     denoiser = training.replicate(mesh, denoiser)

@@ -32,7 +32,7 @@ class SampleRequest:
         seed: the same seed gives the same samples.
         step: the checkpoint; the latest if None.
         average: which average of the parameters; None for the last iterate.
-        label: the class of all of them; the classes in turn if None.
+        label: the class of all of them, its number or its name; the classes in turn if None.
         animation: whether an animation of noise that becomes images is written as well.
     """
 
@@ -41,7 +41,7 @@ class SampleRequest:
     seed: int = 0
     step: int | None = None
     average: str | None = "ema"
-    label: int | None = None
+    label: int | str | None = None
     animation: bool = False
 
     def __post_init__(self):
@@ -136,7 +136,5 @@ def _condition(experiment: Any, request: SampleRequest) -> Any:
         return condition
     if condition is None or "label" not in condition:
         raise UsageError("A label needs a network trained with config.data.labels=True.")
-    classes = max(1, len(experiment.source.label_names))
-    if not 0 <= request.label < classes:
-        raise UsageError(f"The label must be 0 .. {classes - 1}, got {request.label}.")
-    return {**condition, "label": np.full(request.num, request.label)}
+    label = experiment.source.label_number(request.label)
+    return {**condition, "label": np.full(request.num, label)}

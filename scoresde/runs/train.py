@@ -35,6 +35,7 @@ def train(config: Any, workdir: str | os.PathLike) -> training.TrainState:
         UsageError: what does not fit, or what `scoresde.training.train` raises.
     """
     workdir, experiment = pathlib.Path(workdir), build(config)
+    _check_classes(experiment)
     settings, mesh = experiment.training, training.make_mesh()
     training.check_divisible(settings.batch_size, mesh, settings.accumulate)
     split, source = experiment.source.splits["train"], experiment.source
@@ -97,6 +98,15 @@ def make_loader(
         process_index=jax.process_index(),
         process_count=jax.process_count(),
     )
+
+
+def _check_classes(experiment: Experiment) -> None:
+    classes = getattr(experiment.network, "num_classes", None)
+    if classes and "label" not in experiment.condition:
+        raise UsageError(
+            f"The network has {classes} classes and training would never tell it one: set "
+            "config.data.labels=True, or leave out num_classes and label_dropout."
+        )
 
 
 def _check_test_images(source: data.Source, mesh: jax.sharding.Mesh) -> None:

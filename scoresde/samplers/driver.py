@@ -133,7 +133,8 @@ def sample(
             probability flow only shows when it is done.
 
     Raises:
-        UsageError: inconsistent shapes, no number of steps, a constraint on an adaptive solver, or
+        UsageError: inconsistent shapes, a condition that the denoiser refuses (as a label that is
+            none of its classes), no number of steps, a constraint on an adaptive solver, or
             a method that is undefined for this process or network.
     """
     _check_sampler(sampler)
@@ -152,7 +153,7 @@ def sample(
     if not is_traced(temperature) and not temperature >= 0:
         raise UsageError(f"temperature must not be negative, got {temperature}.")
     shape = tuple(int(n) for n in shape)
-    condition = check_condition(condition, shape[0])
+    condition = check_condition(condition, shape[0], denoiser)
     every = int(trajectory or record is not None) or None
     if every is not None and every < 1:
         raise UsageError(f"trajectory must be a positive stride, got {trajectory}.")

@@ -69,7 +69,7 @@ def interpolate(
             f"{x_b.shape} and n={n}."
         )
     batch = len(x_a)
-    condition = check_condition(condition, batch)
+    condition = check_condition(condition, batch, denoiser)
 
     def repeated(times):
         return jax.tree.map(lambda rows: jnp.concatenate([rows] * times), condition)

@@ -130,4 +130,5 @@ def encode(
     require_flow(denoiser.sde, denoiser.sde.t_min)
     options = {"rtol": rtol, "atol": atol, "method": method}
     x = jnp.asarray(x, jnp.result_type(float))
-    return _encode(denoiser, x, check_condition(condition, len(x)), tuple(options.items()))
+    condition = check_condition(condition, len(x), denoiser)
+    return _encode(denoiser, x, condition, tuple(options.items()))

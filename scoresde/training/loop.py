@@ -89,6 +89,17 @@ def _check(**counts: int) -> None:
             raise UsageError(f"{name} must be at least 1, not {value}.")
 
 
+def _check_stacked(batches: PyTree) -> None:
+    """Refuses the batch of one step where the batches of a dispatch are due."""
+    shapes = [np.shape(leaf) for leaf in jax.tree.leaves(batches)]
+    if any(len(shape) < 2 for shape in shapes) or len({shape[:2] for shape in shapes}) > 1:
+        raise UsageError(
+            "train() needs the batches of a dispatch stacked, arrays [steps, batch, ...], and the "
+            f"loader gave {', '.join(str(list(shape)) for shape in shapes)}: give data.Loader "
+            "steps=1, or as many as make_train_step has steps_per_dispatch."
+        )
+
+
 def train(
     state: TrainState,
     train_step: TrainStep,
@@ -121,7 +132,7 @@ def train(
     Args:
         state: where a new run starts, as made by `create_state`; its memory is reused.
         train_step: as made by `make_train_step`.
-        loader: the data.
+        loader: the data, as `scoresde.data.Loader` with `steps` gives it.
         mesh: the devices that `train_step` was made for.
         workdir: directory of the run.
         num_steps: length of the run, counted from step 0 also when resuming.
@@ -138,8 +149,9 @@ def train(
 
     Raises:
         UsageError: impossible arguments, mesh or rules; another process trains in `workdir`; a
-            checkpoint that is damaged, of another model or of other averages; data that ends or
-            does not fit the devices; a loss or gradient that is not finite.
+            checkpoint that is damaged, of another model or of other averages; data that ends, is
+            not stacked for the dispatches or does not fit the devices; a loss or gradient that is
+            not finite.
     """
     _check(num_steps=num_steps, log_every=log_every, checkpoint_every=checkpoint_every)
     _check(**{f"The interval of callback {i}": every for i, (every, _) in enumerate(callbacks)})
@@ -187,6 +199,7 @@ def train(
                 raise UsageError(
                     f"The data ended at step {step} of {num_steps}; use a loader that repeats it."
                 )
+            _check_stacked(batches)
             batches = shard_batch(mesh, batches, axis=1)
             steps, batch_size = jax.tree.leaves(batches)[0].shape[:2]
             start = time.perf_counter()

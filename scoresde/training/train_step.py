@@ -92,7 +92,8 @@ def make_train_step(
             if leaf.ndim < 2 or leaf.shape[0] != steps:
                 raise UsageError(
                     f"The train step expects arrays [{steps_per_dispatch} (steps_per_dispatch), "
-                    f"batch, ...]; the data gave one of shape {leaf.shape}."
+                    f"batch, ...]; the data gave one of shape {leaf.shape}. data.Loader(..., "
+                    f"steps={steps_per_dispatch}) stacks its batches so."
                 )
 
     def scanned(state: TrainState, batches: PyTree, *frozen: PyTree) -> tuple[TrainState, Metrics]:

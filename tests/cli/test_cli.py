@@ -225,6 +225,7 @@ def test_results_are_not_overwritten_unasked(evaluated, capsys):
         (["sample", "--workdir", "nowhere", "--name", "../x"], "not a name"),
         (["sample", "--workdir", "nowhere", "--over"], "Unknown argument '--over'"),
         (["sample", "--workdir", "nowhere"], "holds no experiment"),
+        (["sample", "--workdir", "nowhere", "--label", "dogs"], "holds no experiment"),
         (["likelihood", "--workdir", "nowhere"], "holds no experiment"),
     ],
 )

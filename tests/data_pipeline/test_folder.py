@@ -7,6 +7,9 @@ from PIL import Image
 from scoresde import data
 from scoresde.registry import UsageError
 
+# The album holds what is not read; tests/data_pipeline/test_folder_contents.py says what is said.
+pytestmark = pytest.mark.filterwarnings("ignore::scoresde.registry.UsageWarning")
+
 
 def pictures(n, size=6, channels=3, seed=0):
     shape = (n, size, size, channels)

@@ -72,3 +72,32 @@ def test_splits_must_have_one_shape():
     }
     with pytest.raises(UsageError, match="'text' of one shape"):
         data.Source(name="mine", splits=splits)
+
+
+def named(*names):
+    return data.Source(name="mine", splits={"train": data.Split(IMAGES)}, label_names=names)
+
+
+def test_a_label_is_given_by_its_number_or_its_name():
+    source = named("cats", "dogs", "3")
+    for label in ("dogs", 1, "1", "#1", np.int64(1)):
+        assert source.label_number(label) == 1
+    assert source.label_number("3") == 2  # no number of a class
+    assert data.get("emoji32").label_number(data.get("emoji32").label_names[5]) == 5
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        ("dog", r"must be 0 \.\. 2, or its name: cats, dogs, 1; got 'dog'\. Did you mean 'dogs'"),
+        (3, r"must be 0 \.\. 2"),
+        (-1, r"must be 0 \.\. 2"),
+        ("#7", r"must be 0 \.\. 2"),
+        ("1.0", r"must be 0 \.\. 2"),
+        ("1", "name of class 2 and the number of class 'dogs': give '#2' or '#1'"),
+    ],
+)
+def test_a_label_that_there_is_not_is_one_line(label, message):
+    with pytest.raises(UsageError, match=message) as error:
+        named("cats", "dogs", "1").label_number(label)
+    assert "\n" not in str(error.value)

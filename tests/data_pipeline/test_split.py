@@ -54,6 +54,7 @@ def test_a_repr_is_one_short_line_whatever_the_data():
         (np.zeros(3), None, r"data\[:, None\]"),
         (IMAGES, np.zeros(2, int), "one for each of 3 images"),
         (IMAGES, np.zeros(3), "Labels must be integers"),
+        (IMAGES, np.array([0, 1, 2**32]), "numbers of classes, not as large as 4294967296"),
     ],
 )
 def test_arrays_of_another_type_or_shape_are_refused(images, labels, message):

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from scoresde import runs
 from scoresde.experiment import build
 from scoresde.registry import UsageError
 
@@ -173,3 +174,39 @@ def test_a_learned_schedule_needs_its_objective():
     config.loss = load("vp/digits").loss
     with pytest.raises(UsageError, match="objective"):
         build(config)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"network__num_classes": 10}, "has 10 classes and is never told one: .*data.labels=True"),
+        ({"network": {"name": "adm", "label_dim": 3}}, "has 3 classes and is never told one"),
+    ],
+)
+def test_classes_that_are_never_fed_are_refused(changes, message):
+    with pytest.raises(UsageError, match=message):
+        build(changed(**changes))
+
+
+def test_a_network_trained_without_some_labels_may_be_used_without_but_not_trained(tmp_path):
+    config = changed(network__num_classes=10, network__label_dropout=0.1)
+    assert build(config).condition == ()
+    with pytest.raises(UsageError, match="training would never tell it one"):
+        runs.train(config, tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_network_of_fewer_classes_than_the_data_is_refused_with_the_data():
+    experiment = build(changed(data__labels=True, network__num_classes=9))
+    with pytest.raises(UsageError, match="have 10 classes and the network knows 9") as error:
+        _ = experiment.source
+    assert "\n" not in str(error.value)
+    for classes in (10, 11):
+        assert build(changed(data__labels=True, network__num_classes=classes)).source
+
+
+def test_data_without_classes_cannot_be_fed_with_them():
+    config = changed(data__labels=True, network__num_classes=10, data__image_shape=(2, 2, 1))
+    config.data.source = {"name": "tiny_model:source"}
+    with pytest.raises(UsageError, match="'tiny' has none: leave it out"):
+        _ = build(config).source

@@ -75,6 +75,15 @@ def test_one_hot_labels_are_labels(loaded):
     assert not np.allclose(*classes)
 
 
+def test_the_network_of_a_model_is_told_labels_of_its_classes(loaded):
+    model, case = loaded("edm_ddpmpp_edmprecond_cond")
+    x, sigma, labels = case.images("input"), case.contents["sigma"], labels_of(case)
+    output = jax.eval_shape(model.apply, model.params, x, sigma, labels)
+    assert output.shape == x.shape
+    with pytest.raises(UsageError, match=r"label must be 0 \.\. 9"):
+        model.apply(model.params, x, sigma, labels + 11)
+
+
 def test_a_denoiser_on_the_process_it_was_trained_on(loaded):
     """alpha x at the time of sigma / alpha is fed and read as x at sigma is."""
     model, case = loaded("edm_ddpmpp_vpprecond")

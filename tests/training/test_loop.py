@@ -257,3 +257,17 @@ def test_progress_on_a_terminal_and_elsewhere():
         else:
             assert "step 11/1000  loss 0.25\n" in text
             assert "ETA 00:" in text
+
+
+def test_a_loader_of_single_batches_is_told_to_stack_them(tmp_path):
+    images = np.zeros((64, 4, 4, 1), np.uint8)
+    loader = data.Loader(data.Split(images), 16, seed=0)
+    options = {"mesh": training.make_mesh(), "workdir": tmp_path, "num_steps": 4}
+
+    def train_step(state, batches):
+        raise AssertionError("called with what it cannot take")
+
+    with pytest.raises(UsageError, match=r"stacked.*\[16, 4, 4, 1\], \[16\]: .* steps=1") as error:
+        train(toy.make_state(), train_step, loader, rules=toy.SPLIT, **options)
+    assert "\n" not in str(error.value)
+    loader.close()

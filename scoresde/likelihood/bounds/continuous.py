@@ -69,7 +69,7 @@ class ContinuousBound:
         check_denoiser(denoiser)
         require_continuous_time(denoiser, "A bound in continuous time")
         t_min = check_t_min(denoiser.sde, self.t_min)
-        return sample_keys(key, batch), check_condition(condition, batch), t_min
+        return sample_keys(key, batch), check_condition(condition, batch, denoiser), t_min
 
     @property
     def nfe(self) -> int:

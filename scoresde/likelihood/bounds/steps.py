@@ -155,7 +155,7 @@ class DDPMBound:
             sample_keys(key, len(images)),
             denoiser,
             images,
-            check_condition(condition, len(images)),
+            check_condition(condition, len(images), denoiser),
             times,
             variance=self.variance,
             samples=len(times) - 1 if self.samples is None else self.samples,

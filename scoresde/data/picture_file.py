@@ -1,0 +1,53 @@
+"""One picture from a file: its pixels, or one line that says why there are none."""
+
+import os
+import pathlib
+
+import numpy as np
+
+from scoresde.data.decode import fit
+from scoresde.registry import UsageError
+
+
+def read(
+    path: pathlib.Path, image_size: int | None, crop: int | None, channels: int = 3
+) -> tuple[np.ndarray, int]:
+    """The pixels of a picture, uint8 [height, width, channels], and how many frames its file has.
+
+    Of several frames (GIF, TIFF, animated PNG and WebP) the first is read, of an icon's sizes the
+    largest, of layers the picture that they make.
+
+    Args:
+        path: the file.
+        image_size: see `scoresde.data.decode.fit`, as for what follows.
+        crop: side of a central square to keep.
+        channels: 3 for RGB, 1 for gray.
+
+    Raises:
+        UsageError: a file that is empty, damaged, cut short, of no known format or of more pixels
+            than Pillow's limit, or a picture that `fit` refuses; the message names the file.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    remedy = "repair or remove it"
+    try:
+        with Image.open(path) as picture:
+            frames = 1 if picture.format == "PSD" else getattr(picture, "n_frames", 1)
+            if frames > 1:
+                picture.seek(0)  # counting them has moved on
+            return fit(picture, image_size, crop, channels), frames
+    except UsageError as error:
+        raise UsageError(f"{str(path)!r} {error}") from None
+    except Image.DecompressionBombError as error:
+        reason = f"more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels, Pillow's limit"
+        remedy = "remove it if it is damaged, else reduce it or raise PIL.Image.MAX_IMAGE_PIXELS"
+        cause = error
+    except UnidentifiedImageError as error:
+        empty = not os.path.getsize(path)
+        reason = "it is empty" if empty else "damaged, or of no format that Pillow knows"
+        cause = error
+    except Exception as error:  # damaged bytes raise whatever the decoder stumbles over
+        message = " ".join(str(error).split())
+        reason = f"{type(error).__name__}: {message}" if message else type(error).__name__
+        cause = error
+    raise UsageError(f"{str(path)!r} cannot be read as an image ({reason}); {remedy}.") from cause
