@@ -11,6 +11,7 @@ def get_config():
             "problem": {"name": "trained", "workdir": "runs/demo"},
             "num_samples": 256,
             "batch_size": 256,
+            "repeats": 3,
             "seed": 0,
             "metrics": ("sliced_wasserstein", "energy_distance"),
             "sweep": (

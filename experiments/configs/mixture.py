@@ -21,6 +21,7 @@ def get_config():
             },
             "num_samples": 8192,
             "batch_size": 8192,
+            "repeats": 3,
             "seed": 0,
             "metrics": ("sliced_wasserstein", "energy_distance"),
             "sweep": (

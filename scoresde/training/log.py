@@ -150,7 +150,8 @@ def plot_loss(workdir: str | pathlib.Path) -> pathlib.Path:
         raise UsageError(f"{pathlib.Path(workdir) / FILE_NAME} holds no loss yet; train longer.")
     figure = Figure(figsize=(7, 4), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot(xlabel="step", ylabel="loss")
+    title = f"{pathlib.Path(workdir).resolve().name}: loss, raw and smoothed"
+    axes = figure.add_subplot(xlabel="step", ylabel="loss", title=title)
     positive = True
     for name in reversed(names):
         points = [(row["step"], row[name]) for row in rows if name in row]
@@ -158,7 +159,8 @@ def plot_loss(workdir: str | pathlib.Path) -> pathlib.Path:
         positive &= bool(np.all(values > 0))
         (raw,) = axes.plot(steps, values, linewidth=0.8, alpha=0.3)
         smooth = _smooth(values, reach=len(values) // 40)
-        axes.plot(steps, smooth, color=raw.get_color(), label=name)
+        alone = "o" if len(values) == 1 else ""  # a line of one point would not show
+        axes.plot(steps, smooth, color=raw.get_color(), marker=alone, label=name)
     axes.set_yscale("log" if positive else "linear")
     axes.grid(alpha=0.3, which="both")
     axes.legend()

@@ -25,6 +25,7 @@ def settings(**changes):
         },
         "num_samples": 256,
         "batch_size": 256,
+        "repeats": 2,
         "seed": 0,
         "metrics": ("sliced_wasserstein", "energy_distance"),
         "sweep": [
@@ -46,6 +47,7 @@ def test_a_sweep_leaves_its_table_and_figure_and_keeps_its_cells(tmp_path, capsy
     assert float(rows[1]["sliced_wasserstein"]) < float(rows[0]["sliced_wasserstein"])
     table = (tmp_path / "results.md").read_text()
     assert "| sampler \\ NFE | 6 | 51 |" in table and table.count("**") >= 8
+    assert float(rows[0]["sliced_wasserstein_std"]) > 0  # over the repeats
     assert Image.open(tmp_path / "results.png").size[0] > 500
 
     kept = {path: path.read_bytes() for path in (tmp_path / "cells").iterdir()}
@@ -89,3 +91,30 @@ def test_mistakes_are_found_before_any_cell_runs(changes, message, tmp_path):
     with pytest.raises(ablate.UsageError, match=message):
         ablate.sweep(settings(**changes), tmp_path)
     assert not (tmp_path / "cells").exists()
+
+
+def rows_of(values, std=0.01):
+    return [{"w": value, "w_std": std, "cell": {"name": str(value)}, "nfe": 5} for value in values]
+
+
+@pytest.mark.parametrize(
+    "values, floor, best",
+    [
+        ([0.30, 0.50, 0.305], (0.1, 0.01), [True, False, True]),  # within the errors of the best
+        ([0.05, 0.09, 0.11, 0.2], (0.1, 0.01), [True, True, True, False]),  # all at the floor
+        ([-0.01, 0.02, 0.2], (0.0, 0.02), [True, True, False]),  # an unbiased estimate
+    ],
+)
+def test_all_that_equals_the_best_is_marked(values, floor, best):
+    rows, floor = rows_of(values), ablate.presentation.Floor(*floor)
+    assert [ablate.presentation.is_best(row, rows, "w", floor) for row in rows] == best
+
+
+def test_negative_estimates_are_drawn_as_they_are(tmp_path):
+    """On an axis that is linear around zero, within the floor."""
+    rows = rows_of([-0.002, 0.3])
+    floors = {"w": ablate.presentation.Floor(0.0, 0.005)}
+    ablate.presentation.write_figure(tmp_path / "a.png", rows, ["w"], floors)
+    ablate.presentation.write_table(tmp_path / "a.md", rows, ["w"], floors)
+    assert "**-0.002 ± 0.01**" in (tmp_path / "a.md").read_text()
+    assert Image.open(tmp_path / "a.png").size[0] > 500
