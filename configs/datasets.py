@@ -91,18 +91,18 @@ def digits(config: Section) -> Section:
         }
     )
     config.loss.times = Section({"name": "stratified"})
-    config.optimizer.update({"learning_rate": 2e-3, "warmup": 100, "schedule": "cosine"})
+    config.optimizer.update({"learning_rate": 3e-3, "warmup": 100, "schedule": "cosine"})
     config.training.update(
         {
             "batch_size": 64,
-            "num_steps": 1500,
+            "num_steps": 900,
             "steps_per_dispatch": 1,
             "ema_rate": 0.995,
             "ema_warmup": "inverse",  # short runs forget their initial weights
             "log_every": 20,
             "eval_every": 200,
-            "sample_every": 500,
-            "checkpoint_every": 500,
+            "sample_every": 300,
+            "checkpoint_every": 300,
             "keep_every": None,
         }
     )

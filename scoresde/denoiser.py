@@ -212,6 +212,7 @@ class Denoiser(BaseDenoiser):
         sde: the forward process.
         prediction: how the network is fed and read.
         network: `apply(params, x, noise_condition, condition) -> output`, a hashable pure function.
+            What it is told of the time is `prediction.time_input`: 999 t if nothing is said.
             If it is, or is a method of, an object with `check_condition(condition)`, that refuses
             what the network cannot be told, such as a label that is none of its classes.
         params: the network's parameters, any pytree.

@@ -115,7 +115,10 @@ class PredictionKind:
     """A way to read a network: see the module's docstring.
 
     Attributes:
-        time_input: (sde, t) -> noise condition; one of TIME_INPUTS or any hashable function.
+        time_input: (sde, t) -> noise condition; one of TIME_INPUTS or any hashable function. If
+            nothing is said it is 999 t, for networks with the embeddings of score_sde: a function
+            of one's own with waves sin(k t) is to be given ScaledTime(scale=1.0), or the waves
+            are 999 times as fast, and so is what an adaptive solver has to follow.
         learned_variance: whether the network also predicts a variance, with two outputs a channel.
     """
 

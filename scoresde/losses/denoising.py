@@ -83,7 +83,8 @@ class DenoisingScoreMatching:
     Attributes:
         sde: the forward process.
         prediction: how the network is fed and read.
-        network: `apply(params, x, noise_condition, condition, *, train, rng) -> output`.
+        network: `apply(params, x, noise_condition, condition, *, train, rng) -> output`; the noise
+            condition is `prediction.time_input`, 999 t if nothing is said.
         codec: from images to x and back, see `scoresde.codecs`; None where x itself is given.
         times: `(key, n) -> (t, weight)`, see `scoresde.times`; uniform if None.
         weighting: `(sde, t) -> w`, see `scoresde.losses.weightings`.
