@@ -106,6 +106,18 @@ def digits(config: Section) -> Section:
             "keep_every": None,
         }
     )
+    config.dequantizer.network.update(
+        {
+            "couplings": 2,
+            "filters": 32,
+            "blocks": 1,
+            "components": 8,
+            "context_blocks": 1,
+            "heads": 0,
+        }
+    )
+    config.dequantizer.optimizer.update({"learning_rate": 1e-3, "warmup": 100})
+    config.dequantizer.update({"batch_size": 64, "num_steps": 400, "checkpoint_every": 200})
     config.sampler.denoise = "tweedie"
     config.likelihood.update(
         {"probes": 2, "rtol": 1e-3, "atol": 1e-3, "batch_size": 297}  # to 1e-3 bits/dim
