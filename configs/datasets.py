@@ -91,7 +91,7 @@ def digits(config: Section) -> Section:
         }
     )
     config.loss.times = Section({"name": "stratified"})
-    config.optimizer.update({"learning_rate": 3e-3, "warmup": 100, "schedule": "cosine"})
+    config.optimizer.update({"learning_rate": 3e-3, "warmup": 50, "schedule": "cosine"})
     config.training.update(
         {
             "batch_size": 64,
