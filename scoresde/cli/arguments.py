@@ -58,7 +58,10 @@ def add_workdir(parser: argparse.ArgumentParser) -> None:
 def add_config(parser: argparse.ArgumentParser) -> None:
     """The config of the commands that do not start from a run."""
     parser.add_argument(
-        "--config", required=True, metavar="FILE", help="Python file with get_config()"
+        "--config",
+        required=True,
+        metavar="NAME",
+        help="of `scoresde configs`, or a Python file with get_config()",
     )
 
 
