@@ -8,6 +8,7 @@ a name of the form `package.module:Name` reaches a class of the user's own.
 import difflib
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -45,6 +46,12 @@ def member(family: str, table: Mapping[str, Any], name: str, others: str = "") -
             f"Unknown {family} {name!r}.{closest(name, known)} Known: {', '.join(known)}{others}."
         )
     return table[name]
+
+
+def see_current_folder() -> None:
+    """Lets `package.module:Name` be of the folder we are in, as it is for `python -m`."""
+    if "" not in sys.path:
+        sys.path.append("")
 
 
 def lookup(family: str, table: Mapping[str, Callable], name: str) -> Callable:

@@ -8,7 +8,7 @@ import sys
 
 from scoresde import __version__
 from scoresde.cli.arguments import Parser, parse
-from scoresde.registry import UsageError
+from scoresde.registry import UsageError, see_current_folder
 
 # Each is a module of this package with `add_arguments(parser)`, `run(arguments, overrides)` and a
 # docstring whose first line says what it does.
@@ -17,10 +17,14 @@ COMMANDS = (
     "train-dequantizer",
     "sample",
     "likelihood",
+    "configs",
+    "config",
     "list",
     "import",
     "describe",
 )
+
+_WITHOUT_CONFIG = ("configs", "list")
 
 
 def _module(command: str):
@@ -59,7 +63,7 @@ def _parser() -> Parser:
             name,
             help=text.splitlines()[0],
             description=text.splitlines()[0],
-            epilog=text.partition("\n")[2].strip() + _OVERRIDES * (name != "list"),
+            epilog=text.partition("\n")[2].strip() + _OVERRIDES * (name not in _WITHOUT_CONFIG),
             formatter_class=_Formatter,
         )
         module.add_arguments(subparser)
@@ -75,8 +79,7 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["samplers"]:  # the list that is asked for most
         argv = ["list", *argv]
-    if "" not in sys.path:  # package.module:Name may be of the folder we are in
-        sys.path.append("")
+    see_current_folder()
     # Programs compiled once are read back the next time; JAX reads these when it starts.
     cache = os.path.join(os.path.expanduser("~"), ".cache", "scoresde", "jax")
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", cache)

@@ -29,12 +29,16 @@ class SDE:
 
     Instances are JAX pytrees: their fields are static (changing one compiles anew) unless declared
     with `dataclasses.field(metadata={"learned": True})`, which makes the field differentiable data.
+
+    Attributes:
+        t_min: the time of the data, or next to it, from 0 on.
+        t_max: the time of the prior.
+        chain_steps: the steps of a process that is a Markov chain; None for one that is continuous.
     """
 
     t_min: float
     t_max: float
 
-    # The steps of a process that is a Markov chain; None for one that is continuous.
     chain_steps: int | None = None
 
     # The grid of times that suits the process, a name of `scoresde.times.GRIDS`.
