@@ -6,7 +6,7 @@ import keyword
 import os
 import sys
 
-from scoresde import __version__
+from scoresde import __version__, configure
 from scoresde.cli.arguments import Parser, parse
 from scoresde.registry import UsageError, see_current_folder
 
@@ -22,9 +22,10 @@ COMMANDS = (
     "list",
     "import",
     "describe",
+    "env",
 )
 
-_WITHOUT_CONFIG = ("configs", "list")
+_WITHOUT_CONFIG = ("configs", "env", "list")
 
 
 def _module(command: str):
@@ -80,12 +81,9 @@ def main(argv: list[str] | None = None) -> int:
     if argv[:1] == ["samplers"]:  # the list that is asked for most
         argv = ["list", *argv]
     see_current_folder()
-    # Programs compiled once are read back the next time; JAX reads these when it starts.
-    cache = os.path.join(os.path.expanduser("~"), ".cache", "scoresde", "jax")
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", cache)
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "1")
     try:
         arguments, overrides = parse(_parser(), argv)
+        configure()
         status = _module(arguments.command).run(arguments, overrides) or 0
         sys.stdout.flush()
         return status
