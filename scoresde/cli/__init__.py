@@ -5,10 +5,11 @@ import importlib
 import keyword
 import os
 import sys
+import warnings
 
 from scoresde import __version__, configure
 from scoresde.cli.arguments import Parser, parse
-from scoresde.registry import UsageError, see_current_folder
+from scoresde.registry import UsageError, UsageWarning, see_current_folder
 
 # Each is a module of this package with `add_arguments(parser)`, `run(arguments, overrides)` and a
 # docstring whose first line says what it does.
@@ -71,6 +72,16 @@ def _parser() -> Parser:
     return parser
 
 
+_format_any_warning = warnings.formatwarning
+
+
+def _format_warning(message, category, *where, **options):
+    """One that is for the user as a line, which says nothing of where in the program it arose."""
+    if issubclass(category, UsageWarning):
+        return f"scoresde: warning: {message}\n"
+    return _format_any_warning(message, category, *where, **options)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; returns the exit status: that of the command, 0 if it has none.
 
@@ -81,6 +92,7 @@ def main(argv: list[str] | None = None) -> int:
     if argv[:1] == ["samplers"]:  # the list that is asked for most
         argv = ["list", *argv]
     see_current_folder()
+    warnings.formatwarning = _format_warning
     try:
         arguments, overrides = parse(_parser(), argv)
         configure()

@@ -28,7 +28,7 @@ from scoresde.experiment.sections import (
     read,
 )
 from scoresde.likelihood import ExactLikelihood
-from scoresde.registry import UsageError, lookup, make
+from scoresde.registry import UsageError, lookup, make, shown
 from scoresde.sdes import SDES, learned_fields
 from scoresde.times import DISTRIBUTIONS
 from scoresde.training import AVERAGES, EMA, make_optimizer
@@ -54,7 +54,7 @@ def build(config: ml_collections.ConfigDict | Mapping[str, Any]) -> Experiment:
             f"build(load_config({os.fspath(config)!r}))."
         )
     if not isinstance(config, ml_collections.ConfigDict | Mapping):
-        raise UsageError(f"build takes a config, of sections by name, and not {config!r:.60}.")
+        raise UsageError(f"build takes a config, of sections by name, and not {shown(config)}.")
     sections = read(Config, plain(config))
     section = read(Data, sections.data, "data")
     training = read(Training, sections.training, "training")

@@ -14,7 +14,7 @@ import ml_collections
 
 from scoresde.experiment import overrides
 from scoresde.published import CONFIGS, Folder
-from scoresde.registry import UsageError
+from scoresde.registry import UsageError, shown
 
 
 def load_config(
@@ -36,10 +36,11 @@ def load_config(
     """
     if not isinstance(name, str | os.PathLike):
         raise UsageError(
-            f"load_config takes a config file, or the name of a published config, not {name!r:.60}."
+            "load_config takes a config file, or the name of a published config, not "
+            f"{shown(name)}."
         )
     if isinstance(items, str) or not all(isinstance(item, str) for item in items):
-        raise UsageError(f"Overrides are a list, as ['--config.seed=1'], and not {items!r:.60}.")
+        raise UsageError(f"Overrides are a list, as ['--config.seed=1'], and not {shown(items)}.")
     name, colon, argument = os.fspath(name).partition(":")
     file = _find(name, published)
     with _importing_neighbors(file):
@@ -48,7 +49,7 @@ def load_config(
         if not isinstance(config, Mapping):
             raise UsageError(
                 f"get_config() of {name!r} must return an ml_collections.ConfigDict or a "
-                f"dictionary, not {config!r:.60}."
+                f"dictionary, not {shown(config)}."
             )
         config = ml_collections.ConfigDict(config)
     return overrides.apply(config, items)

@@ -3,18 +3,26 @@
 import dataclasses
 import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import flax.errors
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from scoresde.keys import one_key
 from scoresde.networks import initializers
-from scoresde.registry import UsageError
+from scoresde.registry import UsageError, first_line, shown
 
 Params = Any
 """A nested dictionary of float32 arrays."""
+
+_OF_ANOTHER_NETWORK = (
+    flax.errors.ScopeCollectionNotFound,
+    flax.errors.ScopeParamNotFoundError,
+    flax.errors.ScopeParamShapeError,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,8 +50,9 @@ class Network:
             The parameters, fixed Fourier frequencies included.
 
         Raises:
-            UsageError: the network cannot take images of this shape.
+            UsageError: the network cannot take images of this shape, or `key` is no random key.
         """
+        key = one_key(key)
         variables = self._trace_init(image_shape)
         shapes, noted = variables["params"], variables.get(initializers.INITIALIZERS, {})
         if jax.tree.structure(shapes) != jax.tree.structure(noted, is_leaf=_is_initializer):
@@ -71,6 +80,10 @@ class Network:
 
     def _trace_init(self, image_shape: tuple[int, int, int]) -> dict[str, Any]:
         """The module's variables at initialization as shapes, parameters in order of execution."""
+        if not isinstance(image_shape, Sequence) or isinstance(image_shape, str):
+            raise UsageError(
+                f"image_shape is (height, width, channels), and not {shown(image_shape)}."
+            )
         order = {}
 
         def trace(key, x, noise_condition):
@@ -135,9 +148,15 @@ class Network:
         further = {name: condition[name] for name in condition if name in self.condition_names}
         further.pop("label", None)
         labels = condition.get("label")
-        return self.module.apply(
-            {"params": params}, x, noise_condition, labels, train=train, rngs=rngs, **further
-        )
+        try:
+            return self.module.apply(
+                {"params": params}, x, noise_condition, labels, train=train, rngs=rngs, **further
+            )
+        except _OF_ANOTHER_NETWORK as error:
+            what = first_line(error).partition(" (https://")[0]
+            raise UsageError(
+                f"The parameters are not of this network with images of shape {x.shape[1:]}: {what}"
+            ) from None
 
     __call__ = apply
 

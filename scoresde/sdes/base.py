@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+from scoresde.plain import check_fields
 from scoresde.registry import UsageError
 
 
@@ -177,7 +178,8 @@ def check(condition: bool, message: str) -> None:
 
 
 def check_times(sde: SDE) -> None:
-    """Raises UsageError unless 0 <= t_min < t_max."""
+    """Raises UsageError unless 0 <= t_min < t_max, and numbers are numbers."""
+    check_fields(sde)
     check(
         0 <= sde.t_min < sde.t_max,
         f"{type(sde).__name__} needs 0 <= t_min < t_max, got {sde.t_min} and {sde.t_max}.",

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from scoresde.plain import check_fields
 from scoresde.registry import UsageError
 from scoresde.sdes import SDE
 from scoresde.times.ends import ahead, is_traced
@@ -136,6 +137,7 @@ class Discrete:
     num_scales: int = 1000
 
     def __post_init__(self):
+        check_fields(self)
         if self.num_scales < 2:
             raise UsageError(f"Discrete times need num_scales of 2 or more, got {self.num_scales}.")
 

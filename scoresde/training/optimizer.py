@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from scoresde import registry
+from scoresde import plain, registry
 
 
 def adam(
@@ -147,6 +147,8 @@ def make_schedule(
         )
     if learning_rate is None or warmup is None:
         raise registry.UsageError("The learning rate and warmup must be numbers; 0 is no warm-up.")
+    plain.check("The learning rate", learning_rate, float)
+    plain.check("The warmup", warmup, float)
     if learning_rate < 0 or warmup < 0:
         raise registry.UsageError(
             f"The learning rate ({learning_rate}) and warmup ({warmup}) cannot be negative."
