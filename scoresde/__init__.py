@@ -21,6 +21,7 @@ __version__ = "0.1.0"
 _SUBMODULES = (
     "analytic",
     "codecs",
+    "configs",
     "data",
     "denoiser",
     "dequantization",
@@ -34,6 +35,7 @@ _SUBMODULES = (
     "ode",
     "predictions",
     "pretrained",
+    "published",
     "registry",
     "runs",
     "samplers",
