@@ -4,13 +4,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/demo
 
-# On CPUs alone: XLA's convolutions are faster with the flag, and with the rest glibc keeps the memory
-# that a step frees for the next one (otherwise a quarter of the time goes into fresh pages).
-export XLA_FLAGS ?= --xla_cpu_experimental_ynn_fusion_type=-LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION
-export MALLOC_MMAP_THRESHOLD_ ?= 4294967296
-export MALLOC_TRIM_THRESHOLD_ ?= 8589934592
-export MALLOC_TOP_PAD_ ?= 268435456
-
 .PHONY: install demo test lint clean
 
 install: $(VENV)/installed

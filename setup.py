@@ -2,9 +2,16 @@
 
 import pathlib
 
-from setuptools import find_packages, setup
+from setuptools import find_namespace_packages, find_packages, setup
 
 HERE = pathlib.Path(__file__).parent
+
+
+def folder(name: str, exclude: tuple[str, ...] = ()) -> list[str]:
+    """A folder of the repository and those in it, as packages within `scoresde`."""
+    inner = find_namespace_packages(name, exclude=["*__pycache__*", *exclude])
+    return [f"scoresde.{name}", *(f"scoresde.{name}.{package}" for package in inner)]
+
 
 setup(
     name="scoresde",
@@ -14,7 +21,14 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=find_packages(include=["scoresde", "scoresde.*"]),
+    # The published configs and the experiments are beside the package, where they are read and
+    # edited, and are installed within it, where `--config vp/digits` finds them.
+    package_dir={"scoresde.configs": "configs", "scoresde.experiments": "experiments"},
+    packages=[
+        *find_packages(include=["scoresde", "scoresde.*"]),
+        *folder("configs"),
+        *folder("experiments", exclude=("bench",)),
+    ],
     package_data={"scoresde": ["py.typed"], "scoresde.data": ["bundled/*"]},
     # Lower bounds: the oldest tried, on the tests of data, training, build and readers.
     # jax 0.10 is the newest that Python 3.11 takes; orbax moves its v1 API to the top level in 1.0.
@@ -38,7 +52,10 @@ setup(
         "msgpack>=1.0",
     ],
     extras_require={
-        "test": ["pytest>=8", "chex>=0.1.92", "scipy>=1.15", "ruff>=0.14,<1", "pytest-xdist>=3.6"],
+        "test": [
+            *("pytest>=8", "pytest-xdist>=3.6", "chex>=0.1.92", "scipy>=1.15", "ruff>=0.14,<1"),
+            "setuptools>=77",  # builds the wheel whose contents are tested
+        ],
         # The accelerator extras are jax's own.
         "cuda12": ["jax[cuda12]"],
         "cuda13": ["jax[cuda13]"],

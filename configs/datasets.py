@@ -3,7 +3,7 @@
 Large sets are decoded once into the folder given by --config.data.source.cache=DIR.
 """
 
-from configs.default import Section, placeholder
+from scoresde.configs.default import Section, placeholder
 
 
 def _tfds(config: Section, size: int, **options) -> None:

@@ -4,7 +4,7 @@ What follows from the process (the range of the data, a division by sigma) is se
 is chosen, in `processes.py`.
 """
 
-from configs.default import Section
+from scoresde.configs.default import Section
 
 
 def ddpm(**changes) -> Section:

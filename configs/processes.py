@@ -4,7 +4,7 @@ Samplers are as published with score_sde: with N noise levels, N - 1 steps and t
 mean of one more, N evaluations ("last_mean"); Langevin norms averaged over the batch.
 """
 
-from configs.default import Section, get_config
+from scoresde.configs.default import Section, get_config
 
 BETAS = {"beta_min": 0.1, "beta_max": 20.0}
 

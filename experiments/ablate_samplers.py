@@ -4,6 +4,8 @@ Example:
   python experiments/ablate_samplers.py --config experiments/configs/mixture.py --workdir runs/a
   python experiments/ablate_samplers.py --config experiments/configs/digits.py --workdir runs/b
 
+Installed with pip, it is `python -m scoresde.experiments.ablate_samplers --config mixture`.
+
 A cell is a sampler with its options and its number of `steps`, or `nfe`, the most evaluations that
 its steps may take together. Every cell draws from the same seeds, `repeats` times, and is measured
 against the same reference samples. Writes to the work directory:
@@ -21,10 +23,10 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import ablation_results as presentation
-import cells as sweeps
 import jax
 import numpy as np
+from scoresde.experiments import ablation_results as presentation
+from scoresde.experiments import cells as sweeps
 
 from scoresde import Run, analytic, metrics, samplers, sdes
 from scoresde.codecs import Codec

@@ -6,6 +6,8 @@ Example:
   python experiments/likelihood_sweep.py --config experiments/configs/likelihood_digits.py \\
       --workdir runs/b
 
+Installed with pip, it is `python -m scoresde.experiments.likelihood_sweep`, and a config its name.
+
 A cell is a bound ("exact" by default) with its options: tolerance (of both kinds), rtol, atol,
 probes, trace, t_min, samples, repeats, ...; on images also dequantizer and dequantizer_std. Every
 cell sees the same images and the same noise. On a mixture the error against the exact log density
@@ -25,9 +27,9 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import cells as sweeps
 import jax
 import numpy as np
+from scoresde.experiments import cells as sweeps
 
 from scoresde import Run, analytic, evaluation, files, sdes
 from scoresde.keys import sample_keys

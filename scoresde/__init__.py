@@ -9,6 +9,8 @@
     run = scoresde.load("runs/digits")        # a work directory
     drawn = run.generate(64)
 
+    scoresde.configure()                      # first: what the command line does to be quick
+
 Submodules are imported when first used, so `import scoresde` itself is quick and touches no device.
 """
 
@@ -19,6 +21,7 @@ __version__ = "0.1.0"
 _SUBMODULES = (
     "analytic",
     "codecs",
+    "configs",
     "data",
     "denoiser",
     "dequantization",
@@ -32,10 +35,12 @@ _SUBMODULES = (
     "ode",
     "predictions",
     "pretrained",
+    "published",
     "registry",
     "runs",
     "samplers",
     "sdes",
+    "speed",
     "times",
     "training",
     "variances",
@@ -46,6 +51,7 @@ _NAMES = {
     "Prediction": ("predictions", "Prediction"),
     "Run": ("runs", "Run"),
     "UsageError": ("registry", "UsageError"),
+    "configure": ("speed", "configure"),
     "build": ("experiment", "build"),
     "load": ("runs", "Run"),
     "load_config": ("experiment", "load_config"),

@@ -14,9 +14,11 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from scoresde import plain
 from scoresde.denoiser import BaseDenoiser, Condition
+from scoresde.keys import one_key
 from scoresde.predictions import Prediction
-from scoresde.registry import UsageError
+from scoresde.registry import UsageError, shown
 from scoresde.sdes import SDE
 
 
@@ -43,9 +45,11 @@ class GaussianMixture:
             UsageError: the shapes disagree, a weight is not positive, or a covariance is not
                 symmetric positive semi-definite.
         """
-        weights = np.asarray(weights, np.float64)
-        means = np.asarray(means, np.float64)
-        covariances = np.asarray(covariances, np.float64)
+        try:
+            given = weights, means, covariances
+            weights, means, covariances = (np.asarray(array, np.float64) for array in given)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"A mixture is made of arrays of numbers: {error}.") from None
         if weights.ndim != 1 or means.ndim < 2 or len(means) != len(weights):
             raise UsageError(
                 "A mixture takes weights [K] and means [K, ...], "
@@ -87,7 +91,13 @@ class GaussianMixture:
         return mixture
 
     def sample(self, key: Array, num: int) -> Array:
-        """`num` exact samples, [num, *event_shape]."""
+        """`num` exact samples, [num, *event_shape].
+
+        Raises:
+            UsageError: `key` is no random key, or `num` no number of samples.
+        """
+        key = one_key(key)
+        plain.check("The number of samples", num, int)
         which_key, noise_key = jax.random.split(key)
         which = jax.random.categorical(which_key, self.log_weights, shape=(num,))
         noise = jax.random.normal(noise_key, (num, self.means.shape[1]), self.means.dtype)
@@ -103,12 +113,24 @@ class GaussianMixture:
         return jax.nn.logsumexp(self._at(x, alpha, sigma)[0], axis=1)
 
     def denoiser(self, sde: SDE) -> "MixtureDenoiser":
-        """The exact denoiser of this data under `sde`."""
+        """The exact denoiser of this data under `sde`.
+
+        Raises:
+            UsageError: `sde` is no process.
+        """
+        if not isinstance(sde, SDE):
+            raise UsageError(f"A denoiser takes a process, as sdes.VP(), not {shown(sde)}.")
         return MixtureDenoiser(sde, self)
 
     def _at(self, x, alpha, sigma):
         """Joint log p(x, k) [n, k], and in each component's eigenbasis the whitened offset
         C_k(t)^{-1} (x - alpha m_k) [n, k, d]."""
+        if jnp.shape(x)[1:] != self.event_shape:
+            raise UsageError(
+                f"A sample of this mixture has the shape {self.event_shape}, so that x is "
+                f"[batch, {', '.join(map(str, self.event_shape))}], not {jnp.shape(x)}."
+            )
+        x = jnp.asarray(x)
         batch = x.shape[0]
         alpha = jnp.broadcast_to(jnp.asarray(alpha, x.dtype), (batch,))[:, None, None]
         sigma = jnp.broadcast_to(jnp.asarray(sigma, x.dtype), (batch,))[:, None, None]

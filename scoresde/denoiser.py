@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from scoresde.predictions import Prediction, PredictionKind
-from scoresde.registry import UsageError
+from scoresde.registry import UsageError, shown
 from scoresde.sdes import SDE, expand
 
 Condition = Mapping[str, Any] | None
@@ -170,7 +170,20 @@ def velocity_of_one(denoiser: BaseDenoiser, x: Array, t: Array, condition: Condi
 
 
 def check_denoiser(denoiser: BaseDenoiser) -> None:
-    """Raises UsageError unless `denoiser` can go into a compiled function."""
+    """Raises UsageError unless `denoiser` is one, and can go into a compiled function."""
+    if isinstance(denoiser, type):
+        raise UsageError(
+            f"A denoiser is needed, not the class {denoiser.__name__}; make one of it, as "
+            "Denoiser(sde, prediction, network, params) or mixture.denoiser(sde)."
+        )
+    if not (hasattr(denoiser, "sde") and callable(denoiser)):
+        remedy = (
+            "its denoiser(...) makes one"
+            if callable(getattr(denoiser, "denoiser", None))
+            else "Denoiser(sde, prediction, network, params) makes one of a network, and one of "
+            "your own is derived from scoresde.denoiser.BaseDenoiser"
+        )
+        raise UsageError(f"A denoiser is needed, not a {type(denoiser).__name__}: {remedy}.")
     if jax.tree_util.all_leaves([denoiser]):
         raise UsageError(
             f"The denoiser, a {type(denoiser).__name__}, is no JAX pytree: put "
@@ -199,6 +212,16 @@ def require_levels(denoiser: BaseDenoiser, steps: int) -> None:
         )
 
 
+def _misplaced(what: str, given: Any, example: str) -> str:
+    if isinstance(given, type):
+        given = f"the class {given.__name__}; make one of it, {given.__name__}(...)"
+    else:
+        given = shown(given)
+    return (
+        f"A Denoiser takes (sde, prediction, network, params): {what}, as {example}, not {given}."
+    )
+
+
 @functools.partial(
     jax.tree_util.register_dataclass,
     data_fields=["sde", "params"],
@@ -216,12 +239,26 @@ class Denoiser(BaseDenoiser):
             If it is, or is a method of, an object with `check_condition(condition)`, that refuses
             what the network cannot be told, such as a label that is none of its classes.
         params: the network's parameters, any pytree.
+
+    Raises:
+        UsageError: a class, a name or another kind of object in place of one of these.
     """
 
     sde: SDE
     prediction: PredictionKind
     network: Callable[..., Array]
     params: Any
+
+    def __post_init__(self):
+        # Of `sde` and `params`, JAX may put anything in their places while it transforms.
+        if isinstance(self.sde, type | str | PredictionKind):
+            raise UsageError(_misplaced("a process as its sde", self.sde, "sdes.VP()"))
+        if not isinstance(self.prediction, PredictionKind):
+            example = "predictions.get('noise')"
+            raise UsageError(_misplaced("a way to read its network", self.prediction, example))
+        if not callable(self.network) or isinstance(self.network, type):
+            example = "what networks.get returns or a function"
+            raise UsageError(_misplaced("a network", self.network, example))
 
     @property
     def trained_levels(self) -> int | None:

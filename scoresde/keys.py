@@ -6,12 +6,42 @@ computed alone, in a batch of a thousand, or on another device. Here `keys` is a
 typed keys [batch], and every function treats each of its keys alone.
 """
 
+import contextlib
+
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
 from scoresde.registry import UsageError
+
+
+def typed(key: Array) -> Array:
+    """A random key, or an array of them, as typed keys; the old kind, uint32, is made one.
+
+    Raises:
+        UsageError: `key` is neither.
+    """
+    dtype = getattr(key, "dtype", None)
+    if dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        return key
+    if dtype == jnp.uint32:
+        with contextlib.suppress(TypeError, ValueError):  # not as many words as a key has
+            return jax.random.wrap_key_data(key)
+    given = repr(key) if dtype is None else f"an array of {dtype} and shape {key.shape}"
+    raise UsageError(f"Random keys are made by jax.random.key(seed), and are not {given:.60}.")
+
+
+def one_key(key: Array) -> Array:
+    """One random key as a typed key.
+
+    Raises:
+        UsageError: it is none, or there are several.
+    """
+    key = typed(key)
+    if key.ndim:
+        raise UsageError(f"One random key is needed here, not keys of shape {key.shape}.")
+    return key
 
 
 def sample_keys(key: Array, batch: int, first: ArrayLike = 0) -> Array:
@@ -21,20 +51,14 @@ def sample_keys(key: Array, batch: int, first: ArrayLike = 0) -> Array:
     run always uses `jax.random.fold_in(key, i)`, wherever the batches are cut.
 
     Args:
-        key: one typed key (`jax.random.key(seed)`), or an array of keys [batch], which is returned
-            as it is.
+        key: one key (`jax.random.key(seed)`), or an array of keys [batch], which are those.
         batch: the number of samples.
         first: the number of the first sample in the batch; ignored for an array of keys.
 
     Raises:
-        UsageError: `key` is not a typed key, or an array of keys of another length.
+        UsageError: `key` is no random key, or an array of keys of another length.
     """
-    if not (hasattr(key, "dtype") and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
-        given = f"an array of {key.dtype}" if hasattr(key, "dtype") else repr(key)
-        raise UsageError(
-            f"Random keys must be typed keys from jax.random.key(seed), not {given}; "
-            "jax.random.wrap_key_data converts the old kind."
-        )
+    key = typed(key)
     if key.ndim == 0:
         return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, first + jnp.arange(batch))
     if key.shape != (batch,):

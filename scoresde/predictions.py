@@ -56,7 +56,11 @@ class Coefficients(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ScaledTime:
-    """scale * t. The continuous VP and sub-VP networks of score_sde are fed 999 t."""
+    """scale * t. The continuous VP and sub-VP networks of score_sde are fed 999 t.
+
+    Attributes:
+        scale: the factor.
+    """
 
     scale: float = 999.0
 
@@ -74,7 +78,11 @@ class Sigma:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LogSigma:
-    """scale * log(sigma / alpha); EDM's c_noise is scale = 1/4 (arXiv:2206.00364, table 1)."""
+    """scale * log(sigma / alpha); EDM's c_noise is scale = 1/4 (arXiv:2206.00364, table 1).
+
+    Attributes:
+        scale: the factor.
+    """
 
     scale: float = 0.25
 
@@ -86,7 +94,9 @@ class LogSigma:
 class Index:
     """The level's number on a grid of `num_scales` levels, for discretely trained networks.
 
-    Level 0 is the least noise (DDPM), or the most where `descending` (SMLD).
+    Attributes:
+        num_scales: number of levels.
+        descending: whether level 0 is the most noise (SMLD), not the least (DDPM).
     """
 
     num_scales: int = 1000

@@ -8,6 +8,7 @@ a name of the form `package.module:Name` reaches a class of the user's own.
 import difflib
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,7 +21,17 @@ class UsageError(ValueError):
 
 
 class UsageWarning(UserWarning):
-    """What the user should know about what was done; the command line prints it as one line."""
+    """What can be done, but is hardly what the user wants. The command line prints it as a line."""
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, for a message of one line."""
+    return f"{error}".strip().partition("\n")[0]
+
+
+def shown(value: Any) -> str:
+    """A value in a message of one line."""
+    return f"{' '.join(repr(value).split()):.60}"
 
 
 def closest(name: str, known: list[str]) -> str:
@@ -49,6 +60,12 @@ def member(family: str, table: Mapping[str, Any], name: str, others: str = "") -
             f"Unknown {family} {name!r}.{closest(name, known)} Known: {', '.join(known)}{others}."
         )
     return table[name]
+
+
+def see_current_folder() -> None:
+    """Lets `package.module:Name` be of the folder we are in, as it is for `python -m`."""
+    if "" not in sys.path:
+        sys.path.append("")
 
 
 def lookup(family: str, table: Mapping[str, Callable], name: str) -> Callable:
@@ -90,11 +107,14 @@ def make(family: str, table: Mapping[str, Callable], name: str, **options: Any) 
     """
     component = lookup(family, table, name)
     if not callable(component):
-        raise UsageError(f"The {family} {name!r} is no class or function, but {component!r:.60}.")
+        raise UsageError(f"The {family} {name!r} is no class or function, but {shown(component)}.")
     try:
         parameters = inspect.signature(component).parameters
     except ValueError:  # some builtins have none
         return component(**options)
+    from scoresde import plain  # which raises this module's error
+
+    hints = plain.hints_of(component)
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     known = [
         k for k, p in parameters.items() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)
@@ -106,10 +126,9 @@ def make(family: str, table: Mapping[str, Callable], name: str, **options: Any) 
                 f"Its options: {', '.join(known) or 'none'}."
             )
         default = parameters[option].default if option in parameters else None
-        if isinstance(default, bool) and not isinstance(options[option], bool):
-            raise UsageError(
-                f"The {family} {name!r}: {option} is True or False, not {options[option]!r}."
-            )
+        if options[option] is not default:
+            hint = bool if isinstance(default, bool) else hints.get(option)
+            plain.check(f"The {family} {name!r}: {option}", options[option], hint)
     for option in known:
         if parameters[option].default is inspect.Parameter.empty and option not in options:
             raise UsageError(f"The {family} {name!r} needs the option {option!r}.")
@@ -139,7 +158,7 @@ def component(
     if isinstance(choice, Mapping):
         section = dict(choice)
         if "name" not in section:
-            raise UsageError(f"The section of the {family} has no name: {section!r:.60}.")
+            raise UsageError(f"The section of the {family} has no name: {shown(section)}.")
         for option in options:
             if option in section:
                 raise UsageError(f"The {family} is given its option {option!r} twice.")
@@ -155,6 +174,6 @@ def component(
         known = ", ".join(table)
         raise UsageError(
             f"The {family} must be a name ({known}), a section with a name, or a "
-            f"{kind.__name__}, not {choice!r:.60}."
+            f"{kind.__name__}, not {shown(choice)}."
         )
     return choice

@@ -7,10 +7,8 @@ trained at discrete times.
 
 import csv
 import functools
-import importlib
 import json
 import pathlib
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -19,13 +17,11 @@ import numpy as np
 import pytest
 
 from scoresde import networks
-from scoresde.experiment import build
+from scoresde.experiment import build, load_config
+from scoresde.published import CONFIGS
 
 ROOT = pathlib.Path(__file__).parent.parent
-CONFIGS = sorted(
-    str(path.relative_to(ROOT / "configs").with_suffix(""))
-    for path in (ROOT / "configs").glob("*/**/*.py")
-)
+NAMES = list(CONFIGS.files())
 with open(ROOT / "tests/data/experiments.csv") as file:
     PUBLISHED = list(csv.DictReader(file))
 EDM_PARAMETERS = {"ddpmpp_uncond": 55_733_891, "ncsnpp_cond": 56_400_643 + 128}
@@ -34,11 +30,7 @@ EDM_PARAMETERS = {"ddpmpp_uncond": 55_733_891, "ncsnpp_cond": 56_400_643 + 128}
 @functools.cache
 def load(name):
     """A config and its experiment."""
-    sys.path.insert(0, str(ROOT))
-    try:
-        config = importlib.import_module("configs." + name.replace("/", ".")).get_config()
-    finally:
-        sys.path.remove(str(ROOT))
+    config = load_config(name)
     return config, build(config)
 
 
@@ -64,7 +56,7 @@ def size(experiment):
     return traced(networks.Network(module.clone(**same)), experiment.image_shape)
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", NAMES)
 def test_the_network_takes_the_images_and_the_process_reads_it(name):
     config, experiment = load(name)
     assert size(experiment)[1] == (1, *experiment.image_shape)
@@ -81,7 +73,7 @@ def test_the_network_takes_the_images_and_the_process_reads_it(name):
 
 
 def test_every_published_experiment_is_there():
-    ours = {name for name in CONFIGS if not name.endswith(("digits", "emoji32"))}
+    ours = {name for name in NAMES if not name.endswith(("digits", "emoji32"))}
     assert ours == {row["config"] for row in PUBLISHED} | {
         f"edm/cifar10_{network}_{labels}"
         for network in ("ddpmpp", "ncsnpp")

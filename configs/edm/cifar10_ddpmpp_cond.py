@@ -1,6 +1,6 @@
 """EDM's DDPM++ on CIFAR-10, class-conditional: FID 1.79 with augmentation (arXiv:2206.00364)."""
 
-from configs import networks, processes
+from scoresde.configs import networks, processes
 
 
 def get_config():

@@ -1,6 +1,6 @@
 """EDM's NCSN++ on CIFAR-10, unconditional: FID 1.98 with augmentation (arXiv:2206.00364)."""
 
-from configs import networks, processes
+from scoresde.configs import networks, processes
 
 
 def get_config():

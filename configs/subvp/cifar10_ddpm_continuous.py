@@ -1,6 +1,6 @@
 """DDPM cont. (sub-VP) on CIFAR-10: published 3.05 bits/dim, ODE FID 3.56 (arXiv:2011.13456)."""
 
-from configs import networks, processes
+from scoresde.configs import networks, processes
 
 
 def get_config():

@@ -1,6 +1,6 @@
 """A small DDPM++ on the digits and its noise schedule, trained by the variational bound (VDM)."""
 
-from configs import datasets, networks, processes
+from scoresde.configs import datasets, networks, processes
 
 
 def get_config():

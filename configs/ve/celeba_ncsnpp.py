@@ -1,6 +1,6 @@
 """NCSN++ (VE) on CelebA, 64x64, discrete: FID about 2.5 by its author (arXiv:2011.13456)."""
 
-from configs import datasets, networks, processes
+from scoresde.configs import datasets, networks, processes
 
 
 def get_config():

@@ -1,6 +1,6 @@
 """NCSN++ cont. (VE) on LSUN churches, 256x256 (arXiv:2011.13456)."""
 
-from configs import datasets, networks, processes
+from scoresde.configs import datasets, networks, processes
 
 
 def get_config():

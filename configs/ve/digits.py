@@ -1,6 +1,6 @@
 """A small NCSN++ (ve) on the embedded handwritten digits: minutes on two cores."""
 
-from configs import datasets, networks, processes
+from scoresde.configs import datasets, networks, processes
 
 
 def get_config():

@@ -1,6 +1,6 @@
 """DDPM++ on CIFAR-10, discrete times: published FID 2.78 (arXiv:2011.13456)."""
 
-from configs import networks, processes
+from scoresde.configs import networks, processes
 
 
 def get_config():

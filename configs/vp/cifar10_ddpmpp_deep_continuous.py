@@ -1,6 +1,6 @@
 """DDPM++ cont. deep (VP) on CIFAR-10: published FID 2.41, 3.13 bits/dim (arXiv:2011.13456)."""
 
-from configs import networks, processes
+from scoresde.configs import networks, processes
 
 
 def get_config():

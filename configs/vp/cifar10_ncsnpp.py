@@ -1,6 +1,6 @@
 """NCSN++ (VP) on CIFAR-10, discrete times (arXiv:2011.13456)."""
 
-from configs import networks, processes
+from scoresde.configs import networks, processes
 
 
 def get_config():

@@ -1,6 +1,6 @@
 """NCSN++ cont. (VP) on CIFAR-10 (arXiv:2011.13456)."""
 
-from configs import networks, processes
+from scoresde.configs import networks, processes
 
 
 def get_config():

@@ -1,6 +1,6 @@
 """DDPM++ (VP) on the embedded 32x32 color emoji: hours on a GPU."""
 
-from configs import networks, processes
+from scoresde.configs import networks, processes
 
 
 def get_config():

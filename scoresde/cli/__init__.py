@@ -7,9 +7,9 @@ import os
 import sys
 import warnings
 
-from scoresde import __version__
+from scoresde import __version__, configure
 from scoresde.cli.arguments import Parser, parse
-from scoresde.registry import UsageError, UsageWarning
+from scoresde.registry import UsageError, UsageWarning, see_current_folder
 
 # Each is a module of this package with `add_arguments(parser)`, `run(arguments, overrides)` and a
 # docstring whose first line says what it does.
@@ -18,10 +18,15 @@ COMMANDS = (
     "train-dequantizer",
     "sample",
     "likelihood",
+    "configs",
+    "config",
     "list",
     "import",
     "describe",
+    "env",
 )
+
+_WITHOUT_CONFIG = ("configs", "env", "list")
 
 
 def _module(command: str):
@@ -60,18 +65,21 @@ def _parser() -> Parser:
             name,
             help=text.splitlines()[0],
             description=text.splitlines()[0],
-            epilog=text.partition("\n")[2].strip() + _OVERRIDES * (name != "list"),
+            epilog=text.partition("\n")[2].strip() + _OVERRIDES * (name not in _WITHOUT_CONFIG),
             formatter_class=_Formatter,
         )
         module.add_arguments(subparser)
     return parser
 
 
-def _one_line(message, category, *where, format_otherwise=warnings.formatwarning, **options):
-    """A warning as Python prints it; of ours the message alone, without the place in the code."""
+_format_any_warning = warnings.formatwarning
+
+
+def _format_warning(message, category, *where, **options):
+    """One that is for the user as a line, which says nothing of where in the program it arose."""
     if issubclass(category, UsageWarning):
-        return f"scoresde: {message}\n"
-    return format_otherwise(message, category, *where, **options)
+        return f"scoresde: warning: {message}\n"
+    return _format_any_warning(message, category, *where, **options)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -83,15 +91,11 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["samplers"]:  # the list that is asked for most
         argv = ["list", *argv]
-    if "" not in sys.path:  # package.module:Name may be of the folder we are in
-        sys.path.append("")
-    # Programs compiled once are read back the next time; JAX reads these when it starts.
-    cache = os.path.join(os.path.expanduser("~"), ".cache", "scoresde", "jax")
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", cache)
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "1")
-    warnings.formatwarning = _one_line
+    see_current_folder()
+    warnings.formatwarning = _format_warning
     try:
         arguments, overrides = parse(_parser(), argv)
+        configure()
         status = _module(arguments.command).run(arguments, overrides) or 0
         sys.stdout.flush()
         return status

@@ -3,7 +3,7 @@
 import argparse
 import pathlib
 
-from scoresde.registry import UsageError
+from scoresde.registry import UsageError, closest
 
 
 class Parser(argparse.ArgumentParser):
@@ -15,16 +15,23 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, *args, **options):
         super().__init__(*args, **{"allow_abbrev": False, **options})
 
+    def _check_value(self, action, value):
+        if action.choices is not None and value not in action.choices:
+            near = closest(str(value), list(action.choices))
+            known = ", ".join(action.choices)
+            raise argparse.ArgumentError(action, f"invalid choice: {value!r}.{near} Known: {known}")
+
     def error(self, message):
         raise UsageError(f"{message[0].upper()}{message[1:]}. See: {self.prog} --help")
 
 
-def parse(parser: Parser, argv: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
+def parse(parser: Parser, argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """The command's own arguments, and the --config.KEY=VALUE among them.
 
     Raises:
         UsageError: an argument that is neither.
     """
+    _check_options(parser, argv)
     arguments, rest = parser.parse_known_args(argv)
     if not rest:
         return arguments, []
@@ -32,6 +39,23 @@ def parse(parser: Parser, argv: list[str] | None) -> tuple[argparse.Namespace, l
 
     command = " ".join([parser.prog, *filter(None, [getattr(arguments, "command", None)])])
     return arguments, overrides.among(rest, f"{command} --help")
+
+
+def _check_options(parser, argv):
+    """Refuses options that the command has not, before a missing one is what is complained of."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction) and argv and argv[0][:1] != "-":
+            if argv[0] not in action.choices:
+                return  # which is the first that is wrong
+            parser = action.choices[argv[0]]
+    known = [option for action in parser._actions for option in action.option_strings]
+    for argument in argv:
+        option = argument.partition("=")[0]
+        if option.startswith("--") and option not in known and not option.startswith("--config."):
+            head, dot, key = option.partition(".")
+            near = closest(head, ["--config"] if dot else known)
+            near = near.replace("--config", f"--config.{key}") if dot else near
+            raise UsageError(f"Unknown argument {option!r}.{near} See: {parser.prog} --help")
 
 
 def result_name(text: str) -> str:
@@ -58,7 +82,10 @@ def add_workdir(parser: argparse.ArgumentParser) -> None:
 def add_config(parser: argparse.ArgumentParser) -> None:
     """The config of the commands that do not start from a run."""
     parser.add_argument(
-        "--config", required=True, metavar="FILE", help="Python file with get_config()"
+        "--config",
+        required=True,
+        metavar="NAME",
+        help="of `scoresde configs`, or a Python file with get_config()",
     )
 
 

@@ -1,8 +1,8 @@
 """Describe an experiment's network: parameters, shapes, and what it costs.
 
 Example:
-  scoresde describe --config configs/ve/cifar10_ncsnpp_continuous.py
-  scoresde describe --config configs/vp/digits.py --config.network.nf=64
+  scoresde describe --config ve/cifar10_ncsnpp_continuous
+  scoresde describe --config vp/digits --config.network.nf=64
 
 Needs neither data nor a device: shapes and costs are derived from the traced program, which is not
 compiled. Set --config.training.batch_size to the images of one device to see what they need there.

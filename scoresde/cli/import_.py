@@ -2,7 +2,7 @@
 
 Example:
   scoresde import score_sde_pytorch checkpoint_24.pth \\
-      --config configs/ve/cifar10_ncsnpp_continuous.py --workdir runs/published
+      --config ve/cifar10_ncsnpp_continuous --workdir runs/published
 
 FORMAT is score_sde (JAX, msgpack), score_sde_pytorch (.pth) or edm (.npz or .safetensors); the last
 two may be in any wrapper of a training script. CONFIG describes the network and how it is fed and

@@ -1,7 +1,7 @@
 """Train a score model, or go on with the run in the work directory.
 
 Example:
-  scoresde train --config configs/vp/digits.py --workdir runs/digits --config.training.num_steps=500
+  scoresde train --config vp/digits --workdir runs/digits --config.training.num_steps=500
 
 The run can be stopped (Ctrl-C, SIGTERM, kill) and started again with the same command: it goes on
 from its last checkpoint, exactly as if it had never stopped.

@@ -90,7 +90,12 @@ def tfds(
 
 
 def cifar10(*, data_dir: str | None = None, cache: str | None = None) -> Source:
-    """CIFAR-10 (Krizhevsky 2009), 32x32x3: `tfds` with `dataset="cifar10"`."""
+    """CIFAR-10 (Krizhevsky 2009), 32x32x3: `tfds` with `dataset="cifar10"`.
+
+    Args:
+        data_dir: the folder that holds prepared data sets; default: as of `tfds`.
+        cache: a directory in which to keep the decoded images.
+    """
     return tfds("cifar10", data_dir=data_dir, cache=cache)
 
 

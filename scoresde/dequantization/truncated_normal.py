@@ -22,6 +22,7 @@ from scoresde.data import check_levels
 from scoresde.denoiser import Condition
 from scoresde.dequantization.base import Dequantized, Dequantizer, into_bins
 from scoresde.keys import sample_keys
+from scoresde.plain import check_fields
 from scoresde.registry import UsageError
 from scoresde.sdes import SDE
 
@@ -45,6 +46,7 @@ class TruncatedNormalDequantizer(Dequantizer):
     bin_range: tuple[float, float]
 
     def __post_init__(self):
+        check_fields(self)
         low, high = self.bin_range
         if not (0 < self.std < math.inf and low < high):
             raise UsageError(

@@ -1,11 +1,12 @@
 """Experiments: from a config to objects.
 
-    experiment = build(load_config("configs/vp/digits.py", ["--config.training.num_steps=500"]))
+    experiment = build(load_config("vp/digits", ["--config.training.num_steps=500"]))
     denoiser = experiment.denoiser(experiment.init(jax.random.key(0)))
 
 Only this package and the command line know what a ConfigDict is.
 """
 
+from scoresde.experiment.as_python import as_python
 from scoresde.experiment.build import build
 from scoresde.experiment.config_file import load_config
 from scoresde.experiment.experiment import Experiment, Sampling
@@ -16,6 +17,7 @@ __all__ = [
     "Experiment",
     "Sampling",
     "as_json",
+    "as_python",
     "build",
     "load_config",
     "model_sections",

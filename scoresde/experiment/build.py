@@ -7,6 +7,7 @@ A section that makes a component has its `name`, a public name of the component'
 import dataclasses
 import functools
 import inspect
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,23 +28,33 @@ from scoresde.experiment.sections import (
     read,
 )
 from scoresde.likelihood import ExactLikelihood
-from scoresde.registry import UsageError, lookup, make
+from scoresde.registry import UsageError, lookup, make, shown
 from scoresde.sdes import SDES, learned_fields
 from scoresde.times import DISTRIBUTIONS
 from scoresde.training import AVERAGES, EMA, make_optimizer
+
+LIKELIHOOD_BATCH_SIZE = 128
+"""config.likelihood.batch_size, where it is left out."""
 
 
 def build(config: ml_collections.ConfigDict | Mapping[str, Any]) -> Experiment:
     """The objects that `config` describes, checked: what can be known to fail later fails now.
 
     Args:
-        config: the sections of `scoresde.experiment.sections`; a config file's `get_config()` is
-            `scoresde.experiment.load`ed.
+        config: the sections of `scoresde.experiment.sections`, as `load_config` reads them of a
+            file.
 
     Raises:
-        UsageError: an unknown name, key or option, a missing one, or values that contradict each
-            other.
+        UsageError: no config, an unknown name, key or option, a missing one, or values that
+            contradict each other.
     """
+    if isinstance(config, str | os.PathLike):
+        raise UsageError(
+            f"build takes a config, and {os.fspath(config)!r} is the name of one: "
+            f"build(load_config({os.fspath(config)!r}))."
+        )
+    if not isinstance(config, ml_collections.ConfigDict | Mapping):
+        raise UsageError(f"build takes a config, of sections by name, and not {shown(config)}.")
     sections = read(Config, plain(config))
     section = read(Data, sections.data, "data")
     training = read(Training, sections.training, "training")
@@ -167,7 +178,7 @@ def _sampling(options):
 
 def _likelihood(options):
     """The exact likelihood, and how many images are evaluated at a time."""
-    options = {"batch_size": 128, **options}
+    options = {"batch_size": LIKELIHOOD_BATCH_SIZE, **options}
     batch_size = options.pop("batch_size")
     check_value("config.likelihood.batch_size", batch_size, int, least=1)
     return read(ExactLikelihood, options, "likelihood"), batch_size

@@ -13,6 +13,7 @@ from scoresde.channels import hint
 from scoresde.codecs import Codec
 from scoresde.denoiser import Condition, Denoiser
 from scoresde.experiment.sections import Dequantizer, Training
+from scoresde.keys import one_key
 from scoresde.likelihood import ExactLikelihood
 from scoresde.predictions import PredictionKind
 from scoresde.registry import UsageError
@@ -149,7 +150,12 @@ class Experiment:
         return self.codec_without_data.shape
 
     def init(self, key: jax.Array) -> Any:
-        """Initial parameters: the network's, and beside them the process's where it is learned."""
+        """Initial parameters: the network's, and beside them the process's where it is learned.
+
+        Raises:
+            UsageError: `key` is no random key.
+        """
+        key = one_key(key)
         params = self.network.init(key, self.shape)
         fields = learned_fields(self.sde)
         return {"network": params, "sde": fields} if fields else params

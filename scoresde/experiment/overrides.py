@@ -2,6 +2,7 @@
 
 import ast
 import copy
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -69,12 +70,15 @@ def apply(config: ml_collections.ConfigDict, items: Sequence[str]) -> ml_collect
 
 def _set(config, item):
     """Sets one; returns where its section is, the section, the key and what it was."""
-    path, _, text = item.removeprefix("--config.").partition("=")
+    path, is_one, text = item.removeprefix("--config.").partition("=")
+    if not is_one:
+        raise UsageError(f"{item} has no value. Write {item}=VALUE, with the =.")
     *names, key = path.split(".")
     section = config
     for name in names:
         section = _subsection(section, name, item)
-    if isinstance(section.get(key), ml_collections.ConfigDict) and text.isidentifier():
+    is_name = re.fullmatch(r"[^\W\d][\w.]*(:\w+)?", text)  # or package.module:Name
+    if isinstance(section.get(key), ml_collections.ConfigDict) and is_name:
         section, names, key = section[key], [*names, key], "name"  # a component by its name alone
     old = section.get(key)
     value = _value(item, text, old)

@@ -28,16 +28,16 @@ class Config:
 
     Attributes:
         seed: of everything random, 0 .. 2^32 - 1.
-        data: see `Data`.
+        data: what is modeled, see `Data`.
         sde: the forward process: a name of `scoresde.sdes.SDES`, or a section of it and options.
         prediction: how the network is fed and read, of `scoresde.predictions.PREDICTIONS`.
         network: of `scoresde.networks.NETWORKS`.
         loss: the objective: its name in "objective", and its options.
         optimizer: of `scoresde.training.OPTIMIZERS`, with its learning rate and schedule.
-        training: see `Training`.
+        training: how long is trained, and how it is watched, see `Training`.
         sampler: of `scoresde.samplers.SAMPLERS`, with `steps`, `grid` and `t_min`.
         likelihood: `batch_size`, and options of `scoresde.likelihood.ExactLikelihood`.
-        dequantizer: see `Dequantizer`.
+        dequantizer: the flow of variational dequantization, and how it is trained.
     """
 
     seed: int = 42
@@ -112,12 +112,12 @@ class Training:
         ema_rate: of the average called "ema".
         ema_warmup: "none" or "inverse".
         averages: further averages of the parameters by name, of `scoresde.training.AVERAGES`.
-        log_every: in steps, as all that follow.
-        eval_every: 0 for never.
-        sample_every: 0 for never.
-        checkpoint_every: a checkpoint.
+        log_every: steps between lines of the log.
+        eval_every: steps between evaluations; 0 for none.
+        sample_every: steps between grids of samples; 0 for none.
+        checkpoint_every: steps between checkpoints.
         keep: how many of the latest checkpoints are kept; None for all.
-        keep_every: the first checkpoint at or after each multiple is kept for good; None for none.
+        keep_every: steps between checkpoints that are kept for good; None for none.
     """
 
     batch_size: int = _count()

@@ -8,7 +8,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from scoresde.registry import UsageError
+from scoresde.registry import UsageError, first_line
 from scoresde.sdes import SDE
 from scoresde.times import require_noise
 
@@ -32,7 +32,12 @@ def check_values(x: ArrayLike) -> Array:
     Raises:
         UsageError: they are not real, or there are none.
     """
-    x = jnp.asarray(x)
+    try:
+        x = jnp.asarray(x)
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"A density is of arrays of real values [batch, ...]: {first_line(error)}"
+        ) from None
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise UsageError(
             f"A density is of real values, got {x.dtype}: dequantize integer images first "

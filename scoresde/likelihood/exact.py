@@ -33,7 +33,8 @@ from scoresde.likelihood import trace as traces
 from scoresde.likelihood.change_of_variables import LogProb, integrate
 from scoresde.likelihood.checks import check_choice, check_values
 from scoresde.likelihood.standard_errors import nan_if_unknown
-from scoresde.registry import UsageError
+from scoresde.plain import check_fields
+from scoresde.registry import UsageError, make
 from scoresde.sdes import expand
 from scoresde.times import require_flow, require_noise
 
@@ -119,6 +120,7 @@ class ExactLikelihood:
     precision: str = "float32"
 
     def __post_init__(self):
+        check_fields(self)
         traces.get(self.trace, self.probes)
         check_choice("correction", self.correction, CORRECTIONS)
         check_choice("precision", self.precision, PRECISIONS)
@@ -201,4 +203,5 @@ def log_prob(
     Raises:
         UsageError: as of `ExactLikelihood` and its call.
     """
-    return ExactLikelihood(**options)(key, denoiser, x, condition)
+    likelihood = make("likelihood", {"exact": ExactLikelihood}, "exact", **options)
+    return likelihood(key, denoiser, x, condition)

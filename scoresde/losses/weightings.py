@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from scoresde.likelihood.bounds.terms import snr_decay
+from scoresde.plain import check_fields
 from scoresde.registry import UsageError
 from scoresde.sdes import SDE
 
@@ -49,6 +50,7 @@ class EDMWeighting:
     sigma_data: float = 0.5
 
     def __post_init__(self):
+        check_fields(self)
         if not self.sigma_data > 0:
             raise UsageError(f"EDM's weighting needs sigma_data > 0, got {self.sigma_data}.")
 

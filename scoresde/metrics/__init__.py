@@ -4,7 +4,10 @@ metric = metrics.SlicedWasserstein(projections=512)
 metric(key, x, y)
 """
 
+from typing import Any
+
 from scoresde.metrics.distances import EnergyDistance, SlicedWasserstein
+from scoresde.registry import make
 
 METRICS = {
     "sliced_wasserstein": SlicedWasserstein,
@@ -12,4 +15,14 @@ METRICS = {
 }
 """Metrics by name. A metric is `(key, x [n, ...], y [m, ...]) -> scalar`."""
 
-__all__ = ["METRICS", "EnergyDistance", "SlicedWasserstein"]
+
+def get(name: str, **options: Any) -> Any:
+    """The metric called `name`, made with `options`.
+
+    Raises:
+        UsageError: unknown name or option.
+    """
+    return make("metric", METRICS, name, **options)
+
+
+__all__ = ["METRICS", "EnergyDistance", "SlicedWasserstein", "get"]

@@ -10,12 +10,20 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from scoresde.registry import UsageError
+from scoresde.keys import one_key
+from scoresde.plain import check_fields
+from scoresde.registry import UsageError, first_line
 
 
 def _rows(x: Array, y: Array, least: int) -> tuple[Array, Array]:
     """The samples of both sets, `least` of each at least, as rows: [n, d] and [m, d]."""
-    x, y = jnp.asarray(x), jnp.asarray(y)
+    try:
+        x, y = (jnp.asarray(samples, jnp.result_type(float)) for samples in (x, y))
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            "A distance is between two arrays of samples, as a sampler's .x is: "
+            f"{first_line(error)}"
+        ) from None
     if x.ndim < 2 or x.shape[1:] != y.shape[1:] or min(len(x), len(y)) < least:
         raise UsageError(
             "A distance is between two sets of samples of one shape, [n, ...] and [m, ...], with "
@@ -45,6 +53,7 @@ class SlicedWasserstein:
     projections: int = 256
 
     def __post_init__(self):
+        check_fields(self)
         _check_positive("projections", self.projections)
 
     def __call__(self, key: Array, x: Array, y: Array) -> Array:
@@ -56,7 +65,7 @@ class SlicedWasserstein:
             y: as many samples of the same shape.
 
         Raises:
-            UsageError: the shapes differ.
+            UsageError: the shapes or the numbers of samples differ, or `key` is no random key.
         """
         x, y = _rows(x, y, least=1)
         if len(x) != len(y):
@@ -64,7 +73,7 @@ class SlicedWasserstein:
                 f"The sliced Wasserstein distance compares as many samples with as many, got "
                 f"{len(x)} and {len(y)}: leave some out, or take the energy distance."
             )
-        directions = jax.random.normal(key, (x.shape[1], self.projections))
+        directions = jax.random.normal(one_key(key), (x.shape[1], self.projections))
         directions /= jnp.linalg.norm(directions, axis=0)
         gap = jnp.sort(x @ directions, axis=0) - jnp.sort(y @ directions, axis=0)
         return jnp.sqrt(jnp.mean(gap**2))
@@ -86,6 +95,7 @@ class EnergyDistance:
     chunk: int = 1024
 
     def __post_init__(self):
+        check_fields(self)
         _check_positive("chunk", self.chunk)
 
     def __call__(self, key: Array, x: Array, y: Array) -> Array:

@@ -32,14 +32,7 @@ from scoresde.registry import UsageError
 class DequantizerFlow(nn.Module):
     """The flow, called as module(noise, image).
 
-    Attributes:
-        couplings: number of couplings, which move the two halves in turn.
-        filters: channels of the network of each coupling.
-        blocks: its number of gated convolutions (and attentions).
-        components: of each mixture of logistics.
-        context_channels: channels of what the network of the image tells each coupling.
-        context_blocks: gated convolutions of that network.
-        heads: heads of the attention; 0 for none.
+    See `dequantizer_network` for the options.
     """
 
     couplings: int
@@ -127,7 +120,14 @@ def dequantizer_network(
 ) -> DequantizerNetwork:
     """The flow of variational dequantization; by default of score_flow's size for CIFAR-10.
 
-    Args: as the attributes of `DequantizerFlow`.
+    Args:
+        couplings: number of couplings, which move the two halves in turn.
+        filters: channels of the network of each coupling.
+        blocks: its number of gated convolutions (and attentions).
+        components: of each mixture of logistics.
+        context_channels: channels of what the network of the image tells each coupling.
+        context_blocks: gated convolutions of that network.
+        heads: heads of the attention; 0 for none.
 
     Raises:
         UsageError: an option out of range.

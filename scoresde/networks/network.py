@@ -3,17 +3,18 @@
 import dataclasses
 import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from scoresde.keys import one_key
 from scoresde.networks import initializers
 from scoresde.networks.call import call
 from scoresde.networks.labels import check_labels
-from scoresde.registry import UsageError
+from scoresde.registry import UsageError, shown
 
 Params = Any
 """A nested dictionary of float32 arrays."""
@@ -44,8 +45,9 @@ class Network:
             The parameters, fixed Fourier frequencies included.
 
         Raises:
-            UsageError: the network cannot take images of this shape.
+            UsageError: the network cannot take images of this shape, or `key` is no random key.
         """
+        key = one_key(key)
         variables = self._trace_init(image_shape)
         shapes, noted = variables["params"], variables.get(initializers.INITIALIZERS, {})
         if jax.tree.structure(shapes) != jax.tree.structure(noted, is_leaf=_is_initializer):
@@ -73,6 +75,10 @@ class Network:
 
     def _trace_init(self, image_shape: tuple[int, int, int]) -> dict[str, Any]:
         """The module's variables at initialization as shapes, parameters in order of execution."""
+        if not isinstance(image_shape, Sequence) or isinstance(image_shape, str):
+            raise UsageError(
+                f"image_shape is (height, width, channels), and not {shown(image_shape)}."
+            )
         order = {}
 
         def trace(key, x, noise_condition):

@@ -11,6 +11,7 @@ import jax
 from scoresde import training
 from scoresde.denoiser import Denoiser
 from scoresde.experiment import Experiment, build, overrides
+from scoresde.registry import UsageError, shown
 from scoresde.runs.workdir import load_config
 
 
@@ -34,6 +35,8 @@ class TrainedModel:
     """
 
     def __init__(self, workdir: str | os.PathLike, items: Sequence[str] = ()):
+        if not isinstance(workdir, str | os.PathLike):
+            raise UsageError(f"A run is opened by its work directory, not by {shown(workdir)}.")
         self.workdir = pathlib.Path(workdir)
         self.config = overrides.apply(load_config(self.workdir), items)
         self.experiment: Experiment = build(self.config)

@@ -8,6 +8,7 @@ from jax import Array
 
 from scoresde.denoiser import BaseDenoiser
 from scoresde.keys import fold_in, normal
+from scoresde.plain import check_fields
 from scoresde.registry import UsageError
 from scoresde.sdes import expand
 
@@ -25,6 +26,7 @@ class Corrector:
     steps: int = 1
 
     def __post_init__(self):
+        check_fields(self)
         if not self.snr > 0 or self.steps < 1:
             raise UsageError(
                 f"A corrector needs snr > 0 and steps >= 1, got snr={self.snr}, steps={self.steps}."

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from scoresde import plain
 from scoresde.denoiser import (
     BaseDenoiser,
     Condition,
@@ -22,6 +23,13 @@ from scoresde.denoiser import (
 )
 from scoresde.keys import fold_in, normal, sample_keys
 from scoresde.registry import UsageError
+from scoresde.samplers.arguments import (
+    as_states,
+    check_sampler,
+    constraint_as_pytree,
+    sample_shape,
+    stride,
+)
 from scoresde.samplers.interface import Constraint, Sampler, Samples
 from scoresde.samplers.observe import Observer, progress_bar
 from scoresde.times import is_traced
@@ -49,37 +57,6 @@ _compiled = {
     )
     for donate in (False, True)
 }
-
-
-def _check_sampler(sampler):
-    """Raises UsageError for a name, a class, or anything else that is no sampler."""
-    if isinstance(sampler, Sampler):
-        return
-    if isinstance(sampler, str):
-        given = f"the name {sampler!r}; samplers.get({sampler!r}) makes one of it"
-    elif isinstance(sampler, type):
-        given = f"the class {sampler.__name__}; {sampler.__name__}() makes one of it"
-    else:
-        given = f"{sampler!r:.60}; samplers.get makes one by its name"
-    raise UsageError(f"sample() needs a sampler, not {given}.")
-
-
-def _as_pytree(constraint):
-    """The constraint as an argument of a compiled function."""
-    if constraint is None or not jax.tree_util.all_leaves([constraint]):
-        return constraint
-    if not callable(constraint):
-        raise UsageError(
-            f"A constraint is a function (keys, x, t, condition) -> x, not {constraint!r:.60}."
-        )
-    try:
-        hash(constraint)
-    except TypeError:
-        raise UsageError(
-            f"The constraint, a {type(constraint).__name__}, holds what has no hash: put "
-            "@jax.tree_util.register_dataclass above its @dataclasses.dataclass."
-        ) from None
-    return jax.tree_util.Partial(constraint)
 
 
 def sample(
@@ -137,26 +114,25 @@ def sample(
             none of its classes), no number of steps, a constraint on an adaptive solver, or
             a method that is undefined for this process or network.
     """
-    _check_sampler(sampler)
+    check_sampler(sampler)
     check_denoiser(denoiser)
     if donate and x_init is None:
         raise UsageError("donate=True gives away the memory of x_init, and there is none.")
     if x_init is not None:
-        x_init = jnp.asarray(x_init, jnp.result_type(float))
-        if shape is not None and tuple(shape) != x_init.shape:
+        x_init = as_states(x_init)
+        if shape is not None and sample_shape(shape) != x_init.shape:
             raise UsageError(f"shape {tuple(shape)} contradicts x_init's {x_init.shape}.")
         if is_traced(temperature) or temperature != 1:
             raise UsageError("temperature scales draws from the prior; x_init replaces them.")
         shape = x_init.shape
     if shape is None:
         raise UsageError("sample() needs the shape [batch, ...] of the samples, or x_init.")
+    plain.check("temperature", temperature, float)
     if not is_traced(temperature) and not temperature >= 0:
         raise UsageError(f"temperature must not be negative, got {temperature}.")
-    shape = tuple(int(n) for n in shape)
+    shape = sample_shape(shape)
     condition = check_condition(condition, shape[0], denoiser)
-    every = int(trajectory or record is not None) or None
-    if every is not None and every < 1:
-        raise UsageError(f"trajectory must be a positive stride, got {trajectory}.")
+    every = stride(trajectory, record)
 
     sampler.check(denoiser)
     times = sampler.times(denoiser.sde, steps, grid)
@@ -164,7 +140,7 @@ def sample(
     sampler.check_last(denoiser.sde, times[-1])
     require_levels(denoiser, last)
     keys = sample_keys(key, shape[0])
-    constraint = _as_pytree(constraint)
+    constraint = constraint_as_pytree(constraint)
     records = 0 if every is None else 1 + -(-last // every)
     if is_traced((x_init, temperature, times, denoiser, condition, constraint)):
         run = _run  # part of another program, in which the number of steps is known

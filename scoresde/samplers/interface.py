@@ -11,6 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 from jax import Array
 
 from scoresde.denoiser import BaseDenoiser, Condition
+from scoresde.plain import check_fields
 from scoresde.registry import UsageError
 from scoresde.samplers import final
 from scoresde.samplers.observe import Observer
@@ -56,6 +57,7 @@ class Sampler:
     default_grid: ClassVar[str | None] = None
 
     def __post_init__(self):
+        check_fields(self)
         object.__setattr__(self, "denoise", final.get(self.denoise))
         self.denoise.check(self)
 

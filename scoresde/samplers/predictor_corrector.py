@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from scoresde.plain import check_fields
 from scoresde.registry import UsageError, closest, component, lookup
 from scoresde.samplers.correctors import CORRECTORS, Corrector
 from scoresde.samplers.grid_sampler import GridSampler, Move
@@ -49,6 +50,7 @@ class PredictorCorrector(GridSampler):
     order: str = "corrector_first"
 
     def __post_init__(self):
+        check_fields(self)
         parts = ("predictor", PREDICTORS, GridSampler), ("corrector", CORRECTORS, Corrector)
         for name, table, kind in parts:
             if (choice := getattr(self, name)) is not None:

@@ -22,6 +22,7 @@ from scoresde.denoiser import (
     require_continuous_time,
     velocity_of_one,
 )
+from scoresde.samplers.arguments import as_states
 from scoresde.samplers.interface import Sampler, Samples, refuse_constraint
 from scoresde.sdes import expand
 from scoresde.times import make_grid, require_flow
@@ -125,10 +126,10 @@ def encode(
     `ProbabilityFlow(denoise="none")` with x_init = the latent decodes it again.
     """
     ode.check(method, rtol=rtol, atol=atol)
-    require_continuous_time(denoiser, "The probability-flow ODE")
     check_denoiser(denoiser)
+    require_continuous_time(denoiser, "The probability-flow ODE")
     require_flow(denoiser.sde, denoiser.sde.t_min)
     options = {"rtol": rtol, "atol": atol, "method": method}
-    x = jnp.asarray(x, jnp.result_type(float))
+    x = as_states(x)
     condition = check_condition(condition, len(x), denoiser)
     return _encode(denoiser, x, condition, tuple(options.items()))

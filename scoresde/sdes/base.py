@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+from scoresde.plain import check_fields
 from scoresde.registry import UsageError
 
 
@@ -29,12 +30,16 @@ class SDE:
 
     Instances are JAX pytrees: their fields are static (changing one compiles anew) unless declared
     with `dataclasses.field(metadata={"learned": True})`, which makes the field differentiable data.
+
+    Attributes:
+        t_min: the time of the data, or next to it, from 0 on.
+        t_max: the time of the prior.
+        chain_steps: the steps of a process that is a Markov chain; None for one that is continuous.
     """
 
     t_min: float
     t_max: float
 
-    # The steps of a process that is a Markov chain; None for one that is continuous.
     chain_steps: int | None = None
 
     # The grid of times that suits the process, a name of `scoresde.times.GRIDS`.
@@ -173,7 +178,8 @@ def check(condition: bool, message: str) -> None:
 
 
 def check_times(sde: SDE) -> None:
-    """Raises UsageError unless 0 <= t_min < t_max."""
+    """Raises UsageError unless 0 <= t_min < t_max, and numbers are numbers."""
+    check_fields(sde)
     check(
         0 <= sde.t_min < sde.t_max,
         f"{type(sde).__name__} needs 0 <= t_min < t_max, got {sde.t_min} and {sde.t_max}.",

@@ -14,6 +14,10 @@ class Cosine(SDE):
 
     The angle runs between the two where log_snr is `log_snr_max` (t = 0) and `log_snr_min` (t = 1):
     Hoogeboom et al. 2023, arXiv:2301.11093, section 3; after Nichol and Dhariwal 2021.
+
+    Attributes:
+        log_snr_max: the log-SNR at t = 0.
+        log_snr_min: the log-SNR at t = 1.
     """
 
     log_snr_max: float = 20.0

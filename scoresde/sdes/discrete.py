@@ -14,6 +14,11 @@ class DiscreteVP(SDE):
 
     Level i = 0 ... N-1 sits at t = i / (N - 1), where alpha^2 = prod_{j <= i} (1 - beta_j) with
     beta_j linear from beta_min / N to beta_max / N; between levels log alpha is linear in t.
+
+    Attributes:
+        beta_min: num_scales times the variance that the first step adds.
+        beta_max: num_scales times that of the last step.
+        num_scales: number of levels.
     """
 
     beta_min: float = 0.1

@@ -10,7 +10,12 @@ from scoresde.sdes.base import SDE, check, check_times
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _LinearBeta(SDE):
-    """Shared by VP and sub-VP: beta(t) linear in t, alpha = exp(-B/2), B = integral of beta."""
+    """Shared by VP and sub-VP: beta(t) linear in t, alpha = exp(-B/2), B = integral of beta.
+
+    Attributes:
+        beta_min: beta(0), per unit of t; 0 <= beta_min <= beta_max.
+        beta_max: beta(1), per unit of t; > 0.
+    """
 
     beta_min: float = 0.1
     beta_max: float = 20.0

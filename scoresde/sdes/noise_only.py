@@ -34,6 +34,10 @@ class VE(_NoiseOnly):
 
     sigma(t) = sigma_min (sigma_max / sigma_min)^t. It does not vanish at t = 0: the process starts
     from data already blurred by sigma_min. The SMLD levels are sigma(i / (N - 1)).
+
+    Attributes:
+        sigma_min: the least noise, > 0.
+        sigma_max: the most noise, greater than sigma_min.
     """
 
     sigma_min: float = 0.01

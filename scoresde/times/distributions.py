@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from scoresde.plain import check_fields
 from scoresde.registry import UsageError
 from scoresde.sdes import SDE
 from scoresde.times.ends import ahead, is_traced
@@ -19,7 +20,13 @@ from scoresde.times.ends import ahead, is_traced
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Uniform:
-    """t uniform on [t_min, t_max] of the process, or on the range given."""
+    """t uniform on [t_min, t_max] of the process, or on the range given.
+
+    Attributes:
+        sde: the process.
+        t_min: the least t; the process's if None.
+        t_max: the greatest t; the process's if None.
+    """
 
     sde: SDE
     t_min: float | None = None
@@ -66,7 +73,10 @@ class LikelihoodImportance(Uniform):
     """p(t) proportional to g^2 / sigma^2, which removes the variance of likelihood weighting.
 
     Song et al. 2021, arXiv:2101.09258, section 4.3. Since g^2 / sigma^2 = -d log_snr / dt, this is
-    t uniform in log_snr, for every process. Draws are stratified unless `stratified` is False.
+    t uniform in log_snr, for every process.
+
+    Attributes:
+        stratified: whether one t is drawn in each of n equal cells.
 
     Raises:
         UsageError: log_snr is not finite at an end of the range; give a smaller t_max (rectified
@@ -96,6 +106,11 @@ class LogNormal:
     """log(sigma / alpha) normal, as EDM trains (arXiv:2206.00364, table 1). The weight is one.
 
     The density is part of EDM's objective, so it is not divided out.
+
+    Attributes:
+        sde: the process.
+        mean: of log(sigma / alpha).
+        std: its standard deviation.
     """
 
     sde: SDE
@@ -111,12 +126,18 @@ class LogNormal:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Discrete:
-    """t uniform on the levels i / (num_scales - 1) * t_max: the DDPM and SMLD training grids."""
+    """t uniform on the levels i / (num_scales - 1) * t_max: the DDPM and SMLD training grids.
+
+    Attributes:
+        sde: the process.
+        num_scales: number of levels, from 2 on.
+    """
 
     sde: SDE
     num_scales: int = 1000
 
     def __post_init__(self):
+        check_fields(self)
         if self.num_scales < 2:
             raise UsageError(f"Discrete times need num_scales of 2 or more, got {self.num_scales}.")
 

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from scoresde.registry import UsageError, component
+from scoresde.plain import check_fields
+from scoresde.registry import UsageError, component, shown
 from scoresde.sdes import SDE
 from scoresde.times.ends import ahead, is_traced, starts_at_finite_log_snr
 
@@ -46,6 +47,7 @@ class EDMGrid:
     rho: float = 7.0
 
     def __post_init__(self):
+        check_fields(self)
         if not is_traced(self.rho) and not self.rho > 0:
             raise UsageError(f"EDM's grid needs rho > 0, got {self.rho}.")
 
@@ -117,7 +119,10 @@ def make_grid(
         source = f"{chosen} with {steps} steps"
     else:
         traced = is_traced(grid)
-        times = jnp.asarray(grid, dtype) if traced else np.asarray(grid, dtype)
+        try:
+            times = jnp.asarray(grid, dtype) if traced else np.asarray(grid, dtype)
+        except (TypeError, ValueError):
+            raise UsageError(f"A time grid is an array of times, and not {shown(grid)}.") from None
         if times.ndim != 1 or len(times) < 2:
             raise UsageError(f"A time grid is an array of at least two times, got {times.shape}.")
         if steps is not None and steps != len(times) - 1:

@@ -21,6 +21,7 @@ import numpy as np
 import optax
 
 from scoresde import registry
+from scoresde.plain import check_fields
 from scoresde.training.tree import differences
 
 PyTree = Any
@@ -77,6 +78,7 @@ class EMA:
     warmup: str = "none"
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not 0 <= self.rate < 1:
             raise registry.UsageError(f"The EMA rate must lie in [0, 1), not {self.rate}.")
         registry.member("EMA warm-up", WARMUPS, self.warmup)
@@ -106,10 +108,21 @@ def init_averages(averages: Mapping[str, Average], params: PyTree) -> dict[str, 
     """The averages before the first step, by name.
 
     Raises:
-        UsageError: a name that is no identifier, or an average that is not like the parameters.
+        UsageError: a name that is no identifier, what is no average, or an average that is not like
+            the parameters.
     """
-    for name in averages:
-        if not (name.isascii() and name.isidentifier()):
+    if not isinstance(averages, Mapping):
+        raise registry.UsageError(
+            "The averages of the parameters are given by name, as {'ema': EMA(rate=0.9999)}, and "
+            f"not as {registry.shown(averages)}."
+        )
+    for name, average in averages.items():
+        if isinstance(average, type) or not hasattr(average, "init"):
+            raise registry.UsageError(
+                f"The average {name!r} must be an object, as EMA(rate=0.9999), not "
+                f"{registry.shown(average)}."
+            )
+        if not isinstance(name, str) or not (name.isascii() and name.isidentifier()):
             raise registry.UsageError(
                 f"An average cannot be called {name!r}: its name is part of a folder's; make it of "
                 "letters, digits and _."

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from scoresde.registry import UsageError
+from scoresde.registry import UsageError, shown
 
 PyTree = Any
 
@@ -24,8 +24,15 @@ def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
 
     Args:
         devices: the devices to use; by default all, those of other processes included.
+
+    Raises:
+        UsageError: these are no devices, or none.
     """
-    devices = jax.devices() if devices is None else list(devices)
+    devices = jax.devices() if devices is None else devices
+    is_list = isinstance(devices, Sequence | np.ndarray) and len(devices) > 0
+    if not is_list or not all(isinstance(device, jax.Device) for device in devices):
+        raise UsageError(f"A mesh is of devices, as jax.devices()[:2], not of {shown(devices)}.")
+    devices = list(devices)
     return jax.make_mesh((len(devices),), (DATA_AXIS,), (AxisType.Auto,), devices=devices)
 
 

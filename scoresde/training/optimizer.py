@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from scoresde import registry
+from scoresde import plain, registry
 
 
 def adam(
@@ -16,7 +16,15 @@ def adam(
     eps: float = 1e-8,
     weight_decay: float = 0.0,
 ) -> optax.GradientTransformation:
-    """Adam (Kingma and Ba, 2015); a `weight_decay` is decoupled (Loshchilov and Hutter, 2019)."""
+    """Adam (Kingma and Ba, 2015); a `weight_decay` is decoupled (Loshchilov and Hutter, 2019).
+
+    Args:
+        learning_rate: a number, or a schedule.
+        beta1: decay of the mean of the gradient.
+        beta2: decay of the mean of its square.
+        eps: added to the root of that.
+        weight_decay: share of the parameters that goes at each update, times the learning rate.
+    """
     return optax.adamw(learning_rate, b1=beta1, b2=beta2, eps=eps, weight_decay=weight_decay)
 
 
@@ -27,14 +35,28 @@ def adamw(
     eps: float = 1e-8,
     weight_decay: float = 1e-2,
 ) -> optax.GradientTransformation:
-    """Adam with decoupled weight decay on by default (Loshchilov and Hutter, 2019)."""
+    """Adam with decoupled weight decay on by default (Loshchilov and Hutter, 2019).
+
+    Args:
+        learning_rate: a number, or a schedule.
+        beta1: decay of the mean of the gradient.
+        beta2: decay of the mean of its square.
+        eps: added to the root of that.
+        weight_decay: share of the parameters that goes at each update, times the learning rate.
+    """
     return optax.adamw(learning_rate, b1=beta1, b2=beta2, eps=eps, weight_decay=weight_decay)
 
 
 def sgd(
     learning_rate: optax.ScalarOrSchedule, momentum: float = 0.0, nesterov: bool = False
 ) -> optax.GradientTransformation:
-    """Stochastic gradient descent, with momentum if it is not 0."""
+    """Stochastic gradient descent, with momentum if it is not 0.
+
+    Args:
+        learning_rate: a number, or a schedule.
+        momentum: decay of the sum of gradients that is followed.
+        nesterov: whether the gradient counts twice in it.
+    """
     return optax.sgd(learning_rate, momentum=momentum or None, nesterov=nesterov)
 
 
@@ -44,7 +66,14 @@ def lion(
     beta2: float = 0.99,
     weight_decay: float = 0.0,
 ) -> optax.GradientTransformation:
-    """Lion (Chen et al., 2023): the sign of an interpolated momentum."""
+    """Lion (Chen et al., 2023): the sign of an interpolated momentum.
+
+    Args:
+        learning_rate: a number, or a schedule.
+        beta1: the momentum's share in the interpolation.
+        beta2: decay of the momentum.
+        weight_decay: share of the parameters that goes at each update, times the learning rate.
+    """
     return optax.lion(learning_rate, b1=beta1, b2=beta2, weight_decay=weight_decay)
 
 
@@ -61,6 +90,14 @@ def muon(
     A kernel of more than two axes counts as a matrix from all but its last axis to the last one.
     Updates are scaled to an RMS of 0.2 (Liu et al., 2025), so that one learning rate on Adam's
     scale serves both groups.
+
+    Args:
+        learning_rate: a number, or a schedule.
+        momentum: decay of the momentum of the matrices.
+        beta1: of Adam.
+        beta2: of Adam.
+        eps: of both.
+        weight_decay: share of the parameters that goes at each update, times the learning rate.
     """
 
     def dimension_numbers(params: Any) -> Any:
@@ -110,6 +147,8 @@ def make_schedule(
         )
     if learning_rate is None or warmup is None:
         raise registry.UsageError("The learning rate and warmup must be numbers; 0 is no warm-up.")
+    plain.check("The learning rate", learning_rate, float)
+    plain.check("The warmup", warmup, float)
     if learning_rate < 0 or warmup < 0:
         raise registry.UsageError(
             f"The learning rate ({learning_rate}) and warmup ({warmup}) cannot be negative."

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from scoresde.registry import UsageError
+from scoresde.keys import one_key
+from scoresde.registry import UsageError, shown
 from scoresde.training.averages import Average, init_averages, listed
 
 PyTree = Any
@@ -62,14 +63,23 @@ def create_state(
     `params` should survive that.
 
     Args:
-        key: typed PRNG key (`jax.random.key(seed)`).
+        key: one random key (`jax.random.key(seed)`).
         params: the network's initial parameters.
         optimizer: as given to `make_train_step`.
         averages: as given to `make_train_step`.
 
     Raises:
-        UsageError: see `init_averages`.
+        UsageError: `key` is no random key, there are no parameters, `optimizer` is none; and see
+            `init_averages`.
     """
+    key = one_key(key)
+    if not jax.tree.leaves(params):
+        raise UsageError(
+            f"There are no parameters to train, params={shown(params)}: give it those of "
+            "network.init(key, image_shape), or of experiment.init(key)."
+        )
+    if not isinstance(optimizer, optax.GradientTransformation):
+        raise UsageError(f"The optimizer is what make_optimizer returns, not {shown(optimizer)}.")
 
     def copy(tree: PyTree) -> PyTree:
         return jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), tree)

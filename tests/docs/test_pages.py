@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from scoresde import metrics, runs, samplers, training
-from scoresde.registry import make
+from scoresde import build, metrics, runs, samplers, training
 
-DOCS = pathlib.Path(__file__).parent.parent.parent / "docs"
+README = pathlib.Path(__file__).parent.parent.parent / "README.md"
+DOCS = README.parent / "docs"
 
 
 def blocks(page):
@@ -73,8 +73,9 @@ def test_guidance_of_ones_own_is_a_denoiser_like_any_other(mine):
 
 
 def test_a_metric_of_ones_own_is_reached_by_its_name(mine):
-    metric = make("metric", metrics.METRICS, "mine:MeanGap")
+    metric = metrics.get("mine:MeanGap")
     assert metric(None, jnp.zeros((3, 2)), jnp.ones((5, 2))) == pytest.approx(2**0.5)
+    assert mine.mean_gap == pytest.approx(2.0)  # as the page calls it
 
 
 def test_the_page_of_points_trains_samples_and_has_their_density(tmp_path, monkeypatch, capsys):
@@ -92,3 +93,12 @@ def test_the_page_on_samplers_runs():
     names = {}
     exec(compile("\n".join(blocks("samplers.md")), "samplers.md", "exec"), names)
     assert names["drawn"].x.shape == (2, 2)
+
+
+def test_the_minimal_config_of_the_readme_is_one():
+    (block,) = re.findall(r"```python\n(def get_config.*?)```", README.read_text(), re.DOTALL)
+    assert len(block.strip().splitlines()) <= 10
+    names = {}
+    exec(block, names)
+    experiment = build(names["get_config"]())
+    assert experiment.shape == (8, 8, 1) and experiment.abstract_params

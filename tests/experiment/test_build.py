@@ -90,7 +90,7 @@ def changed(**changes):
         ({"data__condition": ("mask",)}, "feeds 'mask' to a network that does not take it"),
         ({"data__codec": {"name": "images", "dequantize": False}}, "give one of them"),
         ({"data__codec": "identity"}, "identity' has no dequantize"),
-        ({"sampler__lower_order_final": "no"}, "lower_order_final is True or False"),
+        ({"sampler__lower_order_final": "no"}, "lower_order_final must be True or False"),
         ({"data__data_range": (1.0,)}, r"data_range must be \(low, high\)"),
         ({"data__data_range": (1.0, 1.0)}, "data_range"),
         ({"sedd": 3}, "Unknown key config.sedd"),

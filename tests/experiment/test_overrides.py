@@ -87,7 +87,7 @@ def test_values_of_another_type_are_refused(config, item, message):
         ("def get_config(:\n", "SyntaxError.*line 1"),
         ("def get_config():\n    return 1 / 0\n", "line 2: ZeroDivisionError"),
         ("import not_there\n", "line 1: ModuleNotFoundError"),
-        ("config = 1\n", "has no attribute 'get_config'"),
+        ("config = 1\n", "has no function get_config"),
         ("def get_config():\n    return None\n", "must return an ml_collections.ConfigDict"),
     ],
 )

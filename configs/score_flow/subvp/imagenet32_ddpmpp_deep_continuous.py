@@ -1,6 +1,6 @@
 """DDPM++ deep (sub-VP) on ImageNet, 32x32, for its likelihood (arXiv:2101.09258)."""
 
-from configs import datasets, networks, processes
+from scoresde.configs import datasets, networks, processes
 
 
 def get_config():

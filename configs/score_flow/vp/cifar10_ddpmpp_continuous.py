@@ -1,6 +1,6 @@
 """DDPM++ (VP) on CIFAR-10, for its likelihood (arXiv:2101.09258)."""
 
-from configs import networks, processes
+from scoresde.configs import networks, processes
 
 
 def get_config():

@@ -1,6 +1,6 @@
 """NCSN on CelebA, 64x64 (arXiv:1907.05600)."""
 
-from configs import datasets, networks, processes
+from scoresde.configs import datasets, networks, processes
 
 
 def get_config():

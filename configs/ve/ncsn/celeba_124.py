@@ -1,6 +1,6 @@
 """NCSN on CelebA, 64x64 with techniques 1, 2 and 4 of NCSNv2 (arXiv:2006.09011)."""
 
-from configs import datasets, networks, processes
+from scoresde.configs import datasets, networks, processes
 
 
 def get_config():

@@ -1,6 +1,6 @@
 """NCSN on CelebA, 64x64 with technique 5 of NCSNv2, the moving average (arXiv:2006.09011)."""
 
-from configs import datasets, networks, processes
+from scoresde.configs import datasets, networks, processes
 
 
 def get_config():

@@ -1,6 +1,6 @@
 """NCSN on CIFAR-10: published FID 25.32 (arXiv:1907.05600)."""
 
-from configs import networks, processes
+from scoresde.configs import networks, processes
 
 
 def get_config():

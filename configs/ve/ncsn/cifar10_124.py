@@ -1,6 +1,6 @@
 """NCSN on CIFAR-10 with techniques 1, 2 and 4 of NCSNv2 (arXiv:2006.09011)."""
 
-from configs import networks, processes
+from scoresde.configs import networks, processes
 
 
 def get_config():

@@ -1,6 +1,6 @@
 """NCSN on CIFAR-10 with technique 5 of NCSNv2, the moving average (arXiv:2006.09011)."""
 
-from configs import networks, processes
+from scoresde.configs import networks, processes
 
 
 def get_config():

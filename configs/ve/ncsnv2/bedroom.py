@@ -1,6 +1,6 @@
 """NCSNv2 on LSUN bedrooms, 128x128, discrete times as meant (arXiv:2006.09011)."""
 
-from configs import datasets, networks, processes
+from scoresde.configs import datasets, networks, processes
 
 
 def get_config():

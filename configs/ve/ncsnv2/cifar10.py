@@ -1,6 +1,6 @@
 """NCSNv2 on CIFAR-10: published FID 10.87 (arXiv:2006.09011)."""
 
-from configs import networks, processes
+from scoresde.configs import networks, processes
 
 
 def get_config():

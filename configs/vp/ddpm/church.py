@@ -1,6 +1,6 @@
 """DDPM on LSUN churches, 256x256, discrete times (arXiv:2006.11239; arXiv:2011.13456)."""
 
-from configs import datasets, networks, processes
+from scoresde.configs import datasets, networks, processes
 
 
 def get_config():

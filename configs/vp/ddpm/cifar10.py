@@ -1,6 +1,6 @@
 """DDPM on CIFAR-10, discrete times: published FID 3.24 (arXiv:2011.13456, table 1)."""
 
-from configs import networks, processes
+from scoresde.configs import networks, processes
 
 
 def get_config():

@@ -1,6 +1,6 @@
 """DDPM cont. (VP) on CIFAR-10: published 3.21 bits/dim, ODE FID 3.69 (arXiv:2011.13456)."""
 
-from configs import networks, processes
+from scoresde.configs import networks, processes
 
 
 def get_config():

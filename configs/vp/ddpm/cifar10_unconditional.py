@@ -1,6 +1,6 @@
 """DDPM on CIFAR-10 that is not told the noise level (arXiv:2011.13456)."""
 
-from configs import networks, processes
+from scoresde.configs import networks, processes
 
 
 def get_config():

@@ -20,6 +20,7 @@ from scoresde.keys import fold_in, sample_keys, split
 from scoresde.likelihood.bounds.result import evaluate
 from scoresde.likelihood.bounds.terms import diffusion_cost
 from scoresde.likelihood.checks import check_counts, check_t_min
+from scoresde.plain import check_fields
 from scoresde.registry import lookup
 
 # The time distributions whose weights make the integral over time unbiased.
@@ -50,6 +51,7 @@ class ContinuousBound:
     t_min: float | None = None
 
     def __post_init__(self):
+        check_fields(self)
         check_counts(samples=self.samples, repeats=self.repeats)
         self._times()
 

@@ -3,10 +3,12 @@
 import dataclasses
 import functools
 import math
+import warnings
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
@@ -25,10 +27,11 @@ from scoresde.likelihood.bounds.result import Bound, evaluate, make_bound
 from scoresde.likelihood.bounds.terms import prior_cost, squared_errors
 from scoresde.likelihood.checks import check_counts, check_images, check_t_min
 from scoresde.likelihood.standard_errors import nan_if_unknown
+from scoresde.plain import check_fields
 from scoresde.predictions import Prediction
-from scoresde.registry import component
+from scoresde.registry import UsageWarning, component
 from scoresde.sdes import SDE, expand
-from scoresde.times import make_grid, require_noise, stratified_uniforms
+from scoresde.times import is_traced, make_grid, require_noise, stratified_uniforms
 from scoresde.variances import Variance
 
 
@@ -113,6 +116,7 @@ class DDPMBound:
     t_min: float | None = None
 
     def __post_init__(self):
+        check_fields(self)
         variance = component("variance", variances.VARIANCES, self.variance, Variance)
         object.__setattr__(self, "variance", variance)
         check_counts(repeats=self.repeats)
@@ -139,6 +143,9 @@ class DDPMBound:
             bins: number of gray levels.
             level_range: the values of the first and the last level, see `VDMBound`.
 
+        Warns:
+            UsageWarning: a network that was trained at discrete levels is asked between them.
+
         Raises:
             UsageError: an impossible grid or t_min, no noise at the last time, images that are not
                 integers in 0 .. bins - 1, a condition of other samples, more steps than the network
@@ -151,6 +158,7 @@ class DDPMBound:
         require_noise(sde, times[-1], "The decoder")
         check_denoiser(denoiser)
         require_levels(denoiser, len(times) - 1)
+        _warn_between_levels(denoiser, times)
         bound = _ddpm(
             sample_keys(key, len(images)),
             denoiser,
@@ -164,6 +172,24 @@ class DDPMBound:
             level_range=level_range,
         )
         return nan_if_unknown(bound)
+
+
+def _warn_between_levels(denoiser: BaseDenoiser, times: Array) -> None:
+    """Warns of a chain that visits times at which the network was not trained."""
+    levels = denoiser.trained_levels
+    if levels is None or is_traced(times):
+        return
+    index = np.asarray(times, np.float64) / float(denoiser.sde.t_max) * (levels - 1)
+    between = int(np.sum(np.abs(index - np.round(index)) > 1e-2))
+    if between:
+        fitting = [steps for steps in range(1, levels) if (levels - 1) % steps == 0]
+        warnings.warn(
+            f"{between} of the chain's {len(times)} times lie between the {levels} noise levels "
+            "that the network was trained at, where it may say anything; "
+            f"{levels - 1} steps visit every level, {', '.join(map(str, fitting[:-1]))} some.",
+            UsageWarning,
+            stacklevel=3,
+        )
 
 
 @functools.partial(

@@ -9,13 +9,13 @@ import pytest
 from gaussian_truth import gaussian_mass
 from scipy import stats
 
-from scoresde import analytic, sdes, times, variances
+from scoresde import Denoiser, analytic, cli, sdes, times, variances
 from scoresde.likelihood import DDPMBound
 from scoresde.likelihood.bounds import prior_cost
 from scoresde.likelihood.bounds.decoders import gaussian_decoder_cost
 from scoresde.likelihood.bounds.steps import mean_cost, variance_cost
-from scoresde.predictions import Noise, Prediction
-from scoresde.registry import UsageError
+from scoresde.predictions import Index, Noise, Prediction
+from scoresde.registry import UsageError, UsageWarning
 from scoresde.sdes import expand
 
 BINS = 5
@@ -215,3 +215,24 @@ def test_many_steps_give_the_probability_of_each_image(key):
 def test_options_that_make_no_sense_are_refused(options, message, key):
     with pytest.raises(UsageError, match=message):
         DDPMBound(**options)(key, DATA.denoiser(sdes.VP()), LEVELS, bins=BINS)
+
+
+def _discrete(params, x, index, condition=None):
+    return 0.1 * x
+
+
+@pytest.mark.parametrize("steps, warned", [(4, True), (3, False), (5, True)])
+def test_a_chain_between_the_levels_of_a_network_is_warned_of(steps, warned, key, recwarn):
+    prediction = Noise(time_input=Index(num_scales=7))
+    denoiser = Denoiser(sdes.DiscreteVP(num_scales=7, beta_max=5.0), prediction, _discrete, None)
+    DDPMBound(steps=steps)(key, denoiser, LEVELS, bins=BINS)
+    found = [str(w.message) for w in recwarn if issubclass(w.category, UsageWarning)]
+    assert len(found) == warned
+    assert not warned or ("the 7 noise levels" in found[0] and "6 steps visit every" in found[0])
+
+
+def test_a_warning_for_the_user_is_a_line_on_the_command_line():
+    for category, start in ((UsageWarning, "scoresde: warning: it"), (UserWarning, "here:3: ")):
+        text = cli._format_warning("it", category, "here", 3)
+        assert text.startswith(start)
+        assert category is UserWarning or text.count("\n") == 1

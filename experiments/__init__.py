@@ -1,0 +1,6 @@
+"""Research scripts on the public interface; installed, `python -m scoresde.experiments.NAME`.
+
+ablate_samplers     samplers against network evaluations
+likelihood_sweep    what the accuracy of a likelihood costs
+cells               what the two share: sweeps that are kept across interruptions
+"""

@@ -1,0 +1,14 @@
+"""What makes JAX quick on CPUs and is a property of the process: set by one call, never by import.
+
+    import scoresde
+    scoresde.configure()      # first thing in a script or a notebook; the command line does it, too
+
+xla_flag            XLA's convolutions
+allocator           the memory that one step frees, kept for the next
+compilation_cache   programs that are compiled once are read back
+"""
+
+from scoresde.speed.configure import configure
+from scoresde.speed.setting import Setting
+
+__all__ = ["Setting", "configure"]

@@ -1,0 +1,22 @@
+"""Whether JAX will run on CPUs alone, found out without importing it."""
+
+import importlib.metadata
+import importlib.util
+import os
+import sys
+
+
+def why_not_cpu_alone() -> str:
+    """Why JAX may run on more than CPUs; "" where it will not."""
+    platforms = os.environ.get("JAX_PLATFORMS", "")
+    if "jax" in sys.modules:
+        platforms = sys.modules["jax"].config.jax_platforms or platforms
+    if platforms:
+        alone = set(platforms.split(",")) <= {"cpu"}
+        return "" if alone else f"JAX runs on {platforms}, not on CPUs alone"
+    for module in ("jax_plugins", "libtpu"):  # how JAX finds GPUs and TPUs
+        if importlib.util.find_spec(module) is not None:
+            return f"{module} is installed, so that JAX may not run on CPUs alone"
+    for plugin in importlib.metadata.entry_points(group="jax_plugins"):
+        return f"the JAX plugin {plugin.name} is installed, so that JAX may not run on CPUs alone"
+    return ""

@@ -1,0 +1,88 @@
+"""The XLA flag for convolutions on CPUs.
+
+The weight gradient of a convolution is about three times faster outside XLA's YNNPACK path. XLA
+reads XLA_FLAGS when the first device is asked for, and ends the process at a flag that it does not
+know: a jaxlib that is not among those tried is first started with it in a process of its own.
+"""
+
+import contextlib
+import importlib.metadata
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+from scoresde.speed.cpu import why_not_cpu_alone
+from scoresde.speed.setting import REFUSAL, Setting, refused
+
+FLAG = "--xla_cpu_experimental_ynn_fusion_type=-LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION"
+
+# The versions of jaxlib that were started with it.
+TRIED = ("0.10.0", "0.10.2", "0.11.2", "0.12.0")
+
+
+def set_flag() -> Setting:
+    """Sets it where it is known and XLA_FLAGS is not set; says what it did."""
+
+    def setting(value, why):
+        return Setting("XLA_FLAGS", value, why)
+
+    if given := os.environ.get("XLA_FLAGS"):
+        return setting(given, _OURS if given == FLAG else "the environment")
+    if refused():
+        return setting("", f"{REFUSAL}={os.environ[REFUSAL]}")
+    if reason := why_not_cpu_alone():
+        return setting("", reason)
+    if _has_devices():
+        return setting("", "too late, JAX has its devices: call scoresde.configure() first")
+    version = importlib.metadata.version("jaxlib")
+    if not starts_with_it(version):
+        return setting("", f"jaxlib {version} does not start with the flag for convolutions")
+    os.environ["XLA_FLAGS"] = FLAG
+    return setting(FLAG, _OURS)
+
+
+_OURS = f"scoresde: faster convolutions; {REFUSAL}=0 leaves it out"
+
+
+def starts_with_it(version: str, record: pathlib.Path | None = None) -> bool:
+    """Whether this version of jaxlib, the one installed, starts with the flag.
+
+    One that was not tried is tried now, which takes a second, and never again.
+
+    Args:
+        version: of jaxlib.
+        record: the file in which the outcome is kept; one in `~/.cache/scoresde` if None.
+    """
+    if version in TRIED:
+        return True
+    record = record or pathlib.Path("~/.cache/scoresde/xla_flag.json").expanduser()
+    try:
+        known = json.loads(record.read_text())
+        return bool(known[version])
+    except (OSError, ValueError, LookupError, TypeError):
+        works = _try()
+    from scoresde import files  # and NumPy, which a short command need not wait for
+
+    with contextlib.suppress(OSError):  # where nothing can be written, it is tried every time
+        files.write_json(record, {version: works})
+    return works
+
+
+def _try() -> bool:
+    """Whether a process that has the flag gets its devices."""
+    environment = {**os.environ, "XLA_FLAGS": FLAG, "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-c", "import jax; jax.devices()"]
+    try:
+        return not subprocess.run(
+            command, env=environment, capture_output=True, timeout=60
+        ).returncode
+    except (OSError, subprocess.SubprocessError):
+        return False
+
+
+def _has_devices() -> bool:
+    """Whether JAX has asked for its devices, after which XLA_FLAGS are not read."""
+    bridge = sys.modules.get("jax._src.xla_bridge")
+    return bool(getattr(bridge, "backends_are_initialized", lambda: False)())

@@ -1,0 +1,23 @@
+"""`scoresde env`: versions, devices, and what is set and why."""
+
+import jax
+import jaxlib
+
+from scoresde.cli import main
+
+
+def test_it_says_what_runs_and_what_is_set(capsys, monkeypatch):
+    monkeypatch.setenv("SCORESDE_FAST", "0")
+    monkeypatch.delenv("XLA_FLAGS")
+    assert main(["env"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    rows = dict(line.split(maxsplit=1) for line in lines if not line.startswith(" "))
+    assert rows["jax"] == jax.__version__ and rows["jaxlib"] == jaxlib.__version__
+    assert rows["devices"] == f"{len(jax.devices())} x cpu" and "CPU cores" in rows["system"]
+    assert rows["XLA_FLAGS"] == rows["allocator"] == "not set"
+    assert sum("(SCORESDE_FAST=0)" in line for line in lines) == 2
+
+
+def test_it_has_no_config(capsys):
+    assert main(["env", "--config.seed=1"]) == 2
+    assert "depends on no config" in capsys.readouterr().err

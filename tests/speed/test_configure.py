@@ -1,0 +1,119 @@
+"""What makes a process quick: set where it is known to work, never against the user's word."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from scoresde.speed import allocator, compilation_cache, cpu, xla_flag
+
+CLEAN = ("XLA_FLAGS", "JAX_COMPILATION_CACHE_DIR", "SCORESDE_FAST")
+
+
+def child(code, **environment):
+    """What a fresh process prints."""
+    inherited = {k: v for k, v in os.environ.items() if k not in CLEAN and "MALLOC" not in k}
+    environment = {**inherited, "JAX_PLATFORMS": "cpu", **environment}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_importing_the_library_and_its_parts_sets_nothing():
+    code = (
+        "import os, scoresde; scoresde.samplers, scoresde.speed\n"
+        "import jax; jax.devices()\n"
+        "print(os.environ.get('XLA_FLAGS'), jax.config.jax_compilation_cache_dir)"
+    )
+    assert child(code).split() == ["None", "None"]
+
+
+def test_one_call_sets_all_before_and_after_jax_is_imported(tmp_path):
+    code = (
+        "import sys, os, scoresde\n"
+        "if {first}: import jax\n"
+        "settings = scoresde.configure({cache!r})\n"
+        "assert {first} or 'jax' not in sys.modules\n"
+        "import jax\n"
+        "assert jax.config.jax_compilation_cache_dir == {cache!r}\n"
+        "again = scoresde.configure()\n"
+        "assert [s.value for s in again] == [s.value for s in settings]\n"
+        "print(jax.devices(), all(s.why.startswith('scoresde') for s in settings))\n"
+        "print(os.environ['XLA_FLAGS'])"
+    )
+    for first in (False, True):
+        out = child(code.format(first=first, cache=str(tmp_path / "programs")))
+        if allocator._is_glibc():
+            assert "True" in out
+        assert out.splitlines()[-1] == xla_flag.FLAG
+
+
+def test_programs_of_after_the_call_are_cached_also_where_some_were_compiled_before(tmp_path):
+    code = (
+        "import os, scoresde, jax\n"
+        "jax.jit(lambda x: x + 1)(1.0)\n"
+        f"(flag, _, cache) = scoresde.configure({str(tmp_path)!r})\n"
+        "jax.jit(lambda x: x + 2)(1.0)\n"
+        "print(flag.why)"
+    )
+    always = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    assert "too late" in child(code, **always) and list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "environment, name, expected",
+    [
+        ({"SCORESDE_FAST": "0"}, "XLA_FLAGS", ("", "SCORESDE_FAST=0")),
+        ({"SCORESDE_FAST": "0"}, "allocator", ("", "SCORESDE_FAST=0")),
+        ({"XLA_FLAGS": "--mine=1"}, "XLA_FLAGS", ("--mine=1", "the environment")),
+        ({"MALLOC_ARENA_MAX": "2"}, "allocator", ("MALLOC_ARENA_MAX=2", "the environment")),
+        ({"JAX_PLATFORMS": "cuda,cpu"}, "XLA_FLAGS", ("", "JAX runs on cuda,cpu")),
+        ({"JAX_PLATFORMS": "tpu"}, "allocator", ("", "JAX runs on tpu")),
+        ({"JAX_COMPILATION_CACHE_DIR": "there"}, "cache", ("there", "JAX_COMPILATION_CACHE_DIR")),
+    ],
+)
+def test_the_users_word_goes_before(environment, name, expected, monkeypatch):
+    for key in [key for key in os.environ if key in CLEAN or "MALLOC" in key]:
+        monkeypatch.delenv(key)
+    for key, value in environment.items():
+        monkeypatch.setenv(key, value)
+    jax_less = {key: module for key, module in sys.modules.items() if key != "jax"}
+    monkeypatch.setattr(sys, "modules", jax_less)
+    before = dict(os.environ)
+    setters = {
+        "XLA_FLAGS": xla_flag.set_flag,
+        "allocator": allocator.keep_memory,
+        "cache": compilation_cache.cache_programs,
+    }
+    setting = setters[name]()
+    assert setting.value == expected[0] and setting.why.startswith(expected[1])
+    assert dict(os.environ) == before
+
+
+def test_an_accelerator_that_is_installed_is_seen_without_jax(monkeypatch):
+    monkeypatch.delenv("JAX_PLATFORMS")
+    monkeypatch.setattr(sys, "modules", {k: v for k, v in sys.modules.items() if k != "jax"})
+    find = cpu.importlib.util.find_spec
+    assert cpu.why_not_cpu_alone() == "" or find("jax_plugins") or find("libtpu")
+    monkeypatch.setattr(cpu.importlib.util, "find_spec", lambda name: name == "libtpu" or None)
+    assert "libtpu is installed" in cpu.why_not_cpu_alone()
+
+
+def test_an_unknown_jaxlib_is_tried_once_in_a_process_of_its_own(monkeypatch, tmp_path):
+    tries, record = [], tmp_path / "xla_flag.json"
+    monkeypatch.setattr(xla_flag, "_try", lambda: tries.append(1) or False)
+    assert xla_flag.starts_with_it("0.10.2", record) and not tries
+    assert not xla_flag.starts_with_it("0.99.0", record)
+    assert not xla_flag.starts_with_it("0.99.0", record) and len(tries) == 1
+    assert json.loads(record.read_text()) == {"0.99.0": False}
+    record.write_text("{")
+    assert not xla_flag.starts_with_it("0.99.0", record) and len(tries) == 2
+
+
+def test_a_flag_that_ends_the_process_is_found_out(monkeypatch):
+    assert xla_flag._try()
+    monkeypatch.setattr(xla_flag, "FLAG", "--xla_cpu_no_flag_of_that_name=1")
+    assert not xla_flag._try()

@@ -1,0 +1,170 @@
+"""What people give in place of something else is said in one line, before anything is computed."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import scoresde
+from scoresde import (
+    Denoiser,
+    analytic,
+    likelihood,
+    metrics,
+    networks,
+    predictions,
+    samplers,
+    sdes,
+    training,
+)
+from scoresde.registry import UsageError
+
+KEY = jax.random.key(0)
+NOISE = predictions.get("noise")
+DENOISER = analytic.gaussian(np.zeros(2), np.eye(2)).denoiser(sdes.VP())
+PARAMS = {"a": np.ones(2, np.float32)}
+EMA = {"ema": training.EMA(rate=0.9)}
+
+
+def network(params, x, noise_condition, condition=None):
+    return x
+
+
+def sample(**changes):
+    arguments = {"key": KEY, "sampler": samplers.DDIM(), "denoiser": DENOISER, "shape": (4, 2)}
+    return samplers.sample(**{**arguments, "steps": 2, **changes})
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"sampler": "ddim"}, r"the name 'ddim'; samplers.get\('ddim'\)"),
+        ({"sampler": samplers.DDIM}, r"the class DDIM; DDIM\(\)"),
+        ({"sampler": samplers.pc}, "samplers.get makes one"),
+        ({"denoiser": None}, "denoiser is needed, not a NoneType"),
+        ({"denoiser": Denoiser}, "not the class Denoiser; make one"),
+        ({"denoiser": sdes.VP()}, "denoiser is needed, not a VP"),
+        ({"denoiser": network}, "denoiser is needed, not a function"),
+        ({"denoiser": DENOISER.data}, r"its denoiser\(...\) makes one"),
+        ({"shape": 3}, r"shape of the samples is \[batch, ...\].*not 3"),
+        ({"shape": ()}, r"not \(\)"),
+        ({"shape": (0, 2)}, r"each at least 1, and not \(0, 2\)"),
+        ({"shape": (4.5, 2)}, r"not \(4.5, 2\)"),
+        ({"shape": "42"}, "not '42'"),
+        ({"shape": (4, 3)}, r"has the shape \(2,\)"),
+        ({"shape": None, "x_init": "a"}, "States are arrays of numbers"),
+        ({"shape": None, "x_init": 1.0}, r"States are arrays \[batch, ...\]"),
+        ({"temperature": "1"}, "temperature must be a number, not '1'"),
+        ({"trajectory": 1.5}, "positive stride, got 1.5"),
+        ({"trajectory": "a"}, "positive stride, got 'a'"),
+        ({"record": 3}, "record is a function"),
+        ({"steps": None, "grid": ["a", "b"]}, "time grid is an array of times"),
+        ({"condition": {"label": "a"}}, "condition holds arrays of numbers"),
+        ({"key": 0}, r"made by jax.random.key\(seed\), and are not 0"),
+    ],
+)
+def test_sample(changes, message):
+    with pytest.raises(UsageError, match=message) as error:
+        sample(**changes)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ((sdes.VP, NOISE, network, {}), r"the class VP; make one of it, VP\(...\)"),
+        (("vp", NOISE, network, {}), "a process as its sde.*not 'vp'"),
+        ((NOISE, sdes.VP(), network, {}), "a process as its sde"),
+        ((sdes.VP(), predictions.Noise, network, {}), "the class Noise"),
+        ((sdes.VP(), "noise", network, {}), "a way to read its network.*not 'noise'"),
+        ((sdes.VP(), NOISE, None, {}), "a network.*not None"),
+        ((sdes.VP(), NOISE, "ddpm", {}), "a network.*not 'ddpm'"),
+    ],
+)
+def test_denoiser(arguments, message):
+    with pytest.raises(UsageError, match=message):
+        Denoiser(*arguments)
+
+
+def test_a_denoiser_may_have_no_parameters_and_anything_in_its_leaves():
+    denoiser = Denoiser(sdes.VP(), NOISE, network, None)
+    assert sample(denoiser=denoiser).x.shape == (4, 2)
+    assert jax.tree.map(lambda _: None, Denoiser(sdes.VP(), NOISE, network, PARAMS)).params
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: training.create_state(0, PARAMS, optax.sgd(1), EMA), "and are not 0"),
+        (lambda: training.create_state(KEY, None, optax.sgd(1), EMA), "no parameters to train"),
+        (lambda: training.create_state(KEY, PARAMS, "adam", EMA), "not 'adam'"),
+        (lambda: training.create_state(KEY, PARAMS, optax.sgd(1), None), "not as None"),
+        (lambda: training.create_state(KEY, PARAMS, optax.sgd(1), EMA["ema"]), "given by name"),
+        (lambda: training.create_state(KEY, PARAMS, optax.sgd(1), {"ema": "ema"}), "not 'ema'"),
+        (lambda: training.create_state(KEY, PARAMS, optax.sgd(1), {"e": training.EMA}), "object"),
+        (lambda: training.make_mesh(3), "of devices.*not of 3"),
+        (lambda: training.make_mesh("cpu"), "not of 'cpu'"),
+        (lambda: scoresde.load(None), "not by None"),
+        (lambda: scoresde.build("file.py"), r"build\(load_config\('file.py'\)\)"),
+        (lambda: scoresde.build(None), "sections by name, and not None"),
+        (lambda: scoresde.build([1]), r"not \[1\]"),
+        (lambda: metrics.SlicedWasserstein()(KEY, np.ones((3, 2)), np.ones((4, 2))), "3 and 4"),
+        (lambda: metrics.SlicedWasserstein()(0, np.ones((3, 2)), np.ones((3, 2))), "are not 0"),
+        (lambda: metrics.EnergyDistance()(KEY, None, np.ones((3, 2))), "two arrays of samples"),
+        (lambda: likelihood.log_prob(KEY, None, np.ones((3, 2))), "not a NoneType"),
+        (lambda: likelihood.log_prob(KEY, DENOISER, None), "arrays of real values"),
+        (lambda: likelihood.log_prob(KEY, DENOISER, np.ones((3, 2)), prob=3), "mean 'probes'"),
+        (lambda: samplers.encode(None, np.ones((3, 2))), "not a NoneType"),
+        (lambda: DENOISER.data.sample(0, 3), "are not 0"),
+        (lambda: DENOISER.data.sample(KEY, "3"), "must be an integer, not '3'"),
+        (lambda: DENOISER.data.denoiser(sdes.VP), "takes a process"),
+        (lambda: analytic.GaussianMixture("a", [[1.0]], [[[1.0]]]), "arrays of numbers"),
+    ],
+)
+def test_other_calls(call, message):
+    with pytest.raises(UsageError, match=message) as error:
+        call()
+    assert "\n" not in str(error.value)
+
+
+@pytest.fixture(scope="module")
+def small():
+    return networks.get("ncsnpp", nf=8, ch_mult=(1,), num_res_blocks=1, attn_resolutions=())
+
+
+def test_parameters_of_another_network_and_images_of_another_kind(small):
+    params = small.init(KEY, (4, 4, 1))
+    gray, t = jnp.ones((1, 4, 4, 1)), jnp.ones(1)
+    assert small(params, gray, t).shape == gray.shape
+    for given, x, message in (
+        ({}, gray, "not of this network"),
+        (None, gray, "no parameters"),
+        (params, jnp.ones((1, 4, 4, 3)), r"with images of shape \(4, 4, 3\)"),
+    ):
+        with pytest.raises(UsageError, match=message) as error:
+            small(given, x, t)
+        assert "\n" not in str(error.value) and "http" not in str(error.value)
+    with pytest.raises(UsageError, match=r"image_shape is \(height, width, channels\)"):
+        small.init(KEY, 3)
+    with pytest.raises(UsageError, match="are not 0"):
+        small.init(0, (4, 4, 1))
+
+
+def test_every_function_takes_the_same_keys(small):
+    """Typed ones, and the kind that jax.random.PRNGKey makes."""
+    old = jax.random.PRNGKey(0)
+    optimizer = optax.sgd(1)
+    for call in (
+        lambda key: sample(key=key).x,
+        lambda key: sample(key=jax.random.split(key, 4)).x,
+        lambda key: small.init(key, (4, 4, 1)),
+        lambda key: DENOISER.data.sample(key, 3),
+        lambda key: metrics.SlicedWasserstein()(key, np.zeros((3, 2)), np.ones((3, 2))),
+        lambda key: likelihood.log_prob(key, DENOISER, np.ones((3, 2), np.float32), rtol=0.1).nats,
+    ):
+        jax.tree.map(np.testing.assert_array_equal, call(old), call(KEY))
+    states = [training.create_state(key, PARAMS, optimizer, EMA) for key in (old, KEY)]
+    assert states[0].key.dtype == states[1].key.dtype
+    with pytest.raises(UsageError, match="One random key is needed"):
+        training.create_state(jax.random.split(KEY), PARAMS, optimizer, EMA)
