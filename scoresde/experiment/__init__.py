@@ -9,7 +9,13 @@ Only this package and the command line know what a ConfigDict is.
 from scoresde.experiment.build import build
 from scoresde.experiment.config_file import load_config
 from scoresde.experiment.experiment import Experiment, Sampling
-from scoresde.experiment.record import as_json, model_sections, read_config, training_differences
+from scoresde.experiment.record import (
+    as_json,
+    model_sections,
+    read_config,
+    resolved,
+    training_differences,
+)
 
 __all__ = [
     "Experiment",
@@ -19,5 +25,6 @@ __all__ = [
     "load_config",
     "model_sections",
     "read_config",
+    "resolved",
     "training_differences",
 ]
