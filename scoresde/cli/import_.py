@@ -12,6 +12,7 @@ docs/pretrained.md goes through the published checkpoints.
 """
 
 import argparse
+import pathlib
 
 from scoresde.cli.arguments import add_config, add_workdir
 
@@ -29,9 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
     """Imports; see the module's docstring."""
-    from scoresde import experiment, runs
+    from scoresde import experiment, jobs, runs
 
     config = experiment.load_config(arguments.config, overrides)
+    file = pathlib.Path(arguments.file.partition("#")[0])
+    if file.is_file():  # else it is an error soon
+        size = file.stat().st_size / 2**20
+        jobs.say(f"Reading {file} ({size:,.1f} MiB); the run goes to {arguments.workdir} ...")
     imported = runs.import_checkpoint(
         config, arguments.workdir, arguments.format, arguments.file, raw=arguments.raw
     )
