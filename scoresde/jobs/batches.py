@@ -78,8 +78,10 @@ def in_batches(
 
 def to_host(x: jax.Array) -> np.ndarray:
     """A device array whole on the host of every process."""
-    if jax.process_count() == 1 or not isinstance(x, jax.Array):
+    if not isinstance(x, jax.Array):
         return np.asarray(x)
+    if jax.process_count() == 1:
+        return np.array(x)  # a copy: on CPUs a view would keep the device's array
     from jax.experimental import multihost_utils
 
     return multihost_utils.process_allgather(x, tiled=True)
