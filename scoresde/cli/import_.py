@@ -16,6 +16,9 @@ import pathlib
 
 from scoresde.cli.arguments import add_config, add_workdir
 
+# Bytes of a file that takes long to read.
+_LARGE = 100 * 2**20
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
@@ -34,9 +37,8 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
 
     config = experiment.load_config(arguments.config, overrides)
     file = pathlib.Path(arguments.file.partition("#")[0])
-    if file.is_file():  # else it is an error soon
-        size = file.stat().st_size / 2**20
-        jobs.say(f"Reading {file} ({size:,.1f} MiB); the run goes to {arguments.workdir} ...")
+    if file.is_file() and (size := file.stat().st_size) >= _LARGE:
+        jobs.say(f"Reading {size / 2**20:,.0f} MiB; the run goes to {arguments.workdir} ...")
     imported = runs.import_checkpoint(
         config, arguments.workdir, arguments.format, arguments.file, raw=arguments.raw
     )

@@ -41,9 +41,13 @@ class Lazy:
         self._progress(report)
 
 
-def _words(report: Any, nouns: str, overwrites: bool) -> str:
+def _words(report: Any, nouns: str, overwrites: bool) -> str | None:
     if report is None:
         return "It had not begun; the same command starts it again."
+    import jax  # it has been, by now
+
+    if jax.process_index() != 0:
+        return None
     if not report.done:
         return f"No {nouns} were done yet; the same command starts again."
     again = "the same command" + (", without --overwrite," if overwrites else "")

@@ -20,13 +20,13 @@ STATUS = 130
 
 
 @contextlib.contextmanager
-def stopping(words: Callable[[], str]) -> Iterator[None]:
+def stopping(words: Callable[[], str | None]) -> Iterator[None]:
     """Within it SIGINT and SIGTERM end the process; outside the main thread nothing changes.
 
     A second signal acts as it would have without this.
 
     Args:
-        words: what is kept and how to go on.
+        words: what is kept and how to go on; None where another process says it.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -85,6 +85,7 @@ class _Stop:
     def end(self):
         """Says it, and ends the process without waiting for anything."""
         self._ended.acquire()  # never released: who comes second waits for the end
-        newline = "\n" if sys.stderr.isatty() else ""  # below the bar
-        os.write(2, f"{newline}scoresde: stopped by {self.name}. {self._words()}\n".encode())
+        if (words := self._words()) is not None:
+            newline = "\n" if sys.stderr.isatty() else ""  # below the bar
+            os.write(2, f"{newline}scoresde: stopped by {self.name}. {words}\n".encode())
         os._exit(STATUS)

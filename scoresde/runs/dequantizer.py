@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import sys
 from typing import Any
 
 import jax
@@ -53,7 +54,8 @@ def train_dequantizer(run: TrainedModel, step: int | None = None) -> training.Tr
     jobs.say(
         f"Training a dequantizer of {count:,} parameters on {images:,} images to step "
         f"{settings.num_steps:,}, batches of {settings.batch_size} on {mesh.size} device(s), for "
-        f"the model of step {step}; everything goes to {directory}."
+        f"the model of step {step}; everything goes to {directory}.",
+        sys.stdout,
     )
     averages = {"ema": training.EMA(rate=settings.ema_rate)}
     train_step = training.make_train_step(

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -65,7 +66,8 @@ def train(config: Any, workdir: str | os.PathLike) -> training.TrainState:
     jobs.say(
         f"Training {count:,} parameters on {len(split):,} {_nouns(experiment)} to step "
         f"{settings.num_steps:,}, batches of {settings.batch_size} on {mesh.size} device(s); "
-        f"checkpoints, the log and samples go to {workdir}."
+        f"checkpoints, the log and samples go to {workdir}.",
+        sys.stdout,
     )
 
     callbacks = []

@@ -2,18 +2,12 @@
 
 import ml_collections
 import pytest
+from tiny_model import BARE
 
 from scoresde import runs
 from scoresde.experiment import build, overrides, resolved, training_differences
 from scoresde.registry import UsageError
 
-BARE = {
-    "data": {"source": "tiny_model:source", "image_shape": (2, 2, 1)},
-    "sde": "vp",
-    "prediction": "noise",
-    "network": "tiny_model:Network",
-    "training": {"batch_size": 8, "num_steps": 2, "sample_every": 2},
-}
 # By name alone, each where the config names a component.
 NAMES = {
     "loss": "denoising",
