@@ -7,6 +7,7 @@ from typing import TextIO
 import jax
 import tqdm
 
+from scoresde.jobs.bar import bar
 from scoresde.jobs.report import Report
 from scoresde.jobs.say import say
 
@@ -52,13 +53,7 @@ class Progress:
 
     def _on_bar(self, report: Report) -> None:
         if report.stage == "start":
-            self._bar = tqdm.tqdm(
-                total=report.num,
-                initial=report.done,
-                unit=self._unit,
-                file=self._stream,
-                dynamic_ncols=True,
-            )
+            self._bar = bar(self._stream, total=report.num, initial=report.done, unit=self._unit)
         elif self._bar is None:
             return
         elif report.stage == "compiling":
@@ -92,7 +87,9 @@ class Progress:
 
     def _left(self, report: Report) -> str:
         """How much longer it takes, by the last batches; nothing at the end."""
-        rows, seconds = (sum(column) for column in zip(*self._batches[-50:]))
+        # While the small programs after the large one are compiled, the first batch goes on.
+        measured = self._batches[1:][-50:] or self._batches
+        rows, seconds = (sum(column) for column in zip(*measured))
         left = report.num - report.done
         return f"  ETA {_interval(left * seconds / rows)}" if left else ""
 

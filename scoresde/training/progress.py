@@ -9,6 +9,7 @@ import jax
 import tqdm
 
 from scoresde.jobs import say
+from scoresde.jobs.bar import bar
 from scoresde.jobs.progress import QUIET
 
 # Dispatches after which a run says how long it will take.
@@ -34,13 +35,12 @@ class Progress:
         # (step, images, time) of what has finished. The first dispatch, which had to wait for the
         # compilation, only starts the clock.
         self._finished: collections.deque[tuple[int, int, float]] = collections.deque(maxlen=50)
-        self._bar = tqdm.tqdm(
+        self._bar = bar(
+            self._stream,
             total=num_steps,
             initial=step,
             unit="step",
-            file=self._stream,
             disable=self._quiet or not self._stream.isatty(),
-            dynamic_ncols=True,
         )
 
     def __enter__(self) -> "Progress":

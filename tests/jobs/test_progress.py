@@ -1,6 +1,9 @@
 """What is shown of a job: lines where there is no terminal, a bar where there is one."""
 
 import io
+import os
+import pty
+import sys
 
 import jax
 import pytest
@@ -89,3 +92,14 @@ def test_other_processes_than_the_first_are_silent(stream, monkeypatch):
     assert shown(stream) == ""
     jobs.say("hello", stream)
     assert stream.getvalue() == ""
+
+
+def test_a_terminal_that_does_not_know_its_size_has_a_bar(monkeypatch):
+    reading, writing = pty.openpty()  # of no columns and no rows at all
+    with open(writing, "w") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)  # of which tqdm asks the size
+        progress = jobs.Progress("images")
+        progress(jobs.Report(stage="start", done=0, found=0, num=10, text="Now."))
+        progress(jobs.Report(stage="end", done=10, found=0, num=10))
+        assert b"0/10" in os.read(reading, 10_000)
+    os.close(reading)
