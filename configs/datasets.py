@@ -120,6 +120,7 @@ def digits(config: Section) -> Section:
     config.dequantizer.update({"batch_size": 64, "num_steps": 400, "checkpoint_every": 200})
     config.sampler.denoise = "tweedie"
     config.likelihood.update(
-        {"probes": 2, "rtol": 1e-3, "atol": 1e-3, "batch_size": 297}  # to 1e-3 bits/dim
+        # To 1e-3 bits/dim; a ninth of the test images is as fast as all of them at a time.
+        {"probes": 2, "rtol": 1e-3, "atol": 1e-3, "batch_size": 33}
     )
     return config

@@ -163,3 +163,9 @@ def _number(text):
 @pytest.mark.parametrize("name, count", EDM_PARAMETERS.items())
 def test_sizes_of_edms_networks(name, count):
     assert size(load(f"edm/cifar10_{name}")[1])[0] == count
+
+
+@pytest.mark.parametrize("name", [n for n in CONFIGS if n.endswith(("digits", "emoji32"))])
+def test_an_evaluation_of_bundled_images_has_batches_to_resume_from(name):
+    _, experiment = load(name)
+    assert len(experiment.source.splits["test"]) > 5 * experiment.likelihood_batch_size

@@ -18,6 +18,15 @@ from scoresde.runs import save_config
 SHAPE = (2, 2, 1)
 MEAN, STD = 0.1, 0.2
 
+BARE = {
+    "data": {"source": "tiny_model:source", "image_shape": SHAPE},
+    "sde": "vp",
+    "prediction": "noise",
+    "network": "tiny_model:Network",
+    "training": {"batch_size": 8, "num_steps": 2, "sample_every": 2},
+}
+"""A config that has what it must have, and nothing else."""
+
 
 def source():
     """`tiny_model:source` of config.data.source."""

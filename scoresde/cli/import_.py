@@ -12,8 +12,12 @@ docs/pretrained.md goes through the published checkpoints.
 """
 
 import argparse
+import pathlib
 
 from scoresde.cli.arguments import add_config, add_workdir
+
+# Bytes of a file that takes long to read.
+_LARGE = 100 * 2**20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,9 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
     """Imports; see the module's docstring."""
-    from scoresde import experiment, runs
+    from scoresde import experiment, jobs, runs
 
     config = experiment.load_config(arguments.config, overrides)
+    file = pathlib.Path(arguments.file.partition("#")[0])
+    if file.is_file() and (size := file.stat().st_size) >= _LARGE:
+        jobs.say(f"Reading {size / 2**20:,.0f} MiB; the run goes to {arguments.workdir} ...")
     imported = runs.import_checkpoint(
         config, arguments.workdir, arguments.format, arguments.file, raw=arguments.raw
     )

@@ -14,10 +14,10 @@ Numbers of different protocols (dequantization, t_min, range, bound) do not comp
 
 import argparse
 import ast
-import math
 from typing import Any
 
 from scoresde.cli.arguments import add_checkpoint, add_results, add_workdir, seed
+from scoresde.cli.long_job import long_job
 from scoresde.registry import UsageError
 
 # Options of the estimators, each of those that have it.
@@ -54,30 +54,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_results(parser, "SPLIT_STEP")
 
 
-def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
-    """Evaluates; see the module's docstring."""
-    from scoresde import runs
+def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
+    """Evaluates; see the module's docstring. Returns 1 if no image could be evaluated."""
+    with long_job(arguments, "images") as progress:
+        from scoresde import runs
 
-    given = {name: getattr(arguments, name) for name in _OPTIONS}
-    protocol = runs.LikelihoodProtocol(
-        split=arguments.split,
-        num=arguments.num,
-        bound=arguments.bound,
-        options={name: value for name, value in given.items() if value is not None}
-        | dict(map(_option, arguments.option)),
-        dequantizer=arguments.dequantizer,
-        dequantizer_std=arguments.dequantizer_std,
-        passes=arguments.passes,
-        seed=arguments.seed,
-        step=arguments.step,
-        average=None if arguments.raw else arguments.average,
-        baseline=arguments.baseline,
-    )
-    summary = runs.Run(arguments.workdir, overrides).evaluate(
-        protocol, name=arguments.name, overwrite=arguments.overwrite, progress=_Progress
-    )
-    if summary:  # else another process prints
-        _print(summary)
+        given = {name: getattr(arguments, name) for name in _OPTIONS}
+        protocol = runs.LikelihoodProtocol(
+            split=arguments.split,
+            num=arguments.num,
+            bound=arguments.bound,
+            options={name: value for name, value in given.items() if value is not None}
+            | dict(map(_option, arguments.option)),
+            dequantizer=arguments.dequantizer,
+            dequantizer_std=arguments.dequantizer_std,
+            passes=arguments.passes,
+            seed=arguments.seed,
+            step=arguments.step,
+            average=None if arguments.raw else arguments.average,
+            baseline=arguments.baseline,
+        )
+        summary = runs.Run(arguments.workdir, overrides).evaluate(
+            protocol, name=arguments.name, overwrite=arguments.overwrite, progress=progress
+        )
+    if not summary:  # another process prints
+        return 0
+    _print(summary)
+    return int(summary["unfinished"] == summary["images"])
 
 
 def _option(item: str) -> tuple[str, Any]:
@@ -89,33 +92,6 @@ def _option(item: str) -> tuple[str, Any]:
         return key, ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return key, text
-
-
-class _Progress:
-    """A progress bar over images with the running mean and its error, called with each batch."""
-
-    def __init__(self, num, to_bits):
-        import tqdm
-
-        self._bar = tqdm.tqdm(total=num, unit="img", disable=None)
-        self._to_bits, self._bits = to_bits, []
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._bar.close()
-
-    def __call__(self, batch, new):
-        images = len(batch["nats"])
-        if new == 0 and not self._bar.disable:  # found: it says nothing about the speed
-            self._bar.initial += images
-        self._bar.update(images)
-        self._bits.extend(self._to_bits(batch["nats"].mean(axis=1)).tolist())
-        mean, count = sum(self._bits) / len(self._bits), len(self._bits)
-        square = sum((bits - mean) ** 2 for bits in self._bits)
-        error = f" +- {math.sqrt(square / (count - 1) / count):.4f}" if count > 1 else ""
-        self._bar.set_postfix_str(f"{mean:.4f}{error} bits/dim")
 
 
 def _print(summary: dict[str, Any]) -> None:

@@ -5,12 +5,15 @@ Example:
   scoresde sample --workdir runs/digits --name heun --config.sampler.name=heun
 
 Writes DIR/samples/NAME/: samples.npz (uint8 levels), grid.png, samples.json (how they were drawn)
-and, with --animation, noise_to_image.gif.
+and, with --animation, noise_to_image.gif. A run that was stopped, or killed, goes on at the batch
+where it was, and its samples are the same. The exit status is 1 if no sample is finite.
 """
 
 import argparse
+from typing import Any
 
 from scoresde.cli.arguments import add_checkpoint, add_results, add_workdir, seed
+from scoresde.cli.long_job import long_job
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,26 +28,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_results(parser, "step_STEP")
 
 
-def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
-    """Samples; see the module's docstring."""
-    from scoresde import runs
+def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
+    """Samples; see the module's docstring. Returns 1 if no sample is finite."""
+    with long_job(arguments, "samples") as progress:
+        from scoresde import runs
 
-    request = runs.SampleRequest(
-        num=arguments.num,
-        batch_size=arguments.batch_size,
-        seed=arguments.seed,
-        step=arguments.step,
-        average=None if arguments.raw else arguments.average,
-        label=arguments.label,
-        animation=arguments.animation,
-    )
-    opened = runs.Run(arguments.workdir, overrides)
-    summary = opened.draw(request, name=arguments.name, overwrite=arguments.overwrite)
+        request = runs.SampleRequest(
+            num=arguments.num,
+            batch_size=arguments.batch_size,
+            seed=arguments.seed,
+            step=arguments.step,
+            average=None if arguments.raw else arguments.average,
+            label=arguments.label,
+            animation=arguments.animation,
+        )
+        summary = runs.Run(arguments.workdir, overrides).draw(
+            request, name=arguments.name, overwrite=arguments.overwrite, progress=progress
+        )
     if not summary:  # another process prints
-        return
+        return 0
+    return _print(summary)
+
+
+def _print(summary: dict[str, Any]) -> int:
+    num, unfinished = summary["num"], summary["unfinished"]
     print(
-        f"{summary['num']} samples of step {summary['step']} in {summary['seconds']:.1f} s, "
+        f"{num} samples of step {summary['step']} in {summary['seconds']:.1f} s, "
         f"NFE {summary['nfe_mean']:.0f} a sample (compilation included)."
     )
+    if unfinished:
+        print(
+            f"Warning: {unfinished} of {num} samples are not finite, and gray in pictures. Let the "
+            "sampler take more steps, or find what is not finite in the parameters."
+        )
+    if in_animation := summary.get("unfinished_in_animation"):
+        print(
+            f"Warning: of {in_animation} samples in the animation some states are not finite, and "
+            "gray."
+        )
     for path in summary["files"]:
         print(f"  {path}")
+    return int(unfinished == num)

@@ -24,4 +24,4 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
     config = experiment.load_config(arguments.config, overrides)
     state = runs.train(config, arguments.workdir)
-    return 0 if int(state.step) >= config.training.num_steps else 130
+    return 0 if int(state.step) >= experiment.build(config).training.num_steps else 130

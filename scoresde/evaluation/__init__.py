@@ -4,13 +4,13 @@ from scoresde.evaluation.errors import StandardError, standard_error
 from scoresde.evaluation.estimators import Estimate, Estimator
 from scoresde.evaluation.figure import plot_likelihood
 from scoresde.evaluation.loop import evaluate
-from scoresde.evaluation.parts import Parts
 from scoresde.evaluation.summary import (
     per_image,
     summarize,
     summarize_baseline,
     summarize_importance,
 )
+from scoresde.jobs import Parts
 
 __all__ = [
     "Estimate",

@@ -1,55 +1,39 @@
 """The loop over images: in order, none left out, and from where it was interrupted."""
 
-import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
-from scoresde.evaluation.parts import Parts
+from scoresde import jobs
 
 
 def evaluate(
-    estimate: Callable[[np.ndarray, int], Mapping[str, np.ndarray]],
+    estimate: Callable[[np.ndarray, int], Mapping[str, Any]],
     *,
     num: int,
     batch_size: int,
     passes: int,
-    parts: Parts | None = None,
-    write: bool = True,
-    report: Callable[[dict[str, np.ndarray], int], None] = lambda batch, kept: None,
+    **options: Any,
 ) -> dict[str, np.ndarray]:
     """Every image, `passes` times, in batches of one size.
 
     Args:
-        estimate: (numbers of the images [batch], number of the pass) -> arrays [batch] by name. It
-            must be a function of its arguments, or a resumed evaluation would differ. The last
-            batch goes on beyond the last image, whose surplus results are dropped.
+        estimate: (numbers of the images [batch], number of the pass) -> arrays [batch] by name, on
+            the device or not. It must be a function of its arguments, or a resumed evaluation would
+            differ. The last batch goes on beyond the last image, whose surplus results are dropped.
         num: number of images.
         batch_size: images at a time.
         passes: how often each image is evaluated.
-        parts: where finished batches are kept, and found again; None keeps nothing.
-        write: whether this process is the one that writes them.
-        report: called with each batch, new or found, and the number of new images in it.
+        **options: of `scoresde.jobs.in_batches`: `parts` in which finished batches are kept and
+            found again, `progress`, ...
 
     Returns:
         The arrays by name, [num, passes], and "seconds", [batches], that the batches took.
     """
-    batches = []
-    for first in range(0, num, batch_size):
-        kept = min(batch_size, num - first)
-        batch = None if parts is None else parts.load(first)
-        new = batch is None
-        if new:
-            start = time.perf_counter()
-            rows = np.arange(first, first + batch_size)
-            results = [estimate(rows, number) for number in range(passes)]
-            batch = {
-                name: np.stack([np.asarray(result[name])[:kept] for result in results], axis=1)
-                for name in results[0]
-            }
-            batch["seconds"] = np.array([time.perf_counter() - start])
-            if parts is not None and write:
-                parts.save(first, **batch)
-        batches.append(batch)
-        report(batch, kept if new else 0)
-    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+
+    def compute(rows: np.ndarray, fetch: jobs.Fetch) -> dict[str, np.ndarray]:
+        results = [fetch(dict(estimate(rows, number))) for number in range(passes)]
+        return {name: np.stack([result[name] for result in results], axis=1) for name in results[0]}
+
+    return jobs.in_batches(compute, num=num, batch_size=batch_size, **options)

@@ -10,7 +10,13 @@ from scoresde.experiment.as_python import as_python
 from scoresde.experiment.build import build
 from scoresde.experiment.config_file import load_config
 from scoresde.experiment.experiment import Experiment, Sampling
-from scoresde.experiment.record import as_json, model_sections, read_config, training_differences
+from scoresde.experiment.record import (
+    as_json,
+    model_sections,
+    read_config,
+    training_differences,
+    with_defaults,
+)
 from scoresde.experiment.remarks import too_short
 
 __all__ = [
@@ -22,6 +28,7 @@ __all__ = [
     "load_config",
     "model_sections",
     "read_config",
+    "with_defaults",
     "too_short",
     "training_differences",
 ]

@@ -18,6 +18,7 @@ import ml_collections
 from scoresde import codecs, data, losses, networks, predictions, samplers
 from scoresde.experiment.experiment import Experiment, Sampling
 from scoresde.experiment.sections import (
+    SAMPLER_STEPS,
     Config,
     Data,
     Dequantizer,
@@ -33,7 +34,7 @@ from scoresde.sdes import SDES, learned_fields
 from scoresde.times import DISTRIBUTIONS
 from scoresde.training import AVERAGES, EMA, make_optimizer
 
-LIKELIHOOD_BATCH_SIZE = 128
+LIKELIHOOD_BATCH_SIZE = 32
 """config.likelihood.batch_size, where it is left out."""
 
 
@@ -58,7 +59,7 @@ def build(config: ml_collections.ConfigDict | Mapping[str, Any]) -> Experiment:
     sections = read(Config, plain(config))
     section = read(Data, sections.data, "data")
     training = read(Training, sections.training, "training")
-    dequantizer = read(Dequantizer, sections.dequantizer, "dequantizer")
+    dequantizer = _dequantizer(sections.dequantizer)
     likelihood, likelihood_batch_size = _likelihood(sections.likelihood)
     sde = make("SDE", SDES, **named("sde", sections.sde))
     prediction = _prediction(sections.prediction)
@@ -70,16 +71,16 @@ def build(config: ml_collections.ConfigDict | Mapping[str, Any]) -> Experiment:
         image_shape=section.image_shape,
         condition=("label",) * section.labels + section.condition,
         flip=section.flip,
-        sampling=_sampling(sections.sampler),
+        sampling=_sampling(sections.sampler, sde),
         likelihood=likelihood,
         likelihood_batch_size=likelihood_batch_size,
         training=training,
-        optimizer=_optimizer(sections.optimizer, training.num_steps, "optimizer"),
+        optimizer=_optimizer("optimizer", sections.optimizer, training.num_steps),
         averages=build_averages(training),
         dequantizer=dequantizer,
-        dequantizer_network=_dequantizer_network(dequantizer.network),
+        dequantizer_network=make("network", networks.DEQUANTIZERS, **dequantizer.network),
         dequantizer_optimizer=_optimizer(
-            dequantizer.optimizer, dequantizer.num_steps, "dequantizer.optimizer"
+            "dequantizer.optimizer", dequantizer.optimizer, dequantizer.num_steps
         ),
         seed=sections.seed,
         make_source=_source(section.source),
@@ -150,15 +151,17 @@ def _network(options, codec):
     return networks.get(**options)
 
 
-def _dequantizer_network(options):
-    table = {"dequantizer": networks.dequantizer_network}
-    return make("network", table, **{"name": "dequantizer", **options})
+def _dequantizer(options):
+    section = read(Dequantizer, options, "dequantizer")
+    parts = {key: getattr(section, key) for key in ("network", "optimizer")}
+    parts = {key: named(f"dequantizer.{key}", part) for key, part in parts.items()}
+    return dataclasses.replace(section, **parts)
 
 
 def _objective(options, sde, prediction, network):
     """codec -> the objective; each of its parts that has a family may be named."""
-    options = dict(options)
-    name = options.pop("objective", "denoising")
+    options = named("loss", options)
+    name = options.pop("objective")
     if "times" in options:
         times = named("loss.times", options["times"])
         options["times"] = make("time distribution", DISTRIBUTIONS, sde=sde, **times)
@@ -170,10 +173,16 @@ def _objective(options, sde, prediction, network):
     return lambda codec: make("objective", losses.OBJECTIVES, name, codec=codec, **options)
 
 
-def _sampling(options):
+def _sampling(options, sde):
     options = named("sampler", options)
     steps, grid, t_min = (options.pop(key, None) for key in ("steps", "grid", "t_min"))
-    return Sampling(sampler=samplers.get(**options), steps=steps, grid=grid, t_min=t_min)
+    sampler = samplers.get(**options)
+    if steps is None:
+        try:
+            sampler.times(sde, None, grid)
+        except UsageError:  # it takes as many as it is given
+            steps = sde.chain_steps or SAMPLER_STEPS
+    return Sampling(sampler=sampler, steps=steps, grid=grid, t_min=t_min)
 
 
 def _likelihood(options):
@@ -189,13 +198,13 @@ def warmup_of(options: Mapping[str, Any]) -> int:
     return options.get("warmup", inspect.signature(make_optimizer).parameters["warmup"].default)
 
 
-def _optimizer(options, num_steps, where):
-    options = dict(options)
+def _optimizer(section, options, num_steps):
+    options = named(section, options)
     if options.get("schedule", "constant") != "constant":
         options.setdefault("num_steps", num_steps)
         if (warmup := warmup_of(options)) >= options["num_steps"]:
             raise UsageError(
-                f"The warm-up of the learning rate, config.{where}.warmup={warmup}, leaves nothing "
+                f"The learning rate's warm-up, config.{section}.warmup={warmup}, leaves nothing "
                 f"of a run of {options['num_steps']} steps: make it shorter."
             )
     return make_optimizer(**options)

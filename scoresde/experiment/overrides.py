@@ -8,6 +8,7 @@ from typing import Any
 
 import ml_collections
 
+from scoresde.experiment.sections import name_key
 from scoresde.registry import UsageError
 
 # Where a config names a component, and the keys there that are not the component's own options.
@@ -21,6 +22,10 @@ _COMPONENTS = {
     "loss.times": (),
     "sampler": ("steps", "t_min"),  # how long and how far; a grid suits one sampler
 }
+
+
+# The name of a component: of its family, or package.module:Name.
+_NAME = re.compile(r"([A-Za-z_][\w.]*:)?[A-Za-z_]\w*")
 
 
 def among(arguments: Sequence[str], help_command: str) -> list[str]:
@@ -75,11 +80,11 @@ def _set(config, item):
         raise UsageError(f"{item} has no value. Write {item}=VALUE, with the =.")
     *names, key = path.split(".")
     section = config
-    for name in names:
-        section = _subsection(section, name, item)
-    is_name = re.fullmatch(r"[^\W\d][\w.]*(:\w+)?", text)  # or package.module:Name
-    if isinstance(section.get(key), ml_collections.ConfigDict) and is_name:
-        section, names, key = section[key], [*names, key], "name"  # a component by its name alone
+    for depth, name in enumerate(names, start=1):
+        section = _subsection(section, name, item, ".".join(names[:depth]))
+    if isinstance(section.get(key), ml_collections.ConfigDict) and _NAME.fullmatch(text):
+        section, key = section[key], name_key(path)  # a component by its name alone
+        names = path.split(".")
     old = section.get(key)
     value = _value(item, text, old)
     if isinstance(old, str) and not isinstance(value, str | None):
@@ -91,13 +96,13 @@ def _set(config, item):
     return ".".join(names), section, key, old
 
 
-def _subsection(section, name, item):
+def _subsection(section, name, item, path):
     found = section.get(name)
     if found is None:
         section[name] = ml_collections.ConfigDict()
     elif isinstance(found, str):  # a component given by its name alone
         del section[name]
-        section[name] = ml_collections.ConfigDict({"name": found})
+        section[name] = ml_collections.ConfigDict({name_key(path): found})
     elif not isinstance(found, ml_collections.ConfigDict):
         raise UsageError(f"{item}: {name!r} is a value, {found!r}, and has no keys.")
     return section[name]

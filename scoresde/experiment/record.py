@@ -8,7 +8,7 @@ from typing import Any
 import ml_collections
 
 from scoresde import files
-from scoresde.experiment.sections import Data, Training, defaults
+from scoresde.experiment.sections import COMPONENTS, Config, Data, Training, defaults, named
 
 # What may differ when a run goes on: how long it is and how it is watched, not what it computes.
 _MAY_CHANGE = {
@@ -42,9 +42,28 @@ def as_json(config: ml_collections.ConfigDict | Mapping[str, Any]) -> dict[str, 
     return json.loads(ml_collections.ConfigDict(config).to_json())
 
 
+def with_defaults(config: ml_collections.ConfigDict | Mapping[str, Any]) -> dict[str, Any]:
+    """The config as plain values that JSON can hold, with what it leaves out.
+
+    Sections that are not there, and keys of data and training, have their defaults; a component
+    that is given by its name alone is a section with a name.
+    """
+    sections = json.loads(json.dumps(defaults(Config))) | as_json(config)
+    for name, kind in (("data", Data), ("training", Training)):
+        sections[name] = json.loads(json.dumps(defaults(kind))) | sections.get(name, {})
+    for where in COMPONENTS:
+        *names, key = where.split(".")
+        section = sections
+        for name in names:
+            section = section.get(name, {})
+        if section.get(key) is not None:
+            section[key] = named(where, section[key])
+    return sections
+
+
 def model_sections(config: ml_collections.ConfigDict) -> dict[str, Any]:
     """The sections of `config` that say which model it is, for the record of a result."""
-    sections = as_json(config)
+    sections = with_defaults(config)
     return {name: sections[name] for name in _MODEL}
 
 
@@ -53,10 +72,7 @@ def training_differences(
 ) -> list[str]:
     """The keys, in words with both values, by which a run of `found` cannot go on as `wanted`."""
     # A config of an earlier version lacks the keys that are new, and had their defaults.
-    default = _flat(
-        json.loads(json.dumps({"data": defaults(Data), "training": defaults(Training)}))
-    )
-    found, wanted = default | _flat(as_json(found)), default | _flat(as_json(wanted))
+    found, wanted = _flat(with_defaults(found)), _flat(with_defaults(wanted))
     may_change = set(_MAY_CHANGE)
     if found.get("optimizer.schedule", "constant") != "constant":
         may_change.remove("training.num_steps")  # the learning rate at each step depends on it

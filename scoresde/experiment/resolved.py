@@ -41,7 +41,6 @@ class _Family(NamedTuple):
     table: Mapping[str, Callable]
     given: tuple[str, ...] = ()
     name: str = "name"
-    default: str | None = None
 
 
 _FAMILIES = {
@@ -58,12 +57,12 @@ _FAMILIES = {
         losses.OBJECTIVES,
         ("sde", "prediction", "network", "codec"),
         "objective",
-        "denoising",
     ),
     "loss.weighting": _Family("weighting", losses.WEIGHTINGS),
     "loss.times": _Family("time distribution", DISTRIBUTIONS, ("sde",)),
-    "optimizer": _Family("optimizer", training.OPTIMIZERS, ("learning_rate",), default="adam"),
+    "optimizer": _Family("optimizer", training.OPTIMIZERS, ("learning_rate",)),
     "sampler": _Family("sampler", samplers.SAMPLERS),
+    "dequantizer.network": _Family("network", networks.DEQUANTIZERS),
 }
 _FAMILIES["dequantizer.optimizer"] = _FAMILIES["optimizer"]
 # What a section takes beside the options of its component, and who says what they are.
@@ -78,7 +77,6 @@ _KINDS = {
     "data": sections.Data,
     "training": sections.Training,
     "dequantizer": sections.Dequantizer,
-    "dequantizer.network": networks.dequantizer_network,
     "likelihood": ExactLikelihood,
 }
 
@@ -116,8 +114,8 @@ def _section(where: str, given: Any) -> dict[str, Key]:
 
 
 def _component(where: str, family: _Family, given: Any) -> dict[str, Key]:
-    given = {family.name: given} if isinstance(given, str) else given
-    name = given.get(family.name, family.default)
+    given = sections.named(where, given)
+    name = given[family.name]
     component = lookup(family.words, family.table, name)
     values, words = _options(component, where, family.given), documented.options(component)
     if where in _BESIDE:

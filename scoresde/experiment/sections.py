@@ -17,6 +17,10 @@ from scoresde.registry import UsageError, closest
 Section = TypeVar("Section")
 
 
+SAMPLER_STEPS = 100
+"""Of a sampler along a grid, where neither the config nor the process says how many."""
+
+
 def _count(default: Any = dataclasses.MISSING, least: int = 1) -> Any:
     """A field that counts something, from `least` on."""
     return dataclasses.field(default=default, metadata={"least": least})
@@ -32,11 +36,14 @@ class Config:
         sde: the forward process: a name of `scoresde.sdes.SDES`, or a section of it and options.
         prediction: how the network is fed and read, of `scoresde.predictions.PREDICTIONS`.
         network: of `scoresde.networks.NETWORKS`.
-        loss: the objective: its name in "objective", and its options.
+        loss: the objective: its name in "objective", and its options; or its name.
         optimizer: of `scoresde.training.OPTIMIZERS`, with its learning rate and schedule.
         training: how long is trained, and how it is watched, see `Training`.
-        sampler: of `scoresde.samplers.SAMPLERS`, with `steps`, `grid` and `t_min`.
-        likelihood: `batch_size`, and options of `scoresde.likelihood.ExactLikelihood`.
+        sampler: of `scoresde.samplers.SAMPLERS`, with `steps`, `grid` and `t_min`; the probability
+            flow if it has no name. Without `steps`, one that needs them takes all of a discrete
+            process, and else `SAMPLER_STEPS`.
+        likelihood: `batch_size`, 32 if not given, and the options of
+            `scoresde.likelihood.ExactLikelihood`.
         dequantizer: the flow of variational dequantization, and how it is trained.
     """
 
@@ -45,10 +52,10 @@ class Config:
     sde: Any
     prediction: Any
     network: Any
-    loss: dict = dataclasses.field(default_factory=dict)
-    optimizer: dict = dataclasses.field(default_factory=dict)
+    loss: Any = dataclasses.field(default_factory=dict)
+    optimizer: Any = dataclasses.field(default_factory=dict)
     training: dict
-    sampler: Any = "probability_flow"
+    sampler: Any = dataclasses.field(default_factory=dict)
     likelihood: dict = dataclasses.field(default_factory=dict)
     dequantizer: dict = dataclasses.field(default_factory=dict)
 
@@ -144,8 +151,8 @@ class Dequantizer:
         optimizer: as that of the score model; all that follow are as in `Training`.
     """
 
-    network: dict = dataclasses.field(default_factory=dict)
-    optimizer: dict = dataclasses.field(default_factory=dict)
+    network: Any = dataclasses.field(default_factory=dict)
+    optimizer: Any = dataclasses.field(default_factory=dict)
     batch_size: int = _count(128)
     num_steps: int = _count(300_001)
     steps_per_dispatch: int = _count(1)
@@ -222,14 +229,40 @@ def check_value(key: str, value: Any, hint: Any, least: int | None) -> None:
         raise UsageError(f"{key} must be at least {least}, got {value}.")
 
 
+COMPONENTS = {
+    "data.source": None,
+    "data.codec": "images",
+    "sde": None,
+    "prediction": None,
+    "network": None,
+    "loss": "denoising",
+    "loss.weighting": "noise",
+    "loss.times": "uniform",
+    "optimizer": "adam",
+    "sampler": "probability_flow",
+    "dequantizer.network": "dequantizer",
+    "dequantizer.optimizer": "adam",
+}
+"""Where a config names a component, and which one it is if the section has no name."""
+
+
+def name_key(section: str) -> str:
+    """The key of a component's section that holds its name."""
+    return "objective" if section == "loss" else "name"
+
+
 def named(section: str, options: Any) -> dict[str, Any]:
     """A component's section, {"name": ..., options}, which may be its name alone.
 
+    A section without a name is of the component that there is if the section is left out.
+
     Raises:
-        UsageError: there is no name.
+        UsageError: there is no name, or no section.
     """
+    key, default = name_key(section), COMPONENTS.get(section)
     if isinstance(options, str):
-        return {"name": options}
-    if not isinstance(options, dict) or "name" not in options:
-        raise UsageError(f"config.{section} must be a name, or a section with a name.")
-    return dict(options)
+        return {key: options}
+    if not isinstance(options, dict) or (key not in options and default is None):
+        what = "must be a name, or a section" + (" with a name" if default is None else "")
+        raise UsageError(f"config.{section} {what}.")
+    return ({} if default is None else {key: default}) | options

@@ -21,6 +21,9 @@ NETWORKS = {
 }
 """Network factories by name; `package.module:Name` reaches one's own."""
 
+DEQUANTIZERS = {"dequantizer": dequantizer_network}
+"""Factories of the flows of variational dequantization."""
+
 
 def get(name: str, **options: Any) -> Network:
     """The network called `name`, built with `options`.
@@ -32,6 +35,7 @@ def get(name: str, **options: Any) -> Network:
 
 
 __all__ = [
+    "DEQUANTIZERS",
     "NETWORKS",
     "DequantizerNetwork",
     "Network",

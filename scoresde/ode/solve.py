@@ -37,9 +37,16 @@ class _Controller(diffrax.PIDController):
 
     Attributes:
         tolerances: (rtol, atol) of each part of the state, a tuple; None for one pair for all.
+        first_step: its length, positive. Given to diffrax otherwise, it is checked on the host: a
+            program that calls the host is not kept in JAX's compilation cache, and on CPUs the call
+            of it returns only when it is done.
     """
 
     tolerances: tuple[tuple[float, float], ...] | None = None
+    first_step: Array | None = None
+
+    def init(self, terms, t0, t1, y0, dt0, *rest):
+        return super().init(terms, t0, t1, y0, self.first_step, *rest)
 
     def adapt_step_size(self, t0, t1, y0, y1_candidate, args, y_error, *rest):
         def relative(tolerance, before, after, error):
@@ -57,11 +64,12 @@ class _Controller(diffrax.PIDController):
         return *others, diffrax.RESULTS.where(known, result, diffrax.RESULTS.dt_min_reached)
 
 
-def _controller(rtol, atol, norm):
+def _controller(rtol, atol, norm, first_step):
+    options = {"norm": norm, "first_step": first_step}
     if not isinstance(rtol, tuple):
-        return _Controller(rtol=rtol, atol=atol, norm=norm)
+        return _Controller(rtol=rtol, atol=atol, **options)
     tolerances = tuple(zip(rtol, atol, strict=True))
-    return _Controller(rtol=0.0, atol=1.0, norm=norm, tolerances=tolerances)
+    return _Controller(rtol=0.0, atol=1.0, tolerances=tolerances, **options)
 
 
 class Stats(NamedTuple):
@@ -85,7 +93,7 @@ def root_mean_square(y: Any) -> Array:
 
 
 def _first_step(rhs, y0, args, t0, t1, rtol, atol, norm, order) -> Array:
-    """A signed first step from two evaluations (Hairer, Norsett and Wanner 1993, section II.4).
+    """The length of a first step from two evaluations (Hairer, Norsett, Wanner 1993, section II.4).
 
     diffrax starts every solve at 0.01, which is far too long where a process starts (EDM's 0.002)
     and short where it ends (EDM's 80). The scan keeps one copy of `rhs` in the compiled program.
@@ -116,7 +124,7 @@ def _first_step(rhs, y0, args, t0, t1, rtol, atol, norm, order) -> Array:
         jnp.maximum(1e-6, 1e-3 * steps[0]),
         (0.01 / steepest) ** (1 / (order + 1)),
     )
-    return direction * jnp.minimum(jnp.minimum(100 * steps[0], guess), jnp.abs(t1 - t0))
+    return jnp.minimum(jnp.minimum(100 * steps[0], guess), jnp.abs(t1 - t0))
 
 
 def solve(
@@ -185,11 +193,11 @@ def solve(
             WithIntegrals(pair) if integrals else pair,
             t0,
             t1,
-            first_step,
+            None,
             y0,
             args=args,
             saveat=saveat,
-            stepsize_controller=_controller(rtol, atol, norm),
+            stepsize_controller=_controller(rtol, atol, norm, first_step),
             max_steps=max_steps,
             throw=False,
         )

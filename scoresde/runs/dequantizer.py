@@ -3,11 +3,12 @@
 import dataclasses
 import json
 import pathlib
+import sys
 from typing import Any
 
 import jax
 
-from scoresde import files, training
+from scoresde import files, jobs, training
 from scoresde.dequantization.objective import bound_loss
 from scoresde.registry import UsageError
 from scoresde.runs.train import make_loader
@@ -50,7 +51,12 @@ def train_dequantizer(run: TrainedModel, step: int | None = None) -> training.Tr
 
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     images = len(experiment.source.splits["train"])
-    print(f"{count:,} parameters, {images:,} images.", flush=True)
+    jobs.say(
+        f"Training a dequantizer of {count:,} parameters on {images:,} images to step "
+        f"{settings.num_steps:,}, batches of {settings.batch_size} on {mesh.size} device(s), for "
+        f"the model of step {step}; everything goes to {directory}.",
+        sys.stdout,
+    )
     averages = {"ema": training.EMA(rate=settings.ema_rate)}
     train_step = training.make_train_step(
         bound_loss(network, codec=experiment.codec, condition=experiment.condition),
@@ -76,6 +82,8 @@ def _save_record(path: pathlib.Path, wanted: dict[str, Any]) -> None:
     wanted = json.loads(json.dumps(wanted))
     if path.exists():
         found = files.read_json(path)
+        for key, name in (("network", "dequantizer"), ("optimizer", "adam")):
+            found[key] = {"name": name, **found[key]}  # earlier ones left it out
         may_change = set(_MAY_CHANGE)
         if wanted["optimizer"].get("schedule", "constant") != "constant":
             may_change.remove("num_steps")  # the learning rate at each step depends on it

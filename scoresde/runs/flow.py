@@ -5,7 +5,7 @@ import pathlib
 from typing import Any
 
 from scoresde import files, networks, training
-from scoresde.registry import UsageError
+from scoresde.registry import UsageError, make
 
 
 def trained_flow(workdir: str | os.PathLike) -> tuple[Any, Any, dict[str, Any]]:
@@ -22,6 +22,7 @@ def trained_flow(workdir: str | os.PathLike) -> tuple[Any, Any, dict[str, Any]]:
     record = files.read_json(directory / "dequantizer.json")
     checkpoints = training.Checkpoints(directory / "checkpoints")
     step = checkpoints.find(None)
-    network = networks.dequantizer_network(**record["network"])
+    options = {"name": "dequantizer", **record["network"]}
+    network = make("network", networks.DEQUANTIZERS, **options)
     which = {"dequantizer_step": step, "dequantizer_score_step": record["score_step"]}
     return network, checkpoints.restore_params(step), which

@@ -1,12 +1,15 @@
 """Drawing many samples in batches over all devices."""
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from scoresde import training
+from scoresde import jobs, training
 from scoresde.denoiser import Condition, Denoiser, check_condition
 from scoresde.experiment import Experiment, Sampling
 from scoresde.keys import sample_keys
@@ -22,36 +25,37 @@ class Generated(NamedTuple):
         images: what the codec decodes: uint8 levels, [n, height, width, channels], of images.
         nfe: network evaluations a sample, [n].
         unfinished: which samples are not finite, bool [n].
-        trajectory: None, or the decoded states, [records, n, ...], noise first.
+        trajectory: None, or the decoded states, [records, n, ...], noise first; of as many samples
+            as were `recorded`.
+        trajectory_unfinished: None, or for which of them a state is not finite, bool [n].
+        seconds: that the batches took, compilation included.
     """
 
     images: np.ndarray
     nfe: np.ndarray
     unfinished: np.ndarray
     trajectory: np.ndarray | None
+    trajectory_unfinished: np.ndarray | None
+    seconds: float
 
 
-def to_host(x: jax.Array) -> np.ndarray:
-    """A device array whole on the host of every process."""
-    if jax.process_count() == 1:
-        return np.asarray(x)
-    from jax.experimental import multihost_utils
-
-    return multihost_utils.process_allgather(x, tiled=True)
-
-
-def condition_in_turn(experiment: Experiment, num: int) -> Condition:
+def condition_in_turn(experiment: Experiment, num: int, first: int = 0) -> Condition:
     """A condition for `num` samples: the classes in turn, and else the rows of the data in order.
 
     None for a network that is told nothing of its samples.
+
+    Args:
+        experiment: whose network and data they are.
+        num: number of samples.
+        first: the number of the first of them.
     """
     if not experiment.condition:
         return None
-    source = experiment.source
+    source, rows = experiment.source, np.arange(first, first + num)
     split = source.splits["test" if "test" in source.splits else "train"]
-    condition = dict(experiment.condition_of(split.batch(np.arange(num) % len(split))))
+    condition = dict(experiment.condition_of(split.batch(rows % len(split))))
     if "label" in condition:
-        condition["label"] = np.arange(num) % max(1, len(source.label_names))
+        condition["label"] = rows % max(1, len(source.label_names))
     return condition
 
 
@@ -73,11 +77,17 @@ def generate(
     *,
     mesh: jax.sharding.Mesh,
     batch_size: int = 64,
-    condition: Condition = None,
+    condition: Condition | Callable[[np.ndarray], Condition] = None,
     sampling: Sampling | None = None,
     trajectory: int | None = None,
+    recorded: int | None = None,
+    parts: jobs.Parts | None = None,
+    progress: jobs.Tell | None = None,
+    about: str = "",
 ) -> Generated:
     """`num` samples; sample i depends on `key`, i and its own condition alone.
+
+    The device holds one batch of them at a time.
 
     Args:
         key: one key.
@@ -85,44 +95,95 @@ def generate(
         denoiser: the denoiser, on the process from the sampling's t_min.
         num: number of samples.
         mesh: the devices, over which each batch is split.
-        batch_size: samples at a time, rounded up to a multiple of the devices.
-        condition: arrays [num, ...] by name; `condition_in_turn` if None.
+        batch_size: samples at a time; see `whole_batch`.
+        condition: arrays [num, ...] by name, or a function from the numbers of some samples to
+            their condition; `condition_in_turn` if None.
         sampling: the experiment's if None.
         trajectory: record every so many-th time of the sampler's grid.
+        recorded: of how many samples, the first ones; all if None.
+        parts: where finished batches are kept, and found again; None keeps nothing.
+        progress: called with a `scoresde.jobs.Report` now and then; `scoresde.jobs.Progress()`
+            shows it on stderr.
+        about: the text of the first report.
 
     Raises:
         UsageError: a condition of another number of samples, or what the sampler refuses.
     """
     sampling = experiment.sampling if sampling is None else sampling
     codec = experiment.codec
+    batch_size = whole_batch(batch_size, num, mesh)
+    recorded = num if recorded is None else min(recorded, num)
     if condition is None:
-        condition = condition_in_turn(experiment, num)
-    condition = check_condition(condition, num, denoiser)
-    batch_size = min(batch_size, num)
-    batch_size = -(-batch_size // mesh.size) * mesh.size  # the last batch is filled up, then cut
+        condition = functools.partial(_in_turn, experiment)
+    elif not callable(condition):
+        given = check_condition(condition, num, denoiser)
+
+        def condition(rows):
+            return jax.tree.map(lambda array: array[rows], given)
+
+    sampling.sampler.check(denoiser)  # before anything is said to begin
     denoiser = training.replicate(mesh, denoiser)
 
     def put(tree: Any) -> Any:
         return jax.device_put(tree, training.batch_sharding(mesh))
 
-    parts = []
-    for first in range(0, num, batch_size):
-        rows = np.minimum(np.arange(first, first + batch_size), num - 1)
+    def compute(rows: np.ndarray, fetch: jobs.Fetch) -> dict[str, np.ndarray]:
         drawn = sampling.sample(
-            put(sample_keys(key, batch_size, first)),
+            put(sample_keys(key, batch_size, rows[0])),
             denoiser,
             (batch_size, *codec.shape),
-            condition=put(jax.tree.map(lambda array, rows=rows: array[rows], condition)),
+            condition=put(condition(np.minimum(rows, num - 1))),  # the last batch is filled up
             trajectory=trajectory,
         )
-        part = codec.decode(drawn.x), drawn.nfe, codec.unfinished(drawn.x)
+        batch = {
+            "images": codec.decode(drawn.x),
+            "nfe": drawn.nfe,
+            "unfinished": codec.unfinished(drawn.x),
+        }
         if trajectory is not None:
-            part = *part, codec.decode(drawn.trajectory)
-        parts.append([to_host(array) for array in part])
-    images, nfe, unfinished, *records = zip(*parts)
-    return Generated(
-        images=np.concatenate(images)[:num],
-        nfe=np.concatenate(nfe)[:num],
-        unfinished=np.concatenate(unfinished)[:num],
-        trajectory=np.concatenate(records[0], axis=1)[:, :num] if records else None,
+            states = jnp.moveaxis(drawn.trajectory, 1, 0)[: max(0, recorded - int(rows[0]))]
+            batch["trajectory"] = codec.decode(states)
+            batch["trajectory_unfinished"] = codec.unfinished(states).any(axis=1)
+        return fetch(batch)
+
+    drawn = jobs.in_batches(
+        compute,
+        num=num,
+        batch_size=batch_size,
+        parts=parts,
+        write=jax.process_index() == 0,
+        progress=progress,
+        about=about,
+        note=_note(),
     )
+    states = drawn.get("trajectory")
+    return Generated(
+        images=drawn["images"],
+        nfe=drawn["nfe"],
+        unfinished=drawn["unfinished"],
+        trajectory=None if states is None else np.moveaxis(states, 1, 0),
+        trajectory_unfinished=drawn.get("trajectory_unfinished"),
+        seconds=float(drawn["seconds"].sum()),
+    )
+
+
+def whole_batch(batch_size: int, num: int, mesh: jax.sharding.Mesh) -> int:
+    """`batch_size`, but no more than `num`, rounded up to a multiple of the devices."""
+    return -(-min(batch_size, num) // mesh.size) * mesh.size
+
+
+def _in_turn(experiment: Experiment, rows: np.ndarray) -> Condition:
+    return condition_in_turn(experiment, len(rows), int(rows[0]))
+
+
+def _note() -> Callable[[dict[str, np.ndarray]], str]:
+    """What the batches so far say, in words, called with each of them in turn."""
+    nfe, unfinished = [], []
+
+    def note(batch: dict[str, np.ndarray]) -> str:
+        nfe.append(batch["nfe"].mean())
+        unfinished.append(int(batch["unfinished"].sum()))
+        bad = f", {sum(unfinished)} not finite" if any(unfinished) else ""
+        return f"NFE {np.mean(nfe):.0f}{bad}"
+
+    return note

@@ -1,28 +1,22 @@
 """Log-likelihoods of a split of the data: in resumable parts, with error bars, and their figure."""
 
-import contextlib
 import math
-import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 
-from scoresde import data, evaluation, files, likelihood, training
+from scoresde import data, evaluation, files, jobs, likelihood, training
 from scoresde.experiment import Experiment, model_sections
 from scoresde.keys import sample_keys
 from scoresde.registry import UsageError
-from scoresde.runs.generate import to_host
 from scoresde.runs.protocol import LikelihoodProtocol
 from scoresde.runs.trained_model import TrainedModel
-from scoresde.runs.workdir import result_directory
+from scoresde.runs.workdir import open_parts
 
 DONE = "likelihood.json"
-"""The file that says that all results are there."""
-
-Report = Callable[[dict[str, np.ndarray], int], None]
-"""Called with the results of each batch, and how many of its images are new."""
+"""The file that says what was measured, and how."""
 
 
 def evaluate(
@@ -31,7 +25,7 @@ def evaluate(
     *,
     name: str | None = None,
     overwrite: bool = False,
-    progress: Callable[[int, Callable], Any] | None = None,
+    progress: jobs.Tell | None = None,
 ) -> dict[str, Any]:
     """Estimates every image's log-likelihood, its last ones included, and writes the results.
 
@@ -43,8 +37,8 @@ def evaluate(
         protocol: what is measured.
         name: of the results' directory; SPLIT_STEP if None.
         overwrite: replace results that are there.
-        progress: (number of images, nats -> bits/dim) -> a context manager, called with each batch
-            (its results, the number of new images in it).
+        progress: called with a `scoresde.jobs.Report` now and then; `scoresde.jobs.Progress()`
+            shows it on stderr.
 
     Returns:
         What likelihood.json holds: the mean in bits/dim, its error in parts, and the protocol. On
@@ -95,27 +89,33 @@ def evaluate(
     def put(tree: Any) -> Any:
         return jax.device_put(tree, training.batch_sharding(mesh))
 
-    def estimate(rows: np.ndarray, number: int) -> dict[str, np.ndarray]:
+    def estimate(rows: np.ndarray, number: int) -> dict[str, jax.Array]:
         keys = jax.random.split(jax.random.fold_in(seed_key, number))
         noise_keys, keys = (put(sample_keys(key, len(rows), rows[0])) for key in keys)
         batch = split.batch(np.minimum(rows, num - 1))  # the last batch is filled up
         condition = put(experiment.condition_of(batch))
         result = estimator(noise_keys, keys, denoiser, put(batch["image"]), condition)
-        return {name: to_host(values) for name, values in result._asdict().items()}
+        return result._asdict()
 
     def to_bits(nats: Any) -> np.ndarray:
         return np.asarray(estimator.bits_per_dim(np.asarray(nats), dims))
 
-    with progress(num, to_bits) if progress else _silence() as report:
-        results = evaluation.evaluate(
-            estimate,
-            num=num,
-            batch_size=batch_size,
-            passes=protocol.passes,
-            parts=parts,
-            write=jax.process_index() == 0,
-            report=report,
-        )
+    about = (
+        f"Evaluating {num} images of {protocol.split!r} at step {step}, {protocol.bound}"
+        f"{f', {protocol.passes} passes' if protocol.passes > 1 else ''}, "
+        f"{-(-num // batch_size)} batch(es) of {batch_size}; results go to {directory}."
+    )
+    results = evaluation.evaluate(
+        estimate,
+        num=num,
+        batch_size=batch_size,
+        passes=protocol.passes,
+        parts=parts,
+        write=jax.process_index() == 0,
+        progress=progress,
+        about=about,
+        note=_running_mean(to_bits),
+    )
     if jax.process_index() != 0:
         return {}
     images = evaluation.per_image(results, to_bits)
@@ -135,36 +135,22 @@ def evaluate(
         title=title,
         baseline=floor,
     )
-    files.write_json(directory / DONE, summary)  # last, for it says that all is there
-    parts.remove()
+    files.write_json(directory / DONE, summary)
+    parts.remove()  # last, for without them all is there
     names = (DONE, "per_image.npz", "figure.png")
     return {**summary, "files": [directory / name for name in names]}
 
 
-@contextlib.contextmanager
-def _silence() -> Iterator[Report]:
-    yield lambda batch, new: None
+def _running_mean(to_bits: Callable) -> Callable[[dict[str, np.ndarray]], str]:
+    """What the batches so far say, in words, called with each of them in turn."""
+    seen: list[float] = []
 
+    def note(batch: dict[str, np.ndarray]) -> str:
+        seen.extend(to_bits(batch["nats"].mean(axis=1)).tolist())
+        error = f" +- {np.std(seen, ddof=1) / len(seen) ** 0.5:.4f}" if len(seen) > 1 else ""
+        return f"{np.mean(seen):.4f}{error} bits/dim"
 
-def open_parts(
-    directory: pathlib.Path, computed: dict[str, Any], overwrite: bool
-) -> evaluation.Parts:
-    """The finished batches in `directory`, if they are of the evaluation described.
-
-    Args:
-        directory: of the results.
-        computed: everything that the numbers depend on.
-        overwrite: start over, whatever is there.
-
-    Raises:
-        UsageError: there are results already, of this evaluation or of another one.
-    """
-    parts = directory / "parts"
-    if (directory / DONE).exists() or not (parts / "protocol.json").exists():
-        result_directory(directory, overwrite)
-    if overwrite:
-        (directory / DONE).unlink(missing_ok=True)
-    return evaluation.Parts(parts, computed, again=overwrite)
+    return note
 
 
 def _gaussian_bits(experiment: Experiment, images: np.ndarray, seed_key: jax.Array) -> np.ndarray:

@@ -21,7 +21,8 @@ class Run(TrainedModel):
         run.draw(SampleRequest(num=64))            # in the directory, as `scoresde sample` does
         result = run.evaluate(LikelihoodProtocol(split="test"))
 
-    See `TrainedModel`.
+    All three take `progress=`, a function of a `scoresde.jobs.Report`; `scoresde.jobs.Progress()`
+    shows a bar, or lines. See `TrainedModel` for the rest.
     """
 
     def generate(
@@ -34,7 +35,7 @@ class Run(TrainedModel):
         condition: Condition = None,
         **options: Any,
     ) -> Generated:
-        """`num` samples by the config's sampler; see `scoresde.runs.generate`."""
+        """`num` samples by the config's sampler; see `scoresde.runs.generate`, also for options."""
         denoiser = self.denoiser(step, average, self.experiment.sampling.t_min)
         key, experiment = jax.random.key(seed), self.experiment
         return generate(

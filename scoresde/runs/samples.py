@@ -1,19 +1,27 @@
 """The samples of a run on disk: their pixels, how they were drawn, and pictures of them."""
 
 import dataclasses
-import time
+import functools
+import pathlib
 from typing import Any
 
 import jax
 import numpy as np
 
-from scoresde import files
+from scoresde import files, jobs
 from scoresde.data import pictures
-from scoresde.experiment import as_json, model_sections
+from scoresde.denoiser import Condition
+from scoresde.experiment import Experiment, model_sections, with_defaults
 from scoresde.registry import UsageError
-from scoresde.runs.generate import condition_in_turn, generate, recording
+from scoresde.runs.generate import (
+    Generated,
+    condition_in_turn,
+    generate,
+    recording,
+    whole_batch,
+)
 from scoresde.runs.trained_model import TrainedModel
-from scoresde.runs.workdir import result_directory
+from scoresde.runs.workdir import open_parts
 
 DONE = "samples.json"
 """The file that says how the samples were drawn."""
@@ -50,18 +58,26 @@ class SampleRequest:
 
 
 def draw_samples(
-    run: TrainedModel, request: SampleRequest, *, name: str | None = None, overwrite: bool = False
+    run: TrainedModel,
+    request: SampleRequest,
+    *,
+    name: str | None = None,
+    overwrite: bool = False,
+    progress: jobs.Tell | None = None,
 ) -> dict[str, Any]:
     """Draws samples and writes them to `workdir/samples/NAME/`.
 
     samples.npz (the levels of images), samples.json (how they were drawn), grid.png and, where it
-    is asked for, noise_to_image.gif: numbers first, then pictures.
+    is asked for, noise_to_image.gif: numbers first, then pictures. Drawing that was stopped, or
+    killed, goes on at the batch where it was, and the samples are the same.
 
     Args:
         run: the run.
         request: which samples.
         name: of the results' directory; step_STEP if None.
         overwrite: replace results that are there.
+        progress: called with a `scoresde.jobs.Report` now and then; `scoresde.jobs.Progress()`
+            shows it on stderr.
 
     Returns:
         What samples.json holds, and the "files" that were written. On other processes than the
@@ -70,71 +86,112 @@ def draw_samples(
     Raises:
         UsageError: a class that there is not, a checkpoint that is not there, or results that are.
     """
-    experiment, codec = run.experiment, run.experiment.codec
-    condition = _condition(experiment, request)
+    experiment, codec, mesh = run.experiment, run.experiment.codec, run.mesh
+    _check_label(experiment, request)
     if request.animation and not codec.of_images:
         raise UsageError("An animation shows images, and the data are none: leave it out.")
     step = run.step(request.step)
     denoiser = run.denoiser(step, request.average, experiment.sampling.t_min)
-    directory = result_directory(run.workdir / "samples" / (name or f"step_{step}"), overwrite)
+    record = {
+        "num": request.num,
+        "seed": request.seed,
+        "step": step,
+        "parameters": request.average or "raw",
+        "sampler": _sampler(run),
+        "config": model_sections(run.config),
+        "t_min": denoiser.sde.t_min,
+        "bins": codec.bins,
+    }
+    directory = run.workdir / "samples" / (name or f"step_{step}")
+    batch_size = whole_batch(request.batch_size, request.num, mesh)
+    computed = {"label": request.label, "animation": request.animation, "batch_size": batch_size}
+    parts = open_parts(directory, {**record, **computed}, overwrite)
     sampling, stride = experiment.sampling, None
     if request.animation:
         sampling, stride = recording(sampling)
-    start = time.perf_counter()
     drawn = generate(
         jax.random.key(request.seed),
         experiment,
         denoiser,
         request.num,
-        mesh=run.mesh,
-        batch_size=request.batch_size,
-        condition=condition,
+        mesh=mesh,
+        batch_size=batch_size,
+        condition=functools.partial(_condition, experiment, request.label),
         sampling=sampling,
         trajectory=stride,
+        recorded=_SHOWN,
+        parts=parts,
+        progress=progress,
+        about=(
+            f"Drawing {request.num} samples of step {step} by {_words(record['sampler'])}, "
+            f"{-(-request.num // batch_size)} batch(es) of {batch_size}; they go to {directory}."
+        ),
     )
-    seconds = time.perf_counter() - start
     if jax.process_index() != 0:
         return {}
-    arrays = {"samples": drawn.images, "nfe": drawn.nfe}
-    if condition is not None and "label" in condition:
-        arrays["labels"] = condition["label"]
-    files.write_arrays(directory / "samples.npz", **arrays)
     summary = {
-        "num": request.num,
-        "seed": request.seed,
-        "step": step,
-        "parameters": request.average or "raw",
-        "sampler": as_json(run.config).get("sampler"),
-        "config": model_sections(run.config),
-        "t_min": denoiser.sde.t_min,
+        **record,
         "nfe_mean": float(np.mean(drawn.nfe)),
         "nfe_max": int(np.max(drawn.nfe)),
         "unfinished": int(drawn.unfinished.sum()),
-        "bins": codec.bins,
-        "seconds": round(seconds, 3),
-        "devices": run.mesh.size,
+        "seconds": round(drawn.seconds, 3),
+        "devices": mesh.size,
     }
+    arrays = {"samples": drawn.images, "nfe": drawn.nfe}
+    if "label" in experiment.condition:
+        arrays["labels"] = _labels(experiment, request.label, np.arange(request.num))
+    if request.animation:
+        summary["unfinished_in_animation"] = int(drawn.trajectory_unfinished.sum())
+    files.write_arrays(directory / "samples.npz", **arrays)
     files.write_json(directory / DONE, summary)
     written = [directory / "samples.npz", directory / DONE]
-    if not codec.of_images:
-        return {**summary, "files": written}
-    shown, picture = drawn.images[:_SHOWN], directory / "grid.png"
-    pictures.save_grid(picture, shown, bins=codec.bins)
+    if codec.of_images:
+        written = [*_pictures(directory, drawn, codec.bins), *written]
+    parts.remove()  # last, for without them all is there
+    return {**summary, "files": written}
+
+
+def _pictures(directory: pathlib.Path, drawn: Generated, bins: int) -> list[pathlib.Path]:
+    """Draws the grid and, of samples with a trajectory, the animation."""
+    shown, grid = drawn.images[:_SHOWN], directory / "grid.png"
     animation = directory / "noise_to_image.gif"
-    if request.animation:
-        frames = [*drawn.trajectory[:, : len(shown)], *[shown] * 15]  # rests on the samples
-        pictures.save_animation(animation, frames, bins=codec.bins)
-        written.append(animation)
-    else:  # one of earlier samples
+    pictures.save_grid(grid, shown, bins=bins)
+    if drawn.trajectory is None:  # one of earlier samples
         animation.unlink(missing_ok=True)
-    return {**summary, "files": [picture, *written]}
+        return [grid]
+    frames = [*drawn.trajectory, *[shown] * 15]  # rests on the samples
+    pictures.save_animation(animation, frames, bins=bins)
+    return [grid, animation]
 
 
-def _condition(experiment: Any, request: SampleRequest) -> Any:
-    condition = condition_in_turn(experiment, request.num)
+def _sampler(run: TrainedModel) -> dict[str, Any]:
+    """The section of the sampler, with its steps where it takes a number of them."""
+    steps, section = run.experiment.sampling.steps, with_defaults(run.config)["sampler"]
+    return section if steps is None else {**section, "steps": steps}
+
+
+def _words(sampler: dict[str, Any]) -> str:
+    steps = sampler.get("steps")
+    return sampler["name"] + (f", {steps} steps each" if steps else "")
+
+
+def _check_label(experiment: Experiment, request: SampleRequest) -> None:
     if request.label is None:
-        return condition
-    if condition is None or "label" not in condition:
+        return
+    if "label" not in experiment.condition:
         raise UsageError("A label needs a network trained with config.data.labels=True.")
-    label = experiment.source.label_number(request.label)
-    return {**condition, "label": np.full(request.num, label)}
+    experiment.source.label_number(request.label)
+
+
+def _labels(experiment: Experiment, label: int | str | None, rows: np.ndarray) -> np.ndarray:
+    """The classes of the samples of these numbers: in turn, or that which was asked for."""
+    if label is None:
+        return rows % max(1, len(experiment.source.label_names))
+    return np.full(len(rows), experiment.source.label_number(label))
+
+
+def _condition(experiment: Experiment, label: int | str | None, rows: np.ndarray) -> Condition:
+    condition = condition_in_turn(experiment, len(rows), int(rows[0]))
+    if condition and "label" in condition:
+        condition["label"] = _labels(experiment, label, rows)
+    return condition

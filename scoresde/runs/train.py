@@ -2,14 +2,17 @@
 
 import os
 import pathlib
+import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
 import jax
 
-from scoresde import data, training
+from scoresde import data, jobs, training
 from scoresde.data import pictures
 from scoresde.experiment import Experiment, build, too_short
+from scoresde.jobs.progress import QUIET
 from scoresde.registry import UsageError
 from scoresde.runs.generate import generate
 from scoresde.runs.workdir import save_config
@@ -61,9 +64,14 @@ def train(config: Any, workdir: str | os.PathLike) -> training.TrainState:
         with training.exclusive(workdir / "checkpoints"):
             save_config(workdir, config)
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
-    print(f"{count:,} parameters, {len(split):,} images, {mesh.size} device(s).", flush=True)
+    jobs.say(
+        f"Training {count:,} parameters on {len(split):,} {_nouns(experiment)} to step "
+        f"{settings.num_steps:,}, batches of {settings.batch_size} on {mesh.size} device(s); "
+        f"checkpoints, the log and samples go to {workdir}.",
+        sys.stdout,
+    )
     for remark in too_short(config):
-        print(f"Warning: {remark}", flush=True)
+        jobs.say(f"Warning: {remark}", sys.stdout)
 
     callbacks = []
     if settings.eval_every:
@@ -83,6 +91,10 @@ def train(config: Any, workdir: str | os.PathLike) -> training.TrainState:
         keep_every=settings.keep_every,
         callbacks=callbacks,
     )
+
+
+def _nouns(experiment: Experiment) -> str:
+    return "images" if experiment.codec.of_images else "samples"
 
 
 def make_loader(
@@ -143,9 +155,27 @@ def _grid(
 
     def draw(step: int, state: training.TrainState) -> None:
         denoiser = experiment.denoiser(state.averages["ema"], experiment.sampling.t_min)
-        drawn = generate(key, experiment, denoiser, _SHOWN, mesh=mesh)
+        path = workdir / "samples" / f"step_{step:08d}.png"
+        drawn = generate(key, experiment, denoiser, _SHOWN, mesh=mesh, progress=_lines(step))
+        if bad := int(drawn.unfinished.sum()):
+            jobs.say(f"Warning: {bad} of the {_SHOWN} samples in {path} are not finite (gray).")
         if jax.process_index() == 0:
-            path = workdir / "samples" / f"step_{step:08d}.png"
             pictures.save_grid(path, drawn.images, bins=experiment.codec.bins)
 
     return draw
+
+
+def _lines(step: int) -> jobs.Tell:
+    """Says that samples are drawn, and that they still are, for a run that stands still."""
+    said = 0.0
+
+    def tell(report: jobs.Report) -> None:
+        nonlocal said
+        if report.stage == "start":
+            said = time.monotonic()
+            jobs.say(f"step {step}: drawing {report.num} samples ...")
+        elif report.stage == "waiting" and time.monotonic() - said >= QUIET:
+            said = time.monotonic()
+            jobs.say(f"step {step}: drawing samples for {report.seconds:.0f} s so far")
+
+    return tell

@@ -12,7 +12,7 @@ import os
 import pathlib
 from typing import Any
 
-from scoresde import experiment, files
+from scoresde import experiment, files, jobs
 from scoresde.registry import UsageError
 
 
@@ -74,3 +74,22 @@ def result_directory(path: pathlib.Path, overwrite: bool) -> pathlib.Path:
             f"{path} holds results already. Give another --name, or --overwrite to replace them."
         )
     return path
+
+
+def open_parts(directory: pathlib.Path, computed: dict[str, Any], overwrite: bool) -> jobs.Parts:
+    """The finished batches of the results in `directory`, if they are of the job described.
+
+    They are there until all that is made of them is written.
+
+    Args:
+        directory: of the results.
+        computed: everything that the numbers depend on.
+        overwrite: start over, whatever is there.
+
+    Raises:
+        UsageError: there are results already, of this job or of another one.
+    """
+    parts = directory / "parts"
+    if overwrite or not (parts / "protocol.json").exists():
+        result_directory(directory, overwrite)
+    return jobs.Parts(parts, computed, again=overwrite)

@@ -202,11 +202,12 @@ def train(
             _check_stacked(batches)
             batches = shard_batch(mesh, batches, axis=1)
             steps, batch_size = jax.tree.leaves(batches)[0].shape[:2]
+            if step == first:
+                progress.compiling("the train step")
             start = time.perf_counter()
             state, metrics = train_step(state, batches)  # returns while the device works
             if step == first:
-                seconds = time.perf_counter() - start
-                progress.message(f"Compiled the train step in {seconds:.1f} s.")
+                progress.compiled("the train step", time.perf_counter() - start)
             journal.note(in_flight)  # the device has its next work: time to look at the last
             before, step = step, step + steps
             in_flight = _Dispatch(step=step, images=steps * batch_size, metrics=metrics)

@@ -8,6 +8,13 @@ from typing import TextIO
 import jax
 import tqdm
 
+from scoresde.jobs import say
+from scoresde.jobs.bar import bar
+from scoresde.jobs.progress import QUIET
+
+# Dispatches after which a run says how long it will take.
+_MEASURED = 10
+
 
 class Progress:
     """Progress of a run on stderr, from the first of several processes.
@@ -23,16 +30,17 @@ class Progress:
         self._quiet = jax.process_index() != 0
         self._num_steps = num_steps
         self._images = 0
+        self._said = time.monotonic()  # when a line was printed
+        self._estimated = False
         # (step, images, time) of what has finished. The first dispatch, which had to wait for the
         # compilation, only starts the clock.
         self._finished: collections.deque[tuple[int, int, float]] = collections.deque(maxlen=50)
-        self._bar = tqdm.tqdm(
+        self._bar = bar(
+            self._stream,
             total=num_steps,
             initial=step,
             unit="step",
-            file=self._stream,
             disable=self._quiet or not self._stream.isatty(),
-            dynamic_ncols=True,
         )
 
     def __enter__(self) -> "Progress":
@@ -49,6 +57,9 @@ class Progress:
         step, images, now = self._finished[-1]
         return (step - first_step) / (now - start), (images - first_images) / (now - start)
 
+    def _left(self, step: int, speeds: tuple[float, float]) -> str:
+        return tqdm.tqdm.format_interval(max(self._num_steps - step, 0) / speeds[0])
+
     @property
     def images_per_second(self) -> float | None:
         """Recent speed, pauses included; None before it is known."""
@@ -59,8 +70,15 @@ class Progress:
         """Notes that the device has finished a dispatch of `images` images that ends at `step`."""
         self._images += images
         self._finished.append((step, self._images, time.perf_counter()))
-        if not self._bar.disable:
-            speeds = self._per_second()
+        speeds = self._per_second()
+        if speeds and not self._estimated and len(self._finished) > _MEASURED:
+            self._estimated = True
+            if left := self._num_steps - step:
+                self.message(f"About {self._left(step, speeds)} for the {left:,} steps left.")
+        if self._bar.disable:
+            if time.monotonic() - self._said >= QUIET:
+                self.log(step, loss)
+        else:
             speed = f", {speeds[1]:.0f} img/s" if speeds else ""
             self._bar.set_postfix_str(f"loss {loss:.4g}{speed}", refresh=False)
             self._bar.update(step - self._bar.n)
@@ -70,12 +88,22 @@ class Progress:
         if self._bar.disable:
             line = f"step {step}/{self._num_steps}  loss {loss:.5g}"
             if speeds := self._per_second():
-                left = tqdm.tqdm.format_interval(max(self._num_steps - step, 0) / speeds[0])
-                line += f"  {speeds[1]:.0f} img/s  ETA {left}"
+                line += f"  {speeds[1]:.0f} img/s  ETA {self._left(step, speeds)}"
             self.message(line)
 
     def message(self, text: str) -> None:
         """Prints a line, above the bar if there is one."""
-        if not self._quiet:
-            tqdm.tqdm.write(text, file=self._stream)
-            self._stream.flush()
+        self._said = time.monotonic()
+        say(text, self._stream)
+
+    def compiling(self, what: str) -> None:
+        """Says that the program of a step is being compiled."""
+        if self._bar.disable:
+            self.message(f"compiling {what} ...")
+        else:
+            self._bar.set_description_str("compiling")
+
+    def compiled(self, what: str, seconds: float) -> None:
+        """Says that it is compiled."""
+        self._bar.set_description_str("")
+        self.message(f"compiled {what} in {seconds:.1f} s")

@@ -164,6 +164,7 @@ def test_eight_devices_equal_one(evaluated, tmp_path):
 
 def refused(arguments, capsys):
     """The one line that a mistake prints."""
+    capsys.readouterr()  # the progress of what went before
     assert main([str(argument) for argument in arguments]) == 2
     error = capsys.readouterr().err
     assert error.startswith("scoresde: ") and error.count("\n") == 1, error

@@ -40,6 +40,7 @@ def results(workdir, name):
 
 
 def refused(arguments, capsys):
+    capsys.readouterr()  # the progress of what went before
     assert main([str(argument) for argument in arguments]) == 2
     error = capsys.readouterr().err
     assert error.startswith("scoresde: ") and error.count("\n") == 1, error

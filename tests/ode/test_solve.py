@@ -68,3 +68,9 @@ def test_stages_are_summed_at_full_precision():
 def test_integrals_have_no_intermediate_times():
     with pytest.raises(UsageError, match="save_times"):
         solve(slopes, integrals=True, save_times=jnp.array([0.5]))
+
+
+def test_a_solve_does_not_call_the_host():
+    """A program that did would not be kept in the compilation cache, and its call would wait."""
+    lowered = jax.jit(lambda y0: solve(slopes, y0)).lower(Y0).as_text()
+    assert "callback" not in lowered

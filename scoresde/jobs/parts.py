@@ -23,7 +23,7 @@ def _difference(found: Any, wanted: Any, path: str = "") -> str:
 
 
 class Parts:
-    """The finished batches of an evaluation, in a directory of their own.
+    """The finished batches of a job, in a directory of their own.
 
     A batch is written whole or not at all, so that a run killed at any time leaves its finished
     batches, and the next run with the same protocol computes the others only.
@@ -46,8 +46,8 @@ class Parts:
             found = files.read_json(self._record)
             if words := _difference(found, self._protocol):
                 raise UsageError(
-                    f"{directory.parent} holds an unfinished evaluation with another protocol: "
-                    f"{words}. Finish it with its own options, give another --name, or --overwrite."
+                    f"{directory.parent} holds unfinished results of another protocol: {words}. "
+                    "Finish them with their own options, give another --name, or --overwrite."
                 )
 
     @property
@@ -57,9 +57,13 @@ class Parts:
     def _file(self, first: int) -> pathlib.Path:
         return self.directory / f"{first:08d}.npz"
 
+    def __contains__(self, first: int) -> bool:
+        """Whether the batch whose first row is number `first` is finished."""
+        return self._file(first).exists()
+
     def load(self, first: int) -> dict[str, np.ndarray] | None:
         """The batch whose first row is number `first`, or None if it is not finished."""
-        if not self._file(first).exists():
+        if first not in self:
             return None
         with np.load(self._file(first)) as saved:
             return dict(saved)

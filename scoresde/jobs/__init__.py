@@ -1,0 +1,23 @@
+"""Long jobs in batches: results in parts, so that a killed job goes on, and what is seen of it.
+
+results = in_batches(compute, num=50_000, batch_size=64, parts=Parts(folder, protocol),
+                     progress=Progress())
+"""
+
+from scoresde.jobs.batches import Fetch, in_batches, to_host
+from scoresde.jobs.parts import Parts
+from scoresde.jobs.progress import Progress
+from scoresde.jobs.report import Report, Tell, silent
+from scoresde.jobs.say import say
+
+__all__ = [
+    "Fetch",
+    "Parts",
+    "Progress",
+    "Report",
+    "Tell",
+    "in_batches",
+    "say",
+    "silent",
+    "to_host",
+]

@@ -1,0 +1,47 @@
+"""What training says of itself and of the samples that it draws on the way."""
+
+import ml_collections
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_model import BARE
+
+from scoresde import runs
+from scoresde.experiment import overrides
+
+# One step of the adaptive solver does not get there.
+BROKEN = ["--config.sampler.max_steps=1"]
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory):
+    """The work directory of a run whose samples are not finite, and what it said."""
+    workdir = tmp_path_factory.mktemp("said") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        lines = []
+        patch.setattr("tqdm.tqdm.write", lambda text, file: lines.append(text))
+        runs.train(overrides.apply(ml_collections.ConfigDict(BARE), BROKEN), workdir)
+    return workdir, lines
+
+
+def test_it_says_first_what_it_does_how_long_and_where(said):
+    workdir, lines = said
+    assert lines[0] == (
+        "Training 4 parameters on 128 images to step 2, batches of 8 on 1 device(s); checkpoints, "
+        f"the log and samples go to {workdir}."
+    )
+    # Then what it is too short for, see tests/experiment/test_remarks.py.
+    assert [line.split()[1:4] for line in lines[1:3]] == [["The", "learning", "rate"]] + [
+        ["After", "2", "steps,"]
+    ]
+    assert lines[3] == "compiling the train step ..."
+    assert lines[4].startswith("compiled the train step in")
+
+
+def test_samples_in_a_grid_that_are_not_finite_are_warned_of_and_gray(said):
+    workdir, lines = said
+    path = workdir / "samples" / "step_00000002.png"
+    where = lines.index("step 2: drawing 64 samples ...")
+    assert lines[where + 1] == f"Warning: 64 of the 64 samples in {path} are not finite (gray)."
+    pixels = np.asarray(Image.open(path))
+    assert pixels.min() > 100 and pixels.max() < 200
