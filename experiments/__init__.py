@@ -2,5 +2,6 @@
 
 ablate_samplers     samplers against network evaluations
 likelihood_sweep    what the accuracy of a likelihood costs
+ablation_results    the table and the figure of the first
 cells               what the two share: sweeps that are kept across interruptions
 """

@@ -25,12 +25,12 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from scoresde.experiments import ablation_results as presentation
-from scoresde.experiments import cells as sweeps
 
 from scoresde import Run, analytic, metrics, samplers, sdes
 from scoresde.codecs import Codec
 from scoresde.data import pictures
+from scoresde.experiments import ablation_results as presentation
+from scoresde.experiments import cells as sweeps
 from scoresde.registry import UsageError, make, member
 
 # Of a cell, what is not an option of its sampler.

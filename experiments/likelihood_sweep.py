@@ -29,9 +29,9 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from scoresde.experiments import cells as sweeps
 
 from scoresde import Run, analytic, evaluation, files, sdes
+from scoresde.experiments import cells as sweeps
 from scoresde.keys import sample_keys
 from scoresde.likelihood import LIKELIHOODS
 from scoresde.registry import UsageError, closest, lookup, make, member

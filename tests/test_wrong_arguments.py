@@ -60,7 +60,7 @@ def sample(**changes):
         ({"trajectory": "a"}, "positive stride, got 'a'"),
         ({"record": 3}, "record is a function"),
         ({"steps": None, "grid": ["a", "b"]}, "time grid is an array of times"),
-        ({"condition": {"label": "a"}}, "condition holds arrays of numbers"),
+        ({"condition": {"label": "a"}}, "must hold arrays of numbers"),
         ({"key": 0}, r"made by jax.random.key\(seed\), and are not 0"),
     ],
 )
@@ -138,9 +138,9 @@ def test_parameters_of_another_network_and_images_of_another_kind(small):
     gray, t = jnp.ones((1, 4, 4, 1)), jnp.ones(1)
     assert small(params, gray, t).shape == gray.shape
     for given, x, message in (
-        ({}, gray, "not of this network"),
+        ({}, gray, "of another network"),
         (None, gray, "no parameters"),
-        (params, jnp.ones((1, 4, 4, 3)), r"with images of shape \(4, 4, 3\)"),
+        (params, jnp.ones((1, 4, 4, 3)), "x has 3 channels, and they are of images of 1"),
     ):
         with pytest.raises(UsageError, match=message) as error:
             small(given, x, t)
