@@ -24,6 +24,7 @@ _SUBMODULES = (
     "dequantization",
     "evaluation",
     "experiment",
+    "jobs",
     "keys",
     "likelihood",
     "losses",
