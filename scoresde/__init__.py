@@ -27,6 +27,7 @@ _SUBMODULES = (
     "dequantization",
     "evaluation",
     "experiment",
+    "jobs",
     "keys",
     "likelihood",
     "losses",
