@@ -31,9 +31,7 @@ def test_it_says_first_what_it_does_how_long_and_where(said):
         f"the log and samples go to {workdir}."
     )
     # Then what it is too short for, see tests/experiment/test_remarks.py.
-    assert [line.split()[1:4] for line in lines[1:3]] == [["The", "learning", "rate"]] + [
-        ["After", "2", "steps,"]
-    ]
+    assert "learning rate still rises" in lines[1] and "will be what the run began" in lines[2]
     assert lines[3] == "compiling the train step ..."
     assert lines[4].startswith("compiled the train step in")
 
