@@ -18,7 +18,7 @@ import pytest
 
 from scoresde import networks
 from scoresde.experiment import build, load_config
-from scoresde.published import CONFIGS
+from scoresde.experiment.published import CONFIGS
 
 ROOT = pathlib.Path(__file__).parent.parent
 NAMES = list(CONFIGS.files())

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import ml_collections
 
-from scoresde import codecs, data, documented, losses, networks, predictions, samplers, training
-from scoresde.experiment import sections
+from scoresde import codecs, data, losses, networks, predictions, samplers, training
+from scoresde.experiment import documented, sections
 from scoresde.experiment.build import LIKELIHOOD_BATCH_SIZE, build, plain
 from scoresde.experiment.experiment import Experiment, Sampling
 from scoresde.likelihood import ExactLikelihood
