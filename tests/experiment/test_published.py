@@ -6,7 +6,7 @@ import pytest
 
 from scoresde.experiment.published import CONFIGS, summary
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parent.parent.parent
 
 
 def test_every_config_of_the_repository_has_its_path_for_a_name_and_a_line():
