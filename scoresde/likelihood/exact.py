@@ -33,6 +33,7 @@ from scoresde.likelihood import trace as traces
 from scoresde.likelihood.change_of_variables import LogProb, integrate
 from scoresde.likelihood.checks import check_choice, check_values
 from scoresde.likelihood.standard_errors import nan_if_unknown
+from scoresde.meshes import automatic
 from scoresde.plain import check_fields
 from scoresde.registry import UsageError, make
 from scoresde.sdes import expand
@@ -148,6 +149,7 @@ class ExactLikelihood:
                 samples itself, or float64 asked for where it cannot be had.
         """
         check_denoiser(denoiser)
+        key, denoiser, x, condition = automatic((key, denoiser, x, condition))
         require_continuous_time(denoiser, "The exact likelihood")
         t_min = denoiser.sde.t_min if self.t_min is None else float(self.t_min)
         if not 0 <= t_min < denoiser.sde.t_max:

@@ -22,6 +22,7 @@ from scoresde.denoiser import (
     require_levels,
 )
 from scoresde.keys import fold_in, normal, sample_keys
+from scoresde.meshes import automatic
 from scoresde.registry import UsageError
 from scoresde.samplers.arguments import (
     as_states,
@@ -116,6 +117,7 @@ def sample(
     """
     check_sampler(sampler)
     check_denoiser(denoiser)
+    key, denoiser, x_init, condition = automatic((key, denoiser, x_init, condition))
     if donate and x_init is None:
         raise UsageError("donate=True gives away the memory of x_init, and there is none.")
     if x_init is not None:

@@ -22,6 +22,7 @@ from scoresde.denoiser import (
     require_continuous_time,
     velocity_of_one,
 )
+from scoresde.meshes import automatic
 from scoresde.samplers.arguments import as_states
 from scoresde.samplers.interface import Sampler, Samples, refuse_constraint
 from scoresde.sdes import expand
@@ -127,6 +128,7 @@ def encode(
     """
     ode.check(method, rtol=rtol, atol=atol)
     check_denoiser(denoiser)
+    denoiser, x, condition = automatic((denoiser, x, condition))
     require_continuous_time(denoiser, "The probability-flow ODE")
     require_flow(denoiser.sde, denoiser.sde.t_min)
     options = {"rtol": rtol, "atol": atol, "method": method}

@@ -16,6 +16,7 @@ from scoresde.likelihood.bounds.result import Bound, make_bound
 from scoresde.likelihood.bounds.terms import noise_error, prior_cost, sum_squares
 from scoresde.likelihood.checks import check_choice, check_counts, check_values
 from scoresde.likelihood.standard_errors import nan_if_unknown
+from scoresde.meshes import automatic
 
 FORMS = ("dsm", "ssm")
 
@@ -87,6 +88,7 @@ class ScoreFlowBound(ContinuousBound):
                 cannot be importance-sampled because nothing of the data is left at t_max (rectified
                 flow: give it a t_max < 1).
         """
+        key, denoiser, x, condition = automatic((key, denoiser, x, condition))
         x = check_values(x)
         keys, condition, t_min = self.prepare(key, denoiser, len(x), condition)
         return nan_if_unknown(_score_flow(self, keys, denoiser, x, condition, t_min))

@@ -1,0 +1,54 @@
+"""Arrays on meshes as `jax.make_mesh` makes them by default, whose axes are Explicit."""
+
+import jax
+import numpy as np
+import pytest
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from scoresde import likelihood, samplers, sdes
+from scoresde.meshes import automatic
+from scoresde.registry import UsageError
+
+MESH = jax.make_mesh((1,), ("batch",), (AxisType.Explicit,), devices=jax.devices()[:1])
+
+
+def explicit(x):
+    return jax.device_put(np.asarray(x, np.float32), NamedSharding(MESH, PartitionSpec("batch")))
+
+
+METHODS = {
+    "sample": lambda key, denoiser, x: (
+        samplers.sample(key, samplers.get("pc"), denoiser, x_init=x, steps=3).x
+    ),
+    "flow": lambda key, denoiser, x: (
+        samplers.sample(key, samplers.get("probability_flow"), denoiser, x_init=x).x
+    ),
+    "encode": lambda key, denoiser, x: samplers.encode(denoiser, x)[0],
+    "log_prob": lambda key, denoiser, x: likelihood.log_prob(key, denoiser, x).nats,
+    "score_flow": lambda key, denoiser, x: (
+        likelihood.ScoreFlowBound(samples=4, repeats=2)(key, denoiser, x).nats
+    ),
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_explicit_axes_give_what_arrays_without_a_mesh_do(name, mixture, key):
+    x, denoiser = np.array([[0.5, 0.1], [-0.3, 0.2]], np.float32), mixture.denoiser(sdes.VP())
+    np.testing.assert_array_equal(
+        METHODS[name](key, denoiser, explicit(x)), METHODS[name](key, denoiser, x)
+    )
+
+
+def test_an_array_stays_where_it_is():
+    x = explicit(np.ones((4, 2)))
+    moved = automatic({"x": x, "other": 3})
+    assert moved["other"] == 3 and moved["x"].sharding.mesh.axis_types == (AxisType.Auto,)
+    assert moved["x"].sharding.spec == x.sharding.spec
+    assert moved["x"].unsafe_buffer_pointer() == x.unsafe_buffer_pointer()
+
+
+def test_a_mesh_that_all_operations_are_under_is_refused(mixture, key):
+    with jax.set_mesh(MESH), pytest.raises(UsageError, match="axis_types of Auto"):
+        METHODS["sample"](key, mixture.denoiser(sdes.VP()), np.ones((2, 2), np.float32))
+    with pytest.raises(UsageError, match="axis_types of Auto"):
+        jax.jit(automatic)(explicit(np.ones(2)))
