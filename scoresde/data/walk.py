@@ -83,6 +83,11 @@ def pictures(root: pathlib.Path, not_read: NotRead) -> list[pathlib.PurePath]:
     return sorted(found, key=lambda path: path.parts)
 
 
+def is_hidden(name: str) -> bool:
+    """Whether an entry of a folder is hidden, or something that a system leaves in folders."""
+    return name.startswith(".") or name.casefold() in _OF_SYSTEMS
+
+
 def _below(
     root: pathlib.Path,
     place: pathlib.PurePath,
@@ -94,7 +99,7 @@ def _below(
     empty = True
     for name, kind in _entries(root / place):
         path = place / name
-        if name.startswith(".") or name.casefold() in _OF_SYSTEMS:
+        if is_hidden(name):
             count = 1 if kind != "folder" else _count(root / path)
             not_read.add("hidden", str(path), count)
         elif kind == "folder":

@@ -13,6 +13,7 @@ import pathlib
 from typing import Any
 
 from scoresde import experiment, files, jobs
+from scoresde.data.walk import is_hidden
 from scoresde.registry import UsageError
 
 
@@ -32,10 +33,8 @@ def save_config(workdir: pathlib.Path, config: Any) -> None:
                 f"{workdir} holds another experiment: {differ[0]}{more}. Give another --workdir, "
                 "or the config it has."
             )
-    # A run killed while it wrote its config has left no more than half of that.
-    elif workdir.exists() and any(
-        not p.name.startswith(".config.json.") for p in workdir.iterdir()
-    ):
+    # A run killed while it wrote its config has left no more than half of that, a hidden file.
+    elif workdir.exists() and _holds_anything(workdir):
         raise UsageError(
             f"{workdir} is not empty and holds no experiment (no config.json). "
             "Give an empty or new --workdir."
@@ -44,6 +43,11 @@ def save_config(workdir: pathlib.Path, config: Any) -> None:
         files.write_json(path, experiment.as_json(config))
     except OSError as error:
         raise UsageError(f"{workdir} cannot be written to ({error}). Give another one.") from None
+
+
+def _holds_anything(folder: pathlib.Path) -> bool:
+    """But for what file managers and notebooks leave behind."""
+    return not all(is_hidden(path.name) for path in folder.iterdir())
 
 
 def load_config(workdir: pathlib.Path) -> Any:
@@ -69,7 +73,7 @@ def result_directory(path: pathlib.Path, overwrite: bool) -> pathlib.Path:
     there = next(folder for folder in (path, *path.parents) if folder.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise UsageError(f"{there} is no directory that can be written to. Give another --name.")
-    if there == path and any(path.iterdir()) and not overwrite:
+    if there == path and _holds_anything(path) and not overwrite:
         raise UsageError(
             f"{path} holds results already. Give another --name, or --overwrite to replace them."
         )

@@ -22,8 +22,11 @@ def test_a_grid_shows_the_classes_in_turn(labels):
         assert condition["label"].tolist() == [*range(10), 0, 1]
 
 
-def test_half_a_config_does_not_hold_a_directory(tmp_path):
+def test_neither_half_a_config_nor_hidden_files_hold_a_directory(tmp_path):
     (tmp_path / ".config.json.x1").write_text("{")
+    (tmp_path / ".DS_Store").touch()
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    assert runs.result_directory(tmp_path, overwrite=False) == tmp_path
     runs.save_config(tmp_path, ml_collections.ConfigDict({"seed": 1}))
     assert (tmp_path / "config.json").exists()
 
