@@ -127,7 +127,7 @@ def test_the_command_line_says_it_in_one_line(tmp_path, capsys, monkeypatch):
         warnings.showwarning = _show
         assert main(["list"]) == 0
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1 and lines[0].startswith("scoresde: Not read in ")
+    assert len(lines) == 1 and lines[0].startswith("scoresde: warning: Not read in ")
 
 
 def _show(message, category, filename, lineno, file=None, line=None):
