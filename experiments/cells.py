@@ -16,7 +16,7 @@ from typing import Any
 
 from scoresde import configure, files
 from scoresde.experiment import load_config, overrides
-from scoresde.experiment.published import Folder
+from scoresde.published import Folder
 from scoresde.registry import UsageError, see_current_folder
 
 SWEEPS = Folder("scoresde.experiments.configs")

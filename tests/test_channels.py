@@ -1,5 +1,6 @@
 """Images whose channels come first are told to be transposed, wherever their shape is an error."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -36,7 +37,7 @@ PLACES = {
     "encode": lambda: CODEC.encode(None, FIRST),
     "decode": lambda: CODEC.decode(FIRST.astype(np.float32)),
     "unfinished": lambda: CODEC.unfinished(FIRST.astype(np.float32)),
-    "network": lambda: networks.get("ncsnpp").init(None, (3, 32, 32)),
+    "network": lambda: networks.get("ncsnpp").init(jax.random.key(0), (3, 32, 32)),
 }
 
 

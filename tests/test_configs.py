@@ -18,7 +18,7 @@ import pytest
 
 from scoresde import networks
 from scoresde.experiment import build, load_config
-from scoresde.experiment.published import CONFIGS
+from scoresde.published import CONFIGS
 
 ROOT = pathlib.Path(__file__).parent.parent
 NAMES = list(CONFIGS.files())
@@ -165,7 +165,7 @@ def test_sizes_of_edms_networks(name, count):
     assert size(load(f"edm/cifar10_{name}")[1])[0] == count
 
 
-@pytest.mark.parametrize("name", [n for n in CONFIGS if n.endswith(("digits", "emoji32"))])
+@pytest.mark.parametrize("name", [n for n in NAMES if n.endswith(("digits", "emoji32"))])
 def test_an_evaluation_of_bundled_images_has_batches_to_resume_from(name):
     _, experiment = load(name)
     assert len(experiment.source.splits["test"]) > 5 * experiment.likelihood_batch_size

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
     """Prints; see the module's docstring."""
-    from scoresde.experiment.published import CONFIGS, summary
+    from scoresde.published import CONFIGS, summary
     from scoresde.registry import UsageError
 
     if overrides:

@@ -13,7 +13,7 @@ from typing import Any
 import ml_collections
 
 from scoresde.experiment import overrides
-from scoresde.experiment.published import CONFIGS, Folder
+from scoresde.published import CONFIGS, Folder
 from scoresde.registry import UsageError, shown
 
 

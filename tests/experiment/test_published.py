@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from scoresde.experiment.published import CONFIGS, summary
+from scoresde.published import CONFIGS, summary
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 

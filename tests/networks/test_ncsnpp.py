@@ -222,7 +222,7 @@ def test_dropout_needs_training_and_a_key(small, standard, images):
         ({"progressive": "foo"}, "progressive='foo' is not one of 'none', 'output_skip'"),
         ({"embedding_type": "sinus"}, "embedding_type='sinus'"),
         ({"nonlinearity": "gelu"}, "nonlinearity='gelu'"),
-        ({"nf": 2.5}, "nf=2.5 must be an integer"),
+        ({"nf": 2.5}, "nf must be an integer"),
         ({"ch_mult": []}, "ch_mult=\\[\\] must be a list of positive integers"),
         ({"ch_mult": "122"}, "ch_mult='122' must be a list"),
         ({"attn_resolutions": 16}, "attn_resolutions=16 must be a list"),

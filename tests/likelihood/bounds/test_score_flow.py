@@ -104,7 +104,7 @@ def test_the_arithmetic_is_never_less_than_float32(gaussian, key):
     [
         ({"form": "sliced"}, "Unknown form"),
         ({"samples": 0}, "samples must be"),
-        ({"repeats": 1.5}, "repeats must be"),
+        ({"repeats": 1.5}, "repeats of ScoreFlowBound must be an integer"),
         ({"times": "log_normal"}, "Unknown time distribution"),
         ({"t_min": 1.0}, "t_min must lie"),
         ({"probes": 0}, "probes must be"),
