@@ -20,7 +20,7 @@ demo: install
 	rm -rf $(DEMO)
 	$(BIN)/scoresde train --config configs/vp/digits.py --workdir $(DEMO)
 	$(BIN)/scoresde sample --workdir $(DEMO) --num 100 --batch_size 100 --animation --name demo
-	$(BIN)/scoresde likelihood --workdir $(DEMO) --split test --baseline --name test
+	$(BIN)/scoresde likelihood --workdir $(DEMO) --split test --num 150 --probes 1 --baseline --name test
 	@echo
 	@echo 'The demo is in $(DEMO):'
 	@echo '  sample grid        $(DEMO)/samples/demo/grid.png'
