@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from scoresde.predictions import Prediction, PredictionKind
-from scoresde.registry import UsageError, shown
+from scoresde.registry import UsageError, closest, shown
 from scoresde.sdes import SDE, expand
 
 Condition = Mapping[str, Any] | None
@@ -29,7 +29,11 @@ arrays; None for no condition at all."""
 
 
 def check_condition(
-    condition: Condition, batch: int, denoiser: "BaseDenoiser | None" = None
+    condition: Condition,
+    batch: int,
+    denoiser: "BaseDenoiser | None" = None,
+    *,
+    others_read: bool = False,
 ) -> Condition:
     """The condition of `batch` samples with arrays for leaves; None where it is None or empty.
 
@@ -37,11 +41,12 @@ def check_condition(
         condition: the condition.
         batch: number of samples.
         denoiser: what will be told of it, and may refuse what it does not know.
+        others_read: whether there is someone else who reads of it, as a constraint does.
 
     Raises:
         UsageError: it is no mapping, or an array in it has not one row for each sample, is none of
             numbers, or holds what the denoiser does not know, as a label that is none of its
-            classes.
+            classes; or nobody reads what has that name.
     """
     if condition is None:
         return None
@@ -52,6 +57,8 @@ def check_condition(
         )
     if denoiser is not None:  # before large integers are cut to 32 bits
         denoiser.check_condition(condition)
+        if not others_read:
+            _check_names(condition, denoiser.condition_names)
     condition = {name: _arrays(name, value) for name, value in condition.items()}
     for name, value in condition.items():
         for leaf in jax.tree.leaves(value):
@@ -61,6 +68,15 @@ def check_condition(
                     f"one of shape {leaf.shape}."
                 )
     return condition or None
+
+
+def _check_names(condition, known):
+    for name in condition:
+        if known is not None and name not in known:
+            raise UsageError(
+                f"The network reads no condition {name!r}.{closest(name, sorted(known))} It reads "
+                f"{', '.join(sorted(known)) or 'none'}."
+            )
 
 
 def _arrays(name: str, value: Any) -> Any:
@@ -120,6 +136,11 @@ class BaseDenoiser:
     def terminal_log_prob(self, z: Array, condition: Condition = None) -> Array:
         """log density at t_max of z [batch, ...] in nats, [batch]: the prior's, unless known."""
         return self.sde.prior_log_prob(z)
+
+    @property
+    def condition_names(self) -> set[str] | None:
+        """The names of a condition that it reads; None if it does not say."""
+        return None
 
     def check_condition(self, condition: Condition) -> None:
         """Raises UsageError for values in a condition that are known and that it cannot be told."""
@@ -270,13 +291,19 @@ class Denoiser(BaseDenoiser):
         output = self.network(self.params, network_input, noise_condition, condition)
         return self.prediction.read(self.sde, x, t, output.astype(x.dtype))
 
+    @property
+    def condition_names(self) -> set[str] | None:
+        return getattr(self._network_itself(), "condition_names", None)
+
     def check_condition(self, condition: Condition) -> None:
+        if check := getattr(self._network_itself(), "check_condition", None):
+            check(condition)
+
+    def _network_itself(self):
         network = self.network
         while isinstance(network, functools.partial):
             network = network.func
-        network = getattr(network, "__self__", network)  # as of network.apply
-        if check := getattr(network, "check_condition", None):
-            check(condition)
+        return getattr(network, "__self__", network)  # as of network.apply
 
     def __repr__(self) -> str:
         count = sum(jnp.size(leaf) for leaf in jax.tree.leaves(self.params))

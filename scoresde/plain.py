@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from scoresde.registry import UsageError, shown
+from scoresde.errors import UsageError, shown
 
 _WORDS = {bool: "True or False", int: "an integer", float: "a number", str: "a name"}
 

@@ -18,17 +18,20 @@ the second half places the variance between its two bounds (`scoresde.variances`
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
 
-from scoresde.registry import UsageError, make
+from scoresde.registry import UsageError, component, make
 from scoresde.sdes import SDE, expand
 
 
 class Prediction(NamedTuple):
     """The two expectations given x_t that everything else follows from. Each [batch, ...].
+
+    They belong together, x_t = alpha x0 + sigma noise, and samplers read the one or the other: what
+    changes one of them changes both, by `with_x0` or `with_noise`.
 
     Attributes:
         x0: E[x_0 | x_t], the denoised image.
@@ -40,6 +43,21 @@ class Prediction(NamedTuple):
     x0: Array
     noise: Array
     variance: Array | None = None
+
+
+def with_x0(prediction: Prediction, sde: SDE, t: Array, x0: Array) -> Prediction:
+    """The prediction at time t with another x0 [batch, ...], and the noise that goes with it."""
+    ratio = expand(sde.alpha(t) / sde.sigma(t), x0)
+    return prediction._replace(x0=x0, noise=prediction.noise - ratio * (x0 - prediction.x0))
+
+
+def with_noise(prediction: Prediction, sde: SDE, t: Array, noise: Array) -> Prediction:
+    """The prediction at time t with another noise [batch, ...], and the x0 that goes with it.
+
+    A gradient added to the score is a noise less sigma times as much.
+    """
+    ratio = expand(sde.sigma(t) / sde.alpha(t), noise)
+    return prediction._replace(noise=noise, x0=prediction.x0 - ratio * (noise - prediction.noise))
 
 
 class Coefficients(NamedTuple):
@@ -125,15 +143,20 @@ class PredictionKind:
     """A way to read a network: see the module's docstring.
 
     Attributes:
-        time_input: (sde, t) -> noise condition; one of TIME_INPUTS or any hashable function. If
-            nothing is said it is 999 t, for networks with the embeddings of score_sde: a function
-            of one's own with waves sin(k t) is to be given ScaledTime(scale=1.0), or the waves
-            are 999 times as fast, and so is what an adaptive solver has to follow.
+        time_input: (sde, t) -> noise condition; one of TIME_INPUTS, also by its name or as a
+            section, or any hashable function. If nothing is said it is 999 t, for networks with
+            the embeddings of score_sde: a function of one's own with waves sin(k t) is to be given
+            ScaledTime(scale=1.0), or the waves are 999 times as fast, and so is what an adaptive
+            solver has to follow.
         learned_variance: whether the network also predicts a variance, with two outputs a channel.
     """
 
     time_input: Callable[[SDE, Array], Array] = ScaledTime()
     learned_variance: bool = False
+
+    def __post_init__(self):
+        time_input = component("time input", TIME_INPUTS, self.time_input, Callable)
+        object.__setattr__(self, "time_input", time_input)
 
     @property
     def trained_levels(self) -> int | None:
@@ -315,14 +338,12 @@ PREDICTIONS = {
 }
 
 
-def get(name: str, *, time_input: str | Callable | None = None, **options) -> PredictionKind:
-    """A prediction by name; `time_input` is a name of TIME_INPUTS or a function.
+def get(name: str, *, time_input: Any = None, **options) -> PredictionKind:
+    """A prediction by name; `time_input` as of `PredictionKind`, the prediction's own if None.
 
     Raises:
         UsageError: unknown name or option.
     """
-    if isinstance(time_input, str):
-        time_input = make("time input", TIME_INPUTS, time_input)
     if time_input is not None:
         options["time_input"] = time_input
     return make("prediction", PREDICTIONS, name, **options)

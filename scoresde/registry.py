@@ -1,4 +1,4 @@
-"""Components by name, and the one error a user's mistake raises.
+"""Components by name.
 
 Every family of components (SDEs, predictions, networks, samplers, ...) is a plain dictionary from
 public names to classes or functions. `make` looks a name up and calls it with checked options;
@@ -12,26 +12,20 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from scoresde.errors import UsageError, UsageWarning, first_line, shown
 
-class UsageError(ValueError):
-    """A mistake in what the user asked for: the message names the cause and the remedy.
-
-    The command line prints it as one line and exits with status 2, without a traceback.
-    """
-
-
-class UsageWarning(UserWarning):
-    """What can be done, but is hardly what the user wants. The command line prints it as a line."""
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, for a message of one line."""
-    return f"{error}".strip().partition("\n")[0]
-
-
-def shown(value: Any) -> str:
-    """A value in a message of one line."""
-    return f"{' '.join(repr(value).split()):.60}"
+__all__ = [
+    "UsageError",
+    "UsageWarning",
+    "closest",
+    "component",
+    "first_line",
+    "lookup",
+    "make",
+    "member",
+    "see_current_folder",
+    "shown",
+]
 
 
 def closest(name: str, known: list[str]) -> str:
@@ -112,7 +106,7 @@ def make(family: str, table: Mapping[str, Callable], name: str, **options: Any) 
         parameters = inspect.signature(component).parameters
     except ValueError:  # some builtins have none
         return component(**options)
-    from scoresde import plain  # which raises this module's error
+    from scoresde import plain  # numpy, which a help text need not wait for
 
     hints = plain.hints_of(component)
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())

@@ -125,3 +125,25 @@ def test_a_condition_fixed_is_a_condition_given(standard_normal):
 def test_a_condition_without_a_row_for_each_sample_is_refused(condition, message):
     with pytest.raises(UsageError, match=message):
         check_condition(condition, 4)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class OtherPrior(WrappedDenoiser):
+    """Holds a number for each sample of a batch, where it may not."""
+
+    denoiser: Any
+    extra: Any
+
+    def __call__(self, x, t, condition=None):
+        return self.denoiser(x, t, condition)
+
+    def terminal_log_prob(self, z, condition=None):
+        return self.denoiser.terminal_log_prob(z, condition) + self.extra
+
+
+@pytest.mark.parametrize("batch, extra", [(1, jnp.arange(4.0)), (4, jnp.arange(4.0))])
+def test_a_density_at_the_end_that_mixes_samples_is_refused(batch, extra, standard_normal, key):
+    denoiser = OtherPrior(standard_normal, extra)
+    with pytest.raises(UsageError, match="terminal_log_prob of one sample"):
+        likelihood.log_prob(key, denoiser, jnp.zeros((batch, 2)))

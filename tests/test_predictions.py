@@ -122,3 +122,30 @@ def test_unknown_names_and_options_are_refused_with_the_known_ones():
         predictions.get("edm", sigma_dat=1.0)
     with pytest.raises(UsageError, match="Unknown time input 'frequency'"):
         predictions.get("noise", time_input="frequency")
+
+
+def test_x0_and_noise_change_together(key):
+    sde, t = sdes.VP(), jnp.array([0.2, 0.9])
+    x0, noise, other = (jax.random.normal(k, (2, 3)) for k in jax.random.split(key, 3))
+    x = sde.perturb(x0, noise, t)
+    before = predictions.Prediction(x0, noise, variance=other)
+    for after in (
+        predictions.with_x0(before, sde, t, other),
+        predictions.with_noise(before, sde, t, other),
+    ):
+        np.testing.assert_allclose(sde.perturb(after.x0, after.noise, t), x, rtol=1e-4, atol=1e-5)
+        assert after.variance is other
+    np.testing.assert_array_equal(predictions.with_x0(before, sde, t, other).x0, other)
+    np.testing.assert_array_equal(predictions.with_noise(before, sde, t, other).noise, other)
+
+
+def test_a_time_input_is_chosen_by_its_name_a_section_or_as_it_is():
+    index = predictions.Index(num_scales=10)
+    for choice in (index, {"name": "index", "num_scales": 10}):
+        assert predictions.Noise(time_input=choice).time_input == index
+        assert predictions.get("noise", time_input=choice).trained_levels == 10
+    assert predictions.Noise(time_input="sigma") == predictions.Noise(
+        time_input=predictions.Sigma()
+    )
+    with pytest.raises(UsageError, match="Unknown time input 'sgima'"):
+        predictions.Noise(time_input="sgima")

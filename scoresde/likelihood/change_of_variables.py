@@ -20,6 +20,7 @@ from scoresde import ode
 from scoresde.denoiser import BaseDenoiser, Condition, one_by_one, velocity_of_one
 from scoresde.likelihood.standard_errors import standard_error
 from scoresde.likelihood.trace import Trace, value_and_traces
+from scoresde.registry import UsageError
 
 
 class LogProb(NamedTuple):
@@ -106,7 +107,22 @@ def integrate(
         integrals=True,
         **options,
     )
-    nats = denoiser.terminal_log_prob(latent, condition) + jnp.mean(divergence, axis=1)
+    nats = _terminal_log_prob(denoiser, latent, condition) + jnp.mean(divergence, axis=1)
     nats = jnp.where(stats.finished, nats, jnp.nan)  # half an integral is no estimate
     stderr = jnp.zeros_like(nats) if trace.exact else standard_error(divergence, axis=1)
     return LogProb(nats, stderr, latent, stats.nfe, stats.finished)
+
+
+def _terminal_log_prob(denoiser, latent, condition):
+    """Sample by sample: what a denoiser holds of several samples would be mixed without a word."""
+
+    def of_one(z, condition):
+        nats = denoiser.terminal_log_prob(z[None], condition)
+        if jnp.shape(nats) != (1,):
+            raise UsageError(
+                f"terminal_log_prob of one sample must have shape (1,), and has {jnp.shape(nats)}: "
+                "what differs from sample to sample travels in the condition."
+            )
+        return nats[0]
+
+    return jax.vmap(of_one)(latent, one_by_one(condition))

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from scoresde.registry import UsageError, lookup, make
+from scoresde.registry import UsageError, component, lookup, make
 
 Products = Callable[[Array], Array]
 """J on each row of [n, d]."""
@@ -131,10 +131,11 @@ TRACES = {
 
 
 def get(trace: str | Trace, probes: int = 1) -> Trace:
-    """The estimator of that name; one that is no name is returned as it is.
+    """The estimator of that name, of a section with one, or as it is.
 
     Args:
-        trace: a name of TRACES, `package.module:Name`, or an estimator.
+        trace: a name of TRACES, `package.module:Name`, a section of it and its options, or an
+            estimator.
         probes: of one given by name, if it has probes.
 
     Raises:
@@ -146,7 +147,7 @@ def get(trace: str | Trace, probes: int = 1) -> Trace:
                 f"The trace estimator {trace} has its own number of probes: leave out "
                 f"probes={probes}."
             )
-        return trace
+        return component("trace estimator", TRACES, trace, Trace)
     known = inspect.signature(lookup("trace estimator", TRACES, trace)).parameters
     options = {"probes": probes} if "probes" in known else {}
     return make("trace estimator", TRACES, trace, **options)

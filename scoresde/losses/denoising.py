@@ -9,19 +9,20 @@ bound (L_hybrid of arXiv:2102.09672), which in turn leaves the mean alone.
 """
 
 import dataclasses
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from scoresde.denoiser import Condition
-from scoresde.losses.weightings import NoiseWeighting
+from scoresde.denoiser import Condition, check_condition
+from scoresde.losses.weightings import WEIGHTINGS
 from scoresde.predictions import PredictionKind
-from scoresde.registry import lookup
+from scoresde.registry import UsageError, component, lookup
 from scoresde.sdes import SDE, expand
-from scoresde.times import Uniform
+from scoresde.times import DISTRIBUTIONS
 
 
 def mean(square: Array) -> Array:
@@ -86,12 +87,13 @@ class DenoisingScoreMatching:
         network: `apply(params, x, noise_condition, condition, *, train, rng) -> output`; the noise
             condition is `prediction.time_input`, 999 t if nothing is said.
         codec: from images to x and back, see `scoresde.codecs`; None where x itself is given.
-        times: `(key, n) -> (t, weight)`, see `scoresde.times`; uniform if None.
-        weighting: `(sde, t) -> w`, see `scoresde.losses.weightings`.
+        times: `(key, n) -> (t, weight)`, of `scoresde.times.DISTRIBUTIONS`, also by its name or as
+            a section.
+        weighting: `(sde, t) -> w`, of `scoresde.losses.WEIGHTINGS`, likewise.
         reduction: "mean" over the dimensions of a sample, "half_sum", or a function like them.
 
     Raises:
-        UsageError: an unknown reduction.
+        UsageError: an unknown name, or none of these.
     """
 
     trains_schedule: ClassVar[bool] = False
@@ -100,14 +102,19 @@ class DenoisingScoreMatching:
     prediction: PredictionKind
     network: Callable[..., Array]
     codec: Any = None
-    times: Callable[[Array, int], tuple[Array, Array]] | None = None
-    weighting: Callable[[SDE, Array], Array] = dataclasses.field(default=NoiseWeighting())
+    times: Any = "uniform"
+    weighting: Any = "noise"
     reduction: str | Callable[[Array], Array] = "mean"
 
     def __post_init__(self):
+        weighting = component("weighting", WEIGHTINGS, self.weighting, Callable)
+        times, options = "uniform" if self.times is None else self.times, {}
+        if isinstance(times, str | Mapping):
+            options = {"sde": self.sde}
+        times = component("time distribution", DISTRIBUTIONS, times, Callable, **options)
+        object.__setattr__(self, "weighting", weighting)
+        object.__setattr__(self, "times", times)
         self._reduce()
-        if self.times is None:
-            object.__setattr__(self, "times", Uniform(sde=self.sde))
 
     def _reduce(self):
         if callable(self.reduction):
@@ -126,13 +133,21 @@ class DenoisingScoreMatching:
             condition: what is known of each sample, see `scoresde.denoiser`.
             train: whether the network drops out units.
         """
+        condition = check_condition(condition, x0.shape[0])
         time_key, noise_key, network_key = jax.random.split(key, 3)
         t, weight = self.times(time_key, x0.shape[0])
         noise = jax.random.normal(noise_key, x0.shape, x0.dtype)
         model = self.sde, self.prediction, self.network, params
         error = noise_residual(*model, network_key, x0, noise, t, condition, train)
         square = self._reduce()(jnp.reshape(error, (x0.shape[0], -1)) ** 2)
-        return weight * self.weighting(self.sde, t) * square, t
+        factors = {"times": weight, "weighting": self.weighting(self.sde, t), "reduction": square}
+        for name, factor in factors.items():  # others would broadcast to another loss
+            if jnp.shape(factor) != t.shape and (jnp.ndim(factor) or factor is square):
+                raise UsageError(
+                    f"The {name} of a loss must give a number a sample, of shape {t.shape}, and "
+                    f"gives {jnp.shape(factor)}."
+                )
+        return math.prod(factors.values()), t
 
     def __call__(
         self,

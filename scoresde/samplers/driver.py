@@ -133,7 +133,8 @@ def sample(
     if not is_traced(temperature) and not temperature >= 0:
         raise UsageError(f"temperature must not be negative, got {temperature}.")
     shape = sample_shape(shape)
-    condition = check_condition(condition, shape[0], denoiser)
+    others_read = constraint is not None
+    condition = check_condition(condition, shape[0], denoiser, others_read=others_read)
     every = stride(trajectory, record)
 
     sampler.check(denoiser)

@@ -71,14 +71,14 @@ class EDMHeun(GridSampler):
             x, t = self._churn(keys, x, t, sde, gamma=carry)
         alpha_s, sigma_t, sigma_s = sde.alpha(s), _noise_level(sde, t), _noise_level(sde, s)
 
+        # In the paper's x, which is x / alpha here; a slope (x - D) / sigma is the noise predicted.
         prediction = denoiser(x, t)
         D, d = prediction.x0, prediction.noise  # d = (x - D) / sigma_t
-        x = alpha_s * (D + sigma_s * d)  # x + (sigma_s - sigma_t) d
-
-        d_next = denoiser(x, s).noise  # d' = (x - D') / sigma_s
-        change = alpha_s * (sigma_s - sigma_t) * (d_next - d) / 2
-        # With the Euler step in x, this makes it x + (sigma_s - sigma_t) (d + d') / 2.
-        return x + jnp.where(from_zero_snr(sde, t, s), 0.0, change), carry
+        x = D + sigma_s * d  # x + (sigma_s - sigma_t) d
+        d_next = denoiser(alpha_s * x, s).noise  # d' = (x - D') / sigma_s
+        second_order = (sigma_s - sigma_t) * (d_next - d) / 2  # with it, d was (d + d') / 2
+        x += jnp.where(from_zero_snr(sde, t, s), 0.0, second_order)
+        return alpha_s * x, carry
 
     def _churn(self, keys, x, t, sde, gamma):
         """Adds noise up to the level sigma (1 + gamma), or t_max's; returns the new x and time."""

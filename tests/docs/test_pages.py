@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from scoresde import build, metrics, runs, samplers, training
+from scoresde import analytic, build, metrics, runs, samplers, sdes, training
 
 README = pathlib.Path(__file__).parent.parent.parent / "README.md"
 DOCS = README.parent / "docs"
@@ -70,6 +70,21 @@ def test_guidance_of_ones_own_is_a_denoiser_like_any_other(mine):
         steps=4,
     )
     np.testing.assert_allclose(drawn.x, target, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["ddim", "euler_maruyama", "pc", "heun"])
+def test_guidance_of_ones_own_is_heard_by_samplers_that_read_the_one_or_the_other(name, mine):
+    gaussian = analytic.gaussian(np.zeros(2), np.eye(2)).denoiser(sdes.VP())
+    condition = {"target": jnp.full((64, 2), 3.0)}
+
+    def mean(strength):
+        guided, key = mine.Pulled(gaussian, strength=strength), jax.random.key(0)
+        sampler = samplers.get(name)
+        return samplers.sample(
+            key, sampler, guided, (64, 2), condition=condition, steps=20
+        ).x.mean()
+
+    assert abs(mean(0.0)) < 0.5 and mean(0.3) > 1.5
 
 
 def test_a_metric_of_ones_own_is_reached_by_its_name(mine):

@@ -90,3 +90,12 @@ def test_an_estimator_is_a_name_or_an_object():
 def test_unknown_names_and_impossible_numbers_of_probes_are_refused(trace, probes, message):
     with pytest.raises(UsageError, match=message):
         get(trace, probes)
+
+
+def test_an_estimator_is_chosen_by_its_name_a_section_or_as_it_is():
+    assert get({"name": "rademacher", "probes": 2}) == Rademacher(probes=2) == get("rademacher", 2)
+    assert get(Rademacher(probes=2)) == Rademacher(probes=2)
+    with pytest.raises(UsageError, match="given as a class"):
+        get(Rademacher)
+    with pytest.raises(UsageError, match="trace estimator must be a name"):
+        get(3)

@@ -153,3 +153,36 @@ def test_an_objective_encodes_its_own_images(key):
 def test_an_unknown_reduction_is_refused_with_the_known_ones():
     with pytest.raises(UsageError, match=r"Unknown loss reduction 'sum'.*half_sum, mean"):
         loss_and_draws(sdes.VP(), predictions.Noise(), reduction="sum")
+
+
+def test_parts_are_chosen_by_their_names_sections_or_as_they_are():
+    common = {"sde": sdes.VP(), "prediction": predictions.Noise(), "network": None}
+    named = losses.DenoisingScoreMatching(**common, weighting="likelihood", times="stratified")
+    assert named.weighting == losses.LikelihoodWeighting()
+    assert named.times == times.Stratified(sde=sdes.VP())
+    section = {"name": "uniform", "t_max": 0.5}
+    sections = losses.DenoisingScoreMatching(**common, times=section)
+    assert sections.times == times.Uniform(sde=sdes.VP(), t_max=0.5)
+    with pytest.raises(UsageError, match="Unknown weighting 'likelyhood'"):
+        losses.DenoisingScoreMatching(**common, weighting="likelyhood")
+
+
+@pytest.mark.parametrize(
+    "part, value",
+    [
+        ("weighting", lambda sde, t: t[:, None]),
+        ("reduction", lambda square: square.mean(axis=1, keepdims=True)),
+        ("times", lambda key, n: (jnp.full(n, 0.5), jnp.ones((n, 1)))),
+    ],
+)
+def test_a_part_that_would_broadcast_to_another_loss_is_refused(part, value, key):
+    def network(params, x, noise_condition, condition, *, train, rng):
+        return 0.5 * x
+
+    loss = losses.DenoisingScoreMatching(
+        sde=sdes.VP(), prediction=predictions.Noise(), network=network, **{part: value}
+    )
+    with pytest.raises(UsageError, match=f"The {part} of a loss must give a number a sample"):
+        loss(None, key, jnp.ones((4, 3)))
+    with pytest.raises(UsageError, match="'label'"):
+        loss(None, key, jnp.ones((4, 3)), {"label": jnp.zeros(1, int)})

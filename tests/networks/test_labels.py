@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from scoresde import likelihood, networks, predictions, samplers, sdes
-from scoresde.denoiser import BaseDenoiser, Denoiser, WrappedDenoiser
+from scoresde.denoiser import BaseDenoiser, Denoiser, WrappedDenoiser, check_condition
 from scoresde.networks.labels import check_labels
 from scoresde.registry import UsageError
 
@@ -148,3 +148,13 @@ def test_an_unconditional_denoiser_within_a_guided_one_leaves_the_label_to_it():
     plain = Denoiser(sdes.VP(), predictions.Noise(), lambda params, x, t, condition: x, None)
     Wrapped(plain).check_condition({"label": [99]})
     assert BaseDenoiser().check_condition({"label": [99]}) is None
+
+
+@pytest.mark.parametrize("name", ["lable", "class", "Label"])
+def test_a_condition_that_nobody_reads_is_refused(name):
+    network = networks.get("ncsnpp", nf=8, ch_mult=(1,), num_classes=3)
+    denoiser = Denoiser(sdes.VP(), predictions.Noise(), network.apply, {})
+    condition = {name: np.zeros(2, int)}
+    with pytest.raises(UsageError, match=f"reads no condition '{name}'.*It reads .*label"):
+        check_condition(condition, 2, denoiser)
+    assert check_condition(condition, 2, denoiser, others_read=True) is not None
