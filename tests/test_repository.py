@@ -1,8 +1,11 @@
 """What CONTRIBUTING.md says of the repository's files is so."""
 
+import ast
+import collections
 import pathlib
 
 ROOT = pathlib.Path(__file__).parent.parent
+TYPED = ("load_config", "saved_config", "save_config", "evaluate")
 FOLDERS = ("scoresde", "configs", "experiments", "tests", "docs")
 
 
@@ -16,3 +19,15 @@ def texts():
 
 def test_a_file_is_one_idea_of_at_most_350_lines():
     assert {name for name, text in texts().items() if text.count("\n") > 350} == set()
+
+
+def test_a_class_has_a_name_of_its_own_and_so_have_the_words_people_type():
+    where = collections.defaultdict(list)
+    for name, text in texts().items():
+        if name.startswith("scoresde/") and name.endswith(".py"):
+            for node in ast.parse(text).body:
+                words = isinstance(node, ast.FunctionDef) and node.name in TYPED
+                if words or isinstance(node, ast.ClassDef):
+                    where[node.name].append(name)
+    twice = {name: files for name, files in where.items() if len(files) > 1}
+    assert twice.keys() == {"EDM"}, twice  # Karras et al. named all of theirs so

@@ -31,7 +31,7 @@ def truth(levels):
 
 
 def estimate(denoiser, repeats, likelihood, **options):
-    """`repeats` estimates of each image's log P: results as of `evaluate`."""
+    """`repeats` estimates of each image's log P: results as of `in_passes`."""
     estimator = Estimator(likelihood=likelihood, bins=BINS, **options)
     levels = np.repeat(LEVELS, repeats, axis=0)
     noise_keys, keys = (sample_keys(jax.random.key(seed), len(levels)) for seed in (0, 1))
