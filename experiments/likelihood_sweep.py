@@ -230,7 +230,7 @@ def sweep(settings: dict[str, Any], workdir: pathlib.Path) -> int:
     name = options.pop("name")
     make_problem = member("problem", kinds, name)
     cells = sweeps.expand(settings["sweep"])
-    for cell in cells:  # a misspelt cell should not wait for its turn
+    for cell in cells:  # a misspelled cell should not wait for its turn
         parse_cell(cell, name != "mixture")
     common = ("problem", "num_images", "passes", "batch_size", "seed")
     sweeps.check_common(workdir, {key: settings[key] for key in common})

@@ -25,7 +25,7 @@ Y = jnp.arange(4.0)[:, None]
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Pulled(WrappedDenoiser):
-    """x0 of a standard normal, pulled towards y by a tenth: y of the condition, or its own."""
+    """x0 of a standard normal, pulled toward y by a tenth: y of the condition, or its own."""
 
     denoiser: BaseDenoiser
     y: Any = None

@@ -3,6 +3,7 @@
 import ast
 import collections
 import pathlib
+import re
 
 ROOT = pathlib.Path(__file__).parent.parent
 TYPED = ("load_config", "saved_config", "save_config", "evaluate")
@@ -31,3 +32,23 @@ def test_a_class_has_a_name_of_its_own_and_so_have_the_words_people_type():
                     where[node.name].append(name)
     twice = {name: files for name, files in where.items() if len(files) > 1}
     assert twice.keys() == {"EDM"}, twice  # Karras et al. named all of theirs so
+
+
+BRITISH = re.compile(
+    "centre|colour|behaviour|neighbour|favour|grey|labell|modell|travell|licence|learnt|spelt"
+    r"|per cent|(?:al|an|at|er|et|gn|im|in|or)is(?:e[ds]?|ing|ations?)\b",
+    re.IGNORECASE,
+)
+
+
+def test_the_spelling_is_american():
+    # What is saved with a trained schedule keeps its name.
+    saved = {"scoresde/sdes/learned.py", "tests/test_learned_schedule.py"}
+    here = str(pathlib.Path(__file__).relative_to(ROOT))
+    found = {
+        (name, word)
+        for name, text in texts().items()
+        for word in BRITISH.findall(text)
+        if name != here and not (name in saved and word == "centre")
+    }
+    assert found == set()

@@ -91,7 +91,7 @@ def sample(
         shape: [batch, ...] of the samples; taken from `x_init` where that is given.
         x_init: start from these states at the first time instead of draws from the prior. States
             are float32, or float64 where JAX's 64-bit mode is on.
-        donate: let the samples take the memory of `x_init`, which cannot be used afterwards.
+        donate: let the samples take the memory of `x_init`, which cannot be used afterward.
         temperature: factor on the standard deviation of the prior's draws; >= 0.
         condition: what is known of each sample, by name: arrays [batch, ...]. A sampler hands the
             denoiser those of the samples that it is asked about.
