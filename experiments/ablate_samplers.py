@@ -168,7 +168,7 @@ def sweep(settings: dict[str, Any], workdir: pathlib.Path) -> int:
     options = dict(settings["problem"])
     make_problem = member("problem", kinds, options.pop("name"))
     cells = sweeps.expand(settings["sweep"])
-    for cell in cells:  # a misspelt cell should not wait for its turn
+    for cell in cells:  # a misspelled cell should not wait for its turn
         sampler_of(cell)
     names = list(settings["metrics"])
     for name in names:

@@ -46,7 +46,7 @@ class Problem(NamedTuple):
     Attributes:
         estimator: from a bound, its options and the options of dequantization to a function
             (numbers of the images [batch], pass) -> arrays [batch] by name, see
-            `scoresde.evaluation.evaluate`; and the function from its nats to what is reported.
+            `scoresde.evaluation.in_passes`; and the function from its nats to what is reported.
         unit: what is reported: "error" (nats/dim) or "bits_per_dim".
         dequantizes: whether there are levels to dequantize.
     """
@@ -142,7 +142,7 @@ def run_cell(cell: dict[str, Any], problem: Problem, settings: dict[str, Any]) -
     passes = settings["passes"]
     jax.block_until_ready(estimate(np.arange(batch_size), 0))  # compiles
     start = time.perf_counter()
-    results = evaluation.evaluate(estimate, num=num, batch_size=batch_size, passes=passes)
+    results = evaluation.in_passes(estimate, num=num, batch_size=batch_size, passes=passes)
     seconds = time.perf_counter() - start
     values = np.asarray(reported(results["nats"]), np.float64)
     if not np.isfinite(values).all():
@@ -230,7 +230,7 @@ def sweep(settings: dict[str, Any], workdir: pathlib.Path) -> int:
     name = options.pop("name")
     make_problem = member("problem", kinds, name)
     cells = sweeps.expand(settings["sweep"])
-    for cell in cells:  # a misspelt cell should not wait for its turn
+    for cell in cells:  # a misspelled cell should not wait for its turn
         parse_cell(cell, name != "mixture")
     common = ("problem", "num_images", "passes", "batch_size", "seed")
     sweeps.check_common(workdir, {key: settings[key] for key in common})

@@ -15,7 +15,8 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from scoresde import plain
-from scoresde.denoiser import BaseDenoiser, Condition
+from scoresde.condition import Condition
+from scoresde.denoiser import BaseDenoiser
 from scoresde.keys import one_key
 from scoresde.predictions import Prediction
 from scoresde.registry import UsageError, shown

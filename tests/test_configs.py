@@ -85,7 +85,7 @@ def test_every_published_experiment_is_there():
 def test_the_experiment_is_the_published_one(row):
     published = {key: _number(value) for key, value in row.items()}
     config, experiment = load(row["config"])
-    levels, continuous = published["num_scales"], published["continuous"]
+    num_scales, continuous = published["num_scales"], published["continuous"]
     assert size(experiment)[0] == published["parameters"]
     assert experiment.image_shape == (published["size"], published["size"], 3)
     assert experiment.codec_without_data.data_range == (
@@ -112,7 +112,7 @@ def test_the_experiment_is_the_published_one(row):
     if published["predictor"] == "ode":
         assert sampler.name == "probability_flow"
     else:
-        assert sampler.steps == levels - 1
+        assert sampler.steps == num_scales - 1
         denoise = "none" if published["predictor"] == "none" else "last_mean"
         assert sampler.denoise == denoise
         if published["corrector"] == "none":
@@ -130,26 +130,30 @@ def test_the_experiment_is_the_published_one(row):
         low = config.loss.times.get("t_min", experiment.sde.t_min)
         assert low == config.likelihood.t_min == published["train_t_min"]
     else:
-        _visits_the_levels(config, experiment, levels)
+        _visits_the_levels(config, experiment, num_scales)
 
 
-def _visits_the_levels(config, experiment, levels):
+def _visits_the_levels(config, experiment, num_scales):
     """Training and sampling both know the levels, and no other times."""
-    assert config.loss.times.num_scales == config.prediction.time_input.num_scales == levels
+    assert config.loss.times.num_scales == config.prediction.time_input.num_scales == num_scales
     sampling = experiment.sampling
     times = sampling.sampler.times(experiment.sde, sampling.steps, sampling.grid)
     _, index = experiment.prediction.inputs(experiment.sde, times, times)
-    order = np.arange(levels) if config.sde.name == "ve" else np.arange(levels)[::-1]
+    order = np.arange(num_scales) if config.sde.name == "ve" else np.arange(num_scales)[::-1]
     np.testing.assert_allclose(index, order, atol=1e-3)
     sigma = experiment.sde.sigma(times)
     if config.sde.name == "ve":
         np.testing.assert_allclose(
-            sigma[::-1], np.geomspace(0.01, config.sde.sigma_max, levels), 1e-5
+            sigma[::-1], np.geomspace(0.01, config.sde.sigma_max, num_scales), 1e-5
         )
         table = {key: config.network[key] for key in ("sigma_min", "sigma_max", "num_scales")}
-        assert table == {"sigma_min": 0.01, "sigma_max": config.sde.sigma_max, "num_scales": levels}
+        assert table == {
+            "sigma_min": 0.01,
+            "sigma_max": config.sde.sigma_max,
+            "num_scales": num_scales,
+        }
     else:
-        alpha_squared = np.cumprod(1 - np.linspace(0.1, 20.0, levels) / levels)
+        alpha_squared = np.cumprod(1 - np.linspace(0.1, 20.0, num_scales) / num_scales)
         np.testing.assert_allclose(sigma[::-1] ** 2, 1 - alpha_squared, rtol=1e-4)
 
 

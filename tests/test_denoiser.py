@@ -9,13 +9,8 @@ import numpy as np
 import pytest
 
 from scoresde import analytic, likelihood, samplers, sdes
-from scoresde.denoiser import (
-    BaseDenoiser,
-    Denoiser,
-    WrappedDenoiser,
-    check_condition,
-    predict,
-)
+from scoresde.condition import check_condition
+from scoresde.denoiser import BaseDenoiser, Denoiser, WrappedDenoiser, predict
 from scoresde.predictions import Index, Noise, Prediction
 from scoresde.registry import UsageError
 
@@ -25,7 +20,7 @@ Y = jnp.arange(4.0)[:, None]
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Pulled(WrappedDenoiser):
-    """x0 of a standard normal, pulled towards y by a tenth: y of the condition, or its own."""
+    """x0 of a standard normal, pulled toward y by a tenth: y of the condition, or its own."""
 
     denoiser: BaseDenoiser
     y: Any = None

@@ -5,7 +5,7 @@ import pytest
 from scoresde import files
 from scoresde.evaluation import Parts
 from scoresde.registry import UsageError
-from scoresde.runs import load_config, trained_flow
+from scoresde.runs import saved_config, trained_flow
 
 DAMAGED = (b"", b'{"a', b"[1, 2]", b"\xff\xfe\x00")
 
@@ -21,7 +21,7 @@ def test_what_is_written_is_read(tmp_path):
 @pytest.mark.parametrize(
     "name, read",
     [
-        ("config.json", load_config),
+        ("config.json", saved_config),
         ("dequantizer/dequantizer.json", trained_flow),
         ("protocol.json", lambda workdir: Parts(workdir, {})),
     ],

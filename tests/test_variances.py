@@ -88,12 +88,12 @@ def test_outputs_that_the_kind_does_not_read_are_refused(outputs, learned, key):
     message = (
         rf"must have shape \(2, 4, 4, {kind.outputs_per_channel}\).*has \(2, 4, 4, {outputs}\)"
     )
-    for evaluate in (
+    for call in (
         lambda: Denoiser(sde, kind, network, None)(x, 0.5),
         lambda: loss(None, key, x),
     ):
         with pytest.raises(UsageError, match=message):
-            jax.eval_shape(evaluate)
+            jax.eval_shape(call)
 
 
 def test_the_loss_leaves_the_variance_alone(key):

@@ -22,7 +22,7 @@ import numpy as np
 from scoresde import networks
 from scoresde.networks import blocks, embeddings, layers
 from scoresde.networks.attention import AttnBlockpp
-from scoresde.networks.initializers import ScaledUniform
+from scoresde.networks.initializers import INITIALIZERS, ScaledUniform
 
 KERNEL = (1, 3, 3, 1)
 ATTENTION_AT = 16
@@ -62,7 +62,7 @@ def scanned(step, length, in_axes):
     """`length` of the steps as a loop over their stacked weights."""
     return nn.scan(
         step,
-        variable_axes={"params": 0, "laws": 0},
+        variable_axes={"params": 0, INITIALIZERS: 0},
         split_rngs={"params": True},
         in_axes=in_axes,
         length=length,
@@ -117,7 +117,7 @@ class ScannedNCSNpp(nn.Module):
             if level > 0:
                 h = residual_block(resample="up")(h, embedding)
         h = nn.swish(layers.GroupNorm()(h))
-        h = layers.Conv(x.shape[-1], law=ScaledUniform(0.0))(h)
+        h = layers.Conv(x.shape[-1], kernel_init=ScaledUniform(0.0))(h)
         return h / sigma[:, None, None, None]
 
 

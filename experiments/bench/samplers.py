@@ -4,7 +4,7 @@ Example:
   python experiments/bench/samplers.py --config configs/vp/digits.py --batch_size 64
 
 Random weights: they cost what trained ones do. The bare loop calls the network as often, on the
-same shapes, inside one compiled loop, and does nothing else. A per cent is told from noise only on
+same shapes, inside one compiled loop, and does nothing else. A percent is told from noise only on
 a quiet machine, and by the quickest of many short calls: rather more rounds than more steps.
 """
 

@@ -48,7 +48,7 @@ def arrays(
         path: the file or directory.
         bins: number of gray levels; default: what the file says, or 256, or None for real data.
         label_names: names of the labels; default: what the file says, or the numbers "0", "1", ...
-        levels: what older configs call `bins`.
+        levels: `bins` by the name that older configs have.
 
     Raises:
         UsageError: no such file, one that cannot be read, or arrays that do not fit the layout.

@@ -132,7 +132,7 @@ class Loader(grain.DatasetIterator):
         return {"batch": self._number}
 
     def set_state(self, state: dict[str, int]) -> None:
-        """Goes on exactly where `get_state` of an equal loader was read, forwards or backwards.
+        """Goes on exactly where `get_state` of an equal loader was read, forward or backward.
 
         Raises:
             UsageError: not a state, or one beyond the end of the data.
@@ -154,7 +154,7 @@ class Loader(grain.DatasetIterator):
         self._iterator.start_prefetch()
 
     def close(self) -> None:
-        """Stops the background thread; the loader cannot be used afterwards."""
+        """Stops the background thread; the loader cannot be used afterward."""
         if self._iterator is not None:
             self._iterator.close()
 

@@ -12,7 +12,7 @@ any noise, with w the width of a bin in the units of x,
 when q(u | images) is p's own distribution within the bin.
 """
 
-from scoresde.dequantization.base import Dequantized, Dequantizer
+from scoresde.dequantization.base import Dequantized, Dequantizer, check_dequantizer
 from scoresde.dequantization.choose import DEQUANTIZERS, choose
 from scoresde.dequantization.flow import FlowDequantizer
 from scoresde.dequantization.truncated_normal import TruncatedNormalDequantizer
@@ -25,5 +25,6 @@ __all__ = [
     "FlowDequantizer",
     "TruncatedNormalDequantizer",
     "UniformDequantizer",
+    "check_dequantizer",
     "choose",
 ]

@@ -2,12 +2,14 @@
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
 from scoresde.codecs import Codec
-from scoresde.denoiser import Condition
+from scoresde.condition import Condition
+from scoresde.registry import UsageError
 from scoresde.sdes import SDE
 
 # float32 holds k + u for k < 256 and this u exactly, and dividing by the bins cannot carry it over.
@@ -27,7 +29,15 @@ class Dequantized(NamedTuple):
 
 
 class Dequantizer:
-    """What every dequantizer offers. A subclass defines `__call__`, and is a JAX pytree."""
+    """What every dequantizer offers. A subclass defines `__call__`, and is a JAX pytree:
+
+    @jax.tree_util.register_dataclass
+    @dataclasses.dataclass(frozen=True)
+    class Mine(Dequantizer):
+        width: float = 1.0
+
+        def __call__(self, key, images, bins, condition=None): ...
+    """
 
     def __call__(
         self,
@@ -61,6 +71,16 @@ class Dequantizer:
         """The options that follow from the data, the process and where the likelihood starts."""
         del codec, sde, t_min
         return {}
+
+
+def check_dequantizer(dequantizer: Dequantizer) -> None:
+    """Raises UsageError unless `dequantizer` can go into a compiled function."""
+    if jax.tree_util.all_leaves([dequantizer]):
+        raise UsageError(
+            f"The dequantizer, a {type(dequantizer).__name__}, is no JAX pytree: put "
+            "@jax.tree_util.register_dataclass above its @dataclasses.dataclass, as "
+            "scoresde.dequantization.Dequantizer shows."
+        )
 
 
 def into_bins(images: Array, noise: Array, bins: int) -> Array:

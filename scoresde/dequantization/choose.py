@@ -3,7 +3,7 @@
 from typing import Any
 
 from scoresde.codecs import Codec
-from scoresde.dequantization.base import Dequantizer
+from scoresde.dequantization.base import Dequantizer, check_dequantizer
 from scoresde.dequantization.flow import FlowDequantizer
 from scoresde.dequantization.truncated_normal import TruncatedNormalDequantizer
 from scoresde.dequantization.uniform import UniformDequantizer
@@ -31,8 +31,8 @@ def choose(
         options: of the dequantizer, in place of its defaults for this codec and process.
 
     Raises:
-        UsageError: an unknown name, an option that the dequantizer does not have, or data that are
-            no images.
+        UsageError: an unknown name, an option that the dequantizer does not have, one of your own
+            that is no JAX pytree, or data that are no images.
     """
     kind = lookup("dequantizer", DEQUANTIZERS, name)
     if not hasattr(kind, "defaults"):
@@ -44,4 +44,5 @@ def choose(
         )
     defaults = kind.defaults(codec, sde, t_min)
     dequantizer = make("dequantizer", DEQUANTIZERS, name, **(defaults | options))
+    check_dequantizer(dequantizer)
     return dequantizer, dequantizer.bin_range_in(codec)

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+from scoresde.condition import Condition
 from scoresde.data import check_levels
-from scoresde.denoiser import Condition
 from scoresde.dequantization.base import Dequantized, Dequantizer, into_bins
 from scoresde.keys import sample_keys
 

@@ -10,7 +10,8 @@ from jax import Array
 
 from scoresde import data
 from scoresde.codecs import Codec
-from scoresde.denoiser import BaseDenoiser, Condition
+from scoresde.condition import Condition
+from scoresde.denoiser import BaseDenoiser
 from scoresde.dequantization.flow import FlowDequantizer
 from scoresde.likelihood import bits_per_dim
 from scoresde.likelihood.bounds.decoders import density_decoder_cost

@@ -18,8 +18,8 @@ from jax.scipy.special import erfinv
 from jax.typing import ArrayLike
 
 from scoresde.codecs import Codec
+from scoresde.condition import Condition
 from scoresde.data import check_levels
-from scoresde.denoiser import Condition
 from scoresde.dequantization.base import Dequantized, Dequantizer, into_bins
 from scoresde.keys import sample_keys
 from scoresde.plain import check_fields

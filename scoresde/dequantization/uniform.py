@@ -8,7 +8,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from scoresde import data
-from scoresde.denoiser import Condition
+from scoresde.condition import Condition
 from scoresde.dequantization.base import Dequantized, Dequantizer
 
 

@@ -3,7 +3,7 @@
 from scoresde.evaluation.errors import StandardError, standard_error
 from scoresde.evaluation.estimators import Estimate, Estimator
 from scoresde.evaluation.figure import plot_likelihood
-from scoresde.evaluation.loop import evaluate
+from scoresde.evaluation.loop import in_passes
 from scoresde.evaluation.summary import (
     per_image,
     summarize,
@@ -17,7 +17,7 @@ __all__ = [
     "Estimator",
     "Parts",
     "StandardError",
-    "evaluate",
+    "in_passes",
     "per_image",
     "plot_likelihood",
     "standard_error",

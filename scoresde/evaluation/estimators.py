@@ -15,8 +15,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from scoresde import data, likelihood
-from scoresde.denoiser import BaseDenoiser, Condition
+from scoresde import data, dequantization, likelihood
+from scoresde.condition import Condition
+from scoresde.denoiser import BaseDenoiser
 from scoresde.registry import UsageError
 
 
@@ -50,7 +51,8 @@ class Estimator:
             density of the dequantized image, less the log density of the noise.
 
     Raises:
-        UsageError: the likelihood lacks what it needs, or has a dequantizer that it does not need.
+        UsageError: the likelihood lacks what it needs, or has a dequantizer that it does not need
+            or that is no JAX pytree.
     """
 
     likelihood: Callable
@@ -68,6 +70,8 @@ class Estimator:
             )
         if not self.likelihood.of_levels and (self.dequantizer is None or self.bin_range is None):
             raise UsageError(f"{name} is of a density: it takes a dequantizer and a bin_range.")
+        if self.dequantizer is not None:
+            dequantization.check_dequantizer(self.dequantizer)
 
     def __call__(
         self,

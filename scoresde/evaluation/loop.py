@@ -8,7 +8,7 @@ import numpy as np
 from scoresde import jobs
 
 
-def evaluate(
+def in_passes(
     estimate: Callable[[np.ndarray, int], Mapping[str, Any]],
     *,
     num: int,

@@ -21,7 +21,7 @@ from scoresde.experiment.sections import (
     SAMPLER_STEPS,
     Config,
     Data,
-    Dequantizer,
+    DequantizerTraining,
     Training,
     check_value,
     defaults,
@@ -152,7 +152,7 @@ def _network(options, codec):
 
 
 def _dequantizer(options):
-    section = read(Dequantizer, options, "dequantizer")
+    section = read(DequantizerTraining, options, "dequantizer")
     parts = {key: getattr(section, key) for key in ("network", "optimizer")}
     parts = {key: named(f"dequantizer.{key}", part) for key, part in parts.items()}
     return dataclasses.replace(section, **parts)

@@ -75,14 +75,29 @@ def _find(name: str, published: Folder) -> pathlib.Path:
 @contextlib.contextmanager
 def _importing_neighbors(file: pathlib.Path) -> Iterator[None]:
     """A config may import what is beside it, or in a folder configs/ above as `configs.NAME`."""
-    roots = [folder for folder in file.resolve().parents if (folder / "configs").is_dir()]
-    added = [str(file.resolve().parent), *map(str, roots[:1])]
+    roots = [folder for folder in file.resolve().parents if (folder / "configs").is_dir()][:1]
+    added = [str(file.resolve().parent), *map(str, roots)]
+    others = {name: sys.modules.pop(name) for name in _configs_modules()} if roots else {}
+    for folder in roots:
+        # A folder without __init__.py would come after a package in the folder we are in.
+        if not (folder / "configs" / "__init__.py").is_file():
+            module = ModuleType("configs")
+            module.__path__ = [str(folder / "configs")]
+            sys.modules["configs"] = module
     sys.path[:0] = added
     try:
         yield
     finally:
         for folder in added:
             sys.path.remove(folder)
+        if roots:  # the next file has a folder of its own
+            for name in _configs_modules():
+                del sys.modules[name]
+            sys.modules.update(others)
+
+
+def _configs_modules() -> list[str]:
+    return [name for name in sys.modules if name.partition(".")[0] == "configs"]
 
 
 def _run(file: pathlib.Path, name: str, arguments: list[str]) -> Any:

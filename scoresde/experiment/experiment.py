@@ -11,8 +11,9 @@ import optax
 from scoresde import data
 from scoresde.channels import hint
 from scoresde.codecs import Codec
-from scoresde.denoiser import Condition, Denoiser
-from scoresde.experiment.sections import Dequantizer, Training
+from scoresde.condition import Condition
+from scoresde.denoiser import Denoiser
+from scoresde.experiment.sections import DequantizerTraining, Training
 from scoresde.keys import one_key
 from scoresde.likelihood import ExactLikelihood
 from scoresde.predictions import PredictionKind
@@ -89,7 +90,7 @@ class Experiment:
     training: Training
     optimizer: optax.GradientTransformation
     averages: Mapping[str, Any]
-    dequantizer: Dequantizer
+    dequantizer: DequantizerTraining
     dequantizer_network: Any
     dequantizer_optimizer: optax.GradientTransformation
     seed: int

@@ -76,7 +76,7 @@ _KINDS = {
     "": sections.Config,
     "data": sections.Data,
     "training": sections.Training,
-    "dequantizer": sections.Dequantizer,
+    "dequantizer": sections.DequantizerTraining,
     "likelihood": ExactLikelihood,
 }
 

@@ -143,7 +143,7 @@ class Training:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Dequantizer:
+class DequantizerTraining:
     """The flow of variational dequantization, and how it is trained.
 
     Attributes:

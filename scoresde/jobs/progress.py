@@ -19,7 +19,7 @@ class Progress:
     """The `progress` of a job that shows it on stderr, from the first of several processes.
 
     On a terminal a bar over samples, with the results so far; elsewhere a line when it is compiled,
-    then one a batch, or for each per cent where there are more than a hundred of them, and one
+    then one a batch, or for each percent where there are more than a hundred of them, and one
     every half minute of a batch that takes longer.
 
     Args:

@@ -17,7 +17,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from scoresde import ode
-from scoresde.denoiser import BaseDenoiser, Condition, one_by_one, velocity_of_one
+from scoresde.condition import Condition, one_by_one
+from scoresde.denoiser import BaseDenoiser, velocity_of_one
 from scoresde.likelihood.standard_errors import standard_error
 from scoresde.likelihood.trace import Trace, value_and_traces
 from scoresde.registry import UsageError

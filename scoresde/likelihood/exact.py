@@ -20,10 +20,9 @@ import jax.numpy as jnp
 from jax import Array
 
 from scoresde import ode
+from scoresde.condition import Condition, check_condition
 from scoresde.denoiser import (
     BaseDenoiser,
-    Condition,
-    check_condition,
     check_denoiser,
     predict,
     require_continuous_time,

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from scoresde.denoiser import Condition, check_condition
+from scoresde.condition import Condition, check_condition
 from scoresde.losses.weightings import WEIGHTINGS
 from scoresde.predictions import PredictionKind
 from scoresde.registry import UsageError, component, lookup

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from scoresde.denoiser import Condition
+from scoresde.condition import Condition
 from scoresde.likelihood.bounds.decoders import level_values, marginal_decoder_cost
 from scoresde.likelihood.bounds.terms import diffusion_cost, prior_cost, sum_squares
 from scoresde.losses.denoising import noise_residual

@@ -102,8 +102,8 @@ class ADM(nn.Module):
         augment_labels: jax.Array | None = None,
     ) -> jax.Array:
         """Maps x [batch, height, width, channels], noise_condition [batch] to the outputs."""
-        levels, outputs = len(self.channel_mult), self.outputs_per_channel * x.shape[-1]
-        options.divisible_image("adm", x.shape, levels)
+        num_resolutions, outputs = len(self.channel_mult), self.outputs_per_channel * x.shape[-1]
+        options.divisible_image("adm", x.shape, num_resolutions)
         options.labels_have_classes("adm", labels, self.num_classes)
         residual_block = functools.partial(
             rematerialized(ResnetBlockADM) if self.remat else ResnetBlockADM,

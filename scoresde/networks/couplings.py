@@ -94,7 +94,7 @@ class GatedConv(nn.Module):
 
 
 class GatedAttention(nn.Module):
-    """x + a * sigmoid(b), with a and b from attention over all pixels, whose positions are learnt.
+    """x + a * sigmoid(b), with a and b from attention over all pixels, whose positions are learned.
 
     Attributes:
         heads: number of heads; they share the channels equally.

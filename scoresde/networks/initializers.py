@@ -61,7 +61,7 @@ class Normal(Initializer):
 
 @jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True)
-class Uniform(Initializer):
+class SymmetricUniform(Initializer):
     """Uniform on (-bound, bound)."""
 
     bound: float
@@ -92,7 +92,7 @@ class ScaledUniform(Initializer):
         return math.sqrt(3 * (self.scale or 1e-10) / (fan * math.prod(receptive)))
 
     def draw(self, generator: np.random.Generator, shape: Sequence[int]) -> np.ndarray:
-        return Uniform(self.bound(shape)).draw(generator, shape)
+        return SymmetricUniform(self.bound(shape)).draw(generator, shape)
 
 
 PYTORCH = ScaledUniform(1 / 3, "in")

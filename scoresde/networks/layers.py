@@ -12,7 +12,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from scoresde.networks.initializers import Constant, Initializer, ScaledUniform, Uniform, parameter
+from scoresde.networks.initializers import (
+    Constant,
+    Initializer,
+    ScaledUniform,
+    SymmetricUniform,
+    parameter,
+)
 from scoresde.registry import UsageError
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
@@ -65,7 +71,9 @@ class Conv(nn.Module):
             dimension_numbers=LAYOUT,
         )
         if self.use_bias:
-            initializer = Uniform(self.kernel_init.bound(shape)) if self.random_bias else Constant()
+            initializer = (
+                SymmetricUniform(self.kernel_init.bound(shape)) if self.random_bias else Constant()
+            )
             y += parameter(self, "bias", initializer, (self.features,)).astype(self.dtype)
         return y
 

@@ -52,21 +52,21 @@ class InstanceNorm2dPlus(nn.Module):
     with the mean and std of every channel, and m and v the mean and std of these means.
 
     Attributes:
-        levels: number of noise levels with parameters of their own, None for one set for all.
+        num_scales: number of noise levels with parameters of their own, None for one set for all.
         dtype: type of the result.
     """
 
-    levels: int | None = None
+    num_scales: int | None = None
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array, level: jax.Array) -> jax.Array:
         """Normalizes x [batch, height, width, channels] at the level [batch]."""
-        gain, shape = Normal(0.02, mean=1.0), (self.levels or 1, 1, 1, x.shape[-1])
+        gain, shape = Normal(0.02, mean=1.0), (self.num_scales or 1, 1, 1, x.shape[-1])
         alpha = parameter(self, "alpha", gain, shape)
         gamma = parameter(self, "gamma", gain, shape)
         beta = parameter(self, "beta", Constant(), shape)
-        if self.levels is not None:
+        if self.num_scales is not None:
             alpha, gamma, beta = alpha[level], gamma[level], beta[level]
 
         def standardize(y: jax.Array, axes: tuple[int, ...]) -> jax.Array:

@@ -87,8 +87,8 @@ class NCSNpp(nn.Module):
         augment_labels: jax.Array | None = None,
     ) -> jax.Array:
         """Maps x [batch, height, width, channels], noise_condition [batch] to the outputs."""
-        levels, outputs = len(self.ch_mult), self.outputs_per_channel * x.shape[-1]
-        options.divisible_image(self.name_in_errors, x.shape, levels)
+        num_resolutions, outputs = len(self.ch_mult), self.outputs_per_channel * x.shape[-1]
+        options.divisible_image(self.name_in_errors, x.shape, num_resolutions)
         options.labels_have_classes(self.name_in_errors, labels, self.num_classes)
         kernel = self.fir_kernel if self.fir else (1, 1)
         residual_block, resample = self._blocks(kernel, train)
@@ -118,7 +118,7 @@ class NCSNpp(nn.Module):
                 if h.shape[1] in self.attn_resolutions:
                     h = attention()(h)
                 skips.append(h)
-            if level < levels - 1:
+            if level < num_resolutions - 1:
                 h = resample("down", h, embedding)
                 if self.progressive_input == "input_skip":
                     image = down()(image)

@@ -107,18 +107,19 @@ def sigma_table(network: str, sigma_min: float, sigma_max: float, num_scales: in
         )
 
 
-def divisible_image(network: str, shape: Sequence[int], levels: int) -> None:
-    """Checks that images [..., height, width, channels] can be halved `levels` - 1 times.
+def divisible_image(network: str, shape: Sequence[int], num_resolutions: int) -> None:
+    """Checks that images [..., height, width, channels] can be halved `num_resolutions` - 1 times.
 
     Raises:
         UsageError: they cannot.
     """
     height, width = shape[-3:-1]
-    factor = 2 ** (levels - 1)
+    factor = 2 ** (num_resolutions - 1)
     if height % factor or width % factor:
         raise UsageError(
-            f"network {network!r}: with {levels} levels an image's height and width must be "
-            f"divisible by {factor}, but it is {height}x{width}.{channels.hint(shape)}"
+            f"network {network!r}: with {num_resolutions} resolutions an image's height and "
+            f"width must be divisible by {factor}, but it is {height}x{width}."
+            f"{channels.hint(shape)}"
         )
 
 

@@ -76,11 +76,11 @@ class WithIntegrals(diffrax.AbstractAdaptiveSolver):
         def stage(slopes, inputs):
             number, row, node, weighted = inputs
 
-            def evaluate():
+            def new_slope():
                 y = jax.tree.map(jnp.add, y0, combine(row, slopes))
                 return terms.vf(t0 + node * (t1 - t0), y, (args, weighted))
 
-            slope = jax.lax.cond((number > 0) | is_first, evaluate, lambda: known)
+            slope = jax.lax.cond((number > 0) | is_first, new_slope, lambda: known)
             return jax.tree.map(lambda all, k: all.at[number].set(k), slopes, slope), None
 
         slopes = jax.tree.map(lambda y: jnp.zeros((len(number), *y.shape), y.dtype), y0)

@@ -106,7 +106,7 @@ def _first_step(rhs, y0, args, t0, t1, rtol, atol, norm, order) -> Array:
     def size_of(y):
         return norm(jax.tree.map(jnp.divide, y, scale))
 
-    def evaluate(carry, _):
+    def euler_step(carry, _):
         t, y = carry
         f = rhs(t, y, args)
         size, slope = size_of(y), size_of(f)
@@ -116,7 +116,7 @@ def _first_step(rhs, y0, args, t0, t1, rtol, atol, norm, order) -> Array:
         return (t + direction * step, ahead), (f, slope, step)
 
     start = jnp.asarray(t0, jnp.result_type(float)), y0
-    _, (fs, slopes, steps) = jax.lax.scan(evaluate, start, length=2)
+    _, (fs, slopes, steps) = jax.lax.scan(euler_step, start, length=2)
     curvature = size_of(jax.tree.map(lambda f: f[1] - f[0], fs)) / steps[0]
     steepest = jnp.maximum(slopes[0], curvature)
     guess = jnp.where(

@@ -16,7 +16,7 @@ from scoresde.runs.run import Run
 from scoresde.runs.samples import SampleRequest, draw_samples
 from scoresde.runs.train import train
 from scoresde.runs.trained_model import TrainedModel
-from scoresde.runs.workdir import load_config, result_directory, save_config
+from scoresde.runs.workdir import result_directory, save_config, saved_config
 
 __all__ = [
     "Generated",
@@ -30,7 +30,7 @@ __all__ = [
     "evaluate",
     "generate",
     "import_checkpoint",
-    "load_config",
+    "saved_config",
     "recording",
     "result_directory",
     "save_config",

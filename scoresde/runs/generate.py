@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from scoresde import jobs, training
-from scoresde.denoiser import Condition, Denoiser, check_condition
+from scoresde.condition import Condition, check_condition
+from scoresde.denoiser import Denoiser
 from scoresde.experiment import Experiment, Sampling
 from scoresde.keys import sample_keys
 

@@ -105,7 +105,7 @@ def evaluate(
         f"{f', {protocol.passes} passes' if protocol.passes > 1 else ''}, "
         f"{-(-num // batch_size)} batch(es) of {batch_size}; results go to {directory}."
     )
-    results = evaluation.evaluate(
+    results = evaluation.in_passes(
         estimate,
         num=num,
         batch_size=batch_size,

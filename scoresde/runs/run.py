@@ -4,7 +4,7 @@ from typing import Any
 
 import jax
 
-from scoresde.denoiser import Condition
+from scoresde.condition import Condition
 from scoresde.runs.generate import Generated, generate
 from scoresde.runs.likelihood import evaluate
 from scoresde.runs.protocol import LikelihoodProtocol

@@ -9,8 +9,8 @@ import jax
 import numpy as np
 
 from scoresde import files, jobs
+from scoresde.condition import Condition
 from scoresde.data import pictures
-from scoresde.denoiser import Condition
 from scoresde.experiment import Experiment, model_sections, with_defaults
 from scoresde.registry import UsageError
 from scoresde.runs.generate import (

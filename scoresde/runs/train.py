@@ -137,7 +137,7 @@ def _evaluation(experiment: Experiment, mesh: jax.sharding.Mesh, key: jax.Array)
     size = min(experiment.training.batch_size, len(split) // mesh.size * mesh.size)
     index, count = jax.process_index(), jax.process_count()
 
-    def evaluate(step: int, state: training.TrainState) -> dict[str, jax.Array]:
+    def test_loss(step: int, state: training.TrainState) -> dict[str, jax.Array]:
         # A batch that is a function of the step alone, so that a resumed log is the same.
         first = (step // every * size) % (len(split) - size + 1)
         own = slice(first + index * size // count, first + (index + 1) * size // count)
@@ -145,7 +145,7 @@ def _evaluation(experiment: Experiment, mesh: jax.sharding.Mesh, key: jax.Array)
         metrics = eval_step(state, jax.random.fold_in(key, step), batch)
         return {"eval_loss": metrics["loss"]}
 
-    return evaluate
+    return test_loss
 
 
 def _grid(

@@ -12,7 +12,7 @@ from scoresde import training
 from scoresde.denoiser import Denoiser
 from scoresde.experiment import Experiment, build, overrides
 from scoresde.registry import UsageError, shown
-from scoresde.runs.workdir import load_config
+from scoresde.runs.workdir import saved_config
 
 
 class TrainedModel:
@@ -38,7 +38,7 @@ class TrainedModel:
         if not isinstance(workdir, str | os.PathLike):
             raise UsageError(f"A run is opened by its work directory, not by {shown(workdir)}.")
         self.workdir = pathlib.Path(workdir)
-        self.config = overrides.apply(load_config(self.workdir), items)
+        self.config = overrides.apply(saved_config(self.workdir), items)
         self.experiment: Experiment = build(self.config)
         self.checkpoints = training.Checkpoints(self.workdir / "checkpoints")
 

@@ -27,7 +27,7 @@ def save_config(workdir: pathlib.Path, config: Any) -> None:
     if workdir.exists() and not workdir.is_dir():
         raise UsageError(f"{workdir} is a file. Give a --workdir that is new, or a directory.")
     if path.exists():
-        if differ := experiment.training_differences(load_config(workdir), config):
+        if differ := experiment.training_differences(saved_config(workdir), config):
             more = f" and {len(differ) - 1} more" if len(differ) > 1 else ""
             raise UsageError(
                 f"{workdir} holds another experiment: {differ[0]}{more}. Give another --workdir, "
@@ -50,7 +50,7 @@ def _holds_anything(folder: pathlib.Path) -> bool:
     return not all(is_hidden(path.name) for path in folder.iterdir())
 
 
-def load_config(workdir: pathlib.Path) -> Any:
+def saved_config(workdir: pathlib.Path) -> Any:
     """The config of the experiment in `workdir`.
 
     Raises:

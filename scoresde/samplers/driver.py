@@ -14,13 +14,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from scoresde import plain
-from scoresde.denoiser import (
-    BaseDenoiser,
-    Condition,
-    check_condition,
-    check_denoiser,
-    require_levels,
-)
+from scoresde.condition import Condition, check_condition
+from scoresde.denoiser import BaseDenoiser, check_denoiser, require_levels
 from scoresde.keys import fold_in, normal, sample_keys
 from scoresde.meshes import automatic
 from scoresde.registry import UsageError
@@ -91,7 +86,7 @@ def sample(
         shape: [batch, ...] of the samples; taken from `x_init` where that is given.
         x_init: start from these states at the first time instead of draws from the prior. States
             are float32, or float64 where JAX's 64-bit mode is on.
-        donate: let the samples take the memory of `x_init`, which cannot be used afterwards.
+        donate: let the samples take the memory of `x_init`, which cannot be used afterward.
         temperature: factor on the standard deviation of the prior's draws; >= 0.
         condition: what is known of each sample, by name: arrays [batch, ...]. A sampler hands the
             denoiser those of the samples that it is asked about.

@@ -10,7 +10,8 @@ from typing import Any, ClassVar, NamedTuple
 
 from jax import Array
 
-from scoresde.denoiser import BaseDenoiser, Condition
+from scoresde.condition import Condition
+from scoresde.denoiser import BaseDenoiser
 from scoresde.plain import check_fields
 from scoresde.registry import UsageError
 from scoresde.samplers import final

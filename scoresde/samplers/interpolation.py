@@ -1,11 +1,14 @@
 """Interpolation between images along the latent space of the probability flow."""
 
+import operator
+
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from scoresde.denoiser import BaseDenoiser, Condition, check_condition
-from scoresde.registry import UsageError
+from scoresde.condition import Condition, check_condition
+from scoresde.denoiser import BaseDenoiser
+from scoresde.registry import UsageError, shown
 from scoresde.samplers.driver import sample
 from scoresde.samplers.probability_flow import ProbabilityFlow, encode
 
@@ -61,12 +64,16 @@ def interpolate(
         [n, batch, ...]; the first is x_a and the last x_b, up to the solver's error.
 
     Raises:
-        UsageError: the shapes differ, or n < 2.
+        UsageError: the shapes differ, or n is no integer of at least 2.
     """
-    if x_a.shape != x_b.shape or n < 2:
+    try:
+        n, enough = operator.index(n), n >= 2
+    except TypeError:
+        enough = False
+    if x_a.shape != x_b.shape or not enough:
         raise UsageError(
-            f"interpolate() needs two arrays of one shape and n >= 2, got {x_a.shape}, "
-            f"{x_b.shape} and n={n}."
+            f"interpolate() needs two arrays of one shape and an integer n >= 2, got {x_a.shape}, "
+            f"{x_b.shape} and n={shown(n)}."
         )
     batch = len(x_a)
     condition = check_condition(condition, batch, denoiser)

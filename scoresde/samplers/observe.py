@@ -61,7 +61,7 @@ class Observer:
         return jax.tree.map(lambda all, one: all.at[place].set(one), seen, self.reduce(x))
 
     def progress(self, before: Array, after: Array) -> None:
-        """Moves the bar, where the fraction done passes a whole per cent on its way to `after`."""
+        """Moves the bar, where the fraction done passes a whole percent on its way to `after`."""
         if self.bar is None:
             return
         before, after = (jnp.floor(100 * part).astype(jnp.int32) for part in (before, after))

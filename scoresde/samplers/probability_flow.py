@@ -13,12 +13,10 @@ import jax.numpy as jnp
 from jax import Array
 
 from scoresde import ode
+from scoresde.condition import Condition, check_condition, one_by_one
 from scoresde.denoiser import (
     BaseDenoiser,
-    Condition,
-    check_condition,
     check_denoiser,
-    one_by_one,
     require_continuous_time,
     velocity_of_one,
 )

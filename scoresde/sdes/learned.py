@@ -121,6 +121,7 @@ def learned_vp(
         "log_slope": np.zeros(()),
         "log_height": np.full(units, -np.log(units)),
         "log_sharpness": np.full(units, np.log(units)),
+        # Checkpoints hold it by this name.
         "centre": (np.arange(units) + 0.5) / units,
     }
     return LearnedVP(

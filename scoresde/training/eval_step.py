@@ -31,13 +31,13 @@ def make_eval_step(
     """
     checked_fn = checked(loss_fn)
 
-    def evaluate(params: PyTree, key: jax.Array, batch: PyTree) -> Metrics:
+    def loss_and_metrics(params: PyTree, key: jax.Array, batch: PyTree) -> Metrics:
         loss, metrics = checked_fn(params, key, batch)
         return {"loss": loss, **metrics}
 
     whole = replicated(mesh)
     compiled = jax.jit(
-        evaluate,
+        loss_and_metrics,
         in_shardings=(None, whole, batch_sharding(mesh)),  # None: where the parameters are
         out_shardings=whole,
     )

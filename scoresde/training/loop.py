@@ -17,7 +17,7 @@ from scoresde.training.checkpoints import Checkpoints
 from scoresde.training.interruption import Interruption
 from scoresde.training.log import LogWriter, plot_loss
 from scoresde.training.mesh import shard_batch
-from scoresde.training.progress import Progress
+from scoresde.training.progress import TrainingProgress
 from scoresde.training.sharding import Rules, place
 from scoresde.training.state import TrainState
 
@@ -56,7 +56,7 @@ class _Journal:
     """Takes note of finished dispatches."""
 
     writer: LogWriter
-    progress: Progress
+    progress: TrainingProgress
     log_every: int
     remedy: str
 
@@ -175,7 +175,7 @@ def train(
             loader.set_state(extra["loader"])
         step = int(state.step)
         writer = stack.enter_context(LogWriter(workdir, resume_step=step))
-        progress = stack.enter_context(Progress(step, num_steps))
+        progress = stack.enter_context(TrainingProgress(step, num_steps))
         interruption = stack.enter_context(Interruption())
         journal = _Journal(
             writer=writer,

@@ -16,7 +16,7 @@ from scoresde.jobs.progress import QUIET
 _MEASURED = 10
 
 
-class Progress:
+class TrainingProgress:
     """Progress of a run on stderr, from the first of several processes.
 
     Args:
@@ -43,7 +43,7 @@ class Progress:
             disable=self._quiet or not self._stream.isatty(),
         )
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> "TrainingProgress":
         return self
 
     def __exit__(self, *_: object) -> None:

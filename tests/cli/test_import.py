@@ -205,7 +205,7 @@ def test_every_weight_that_does_not_fit_is_listed_and_nothing_is_written(
     assert not workdir.exists()
 
 
-def test_mistakes_write_nothing(exploding, tmp_path, capsys):
+def test_a_refused_import_makes_no_run_and_leaves_the_folder_as_it_is(exploding, tmp_path, capsys):
     case = Golden("torch_checkpoint_ve")
     config, file = exploding(case), case.file(".pth")
     (tmp_path / "thesis").mkdir()

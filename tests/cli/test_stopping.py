@@ -41,7 +41,7 @@ def test_a_signal_ends_the_process_with_a_line(work, number):
     assert error == f"scoresde: stopped by {number.name}. All is well.\n"
 
 
-def test_signals_are_as_before_afterwards():
+def test_signals_are_as_before_afterward():
     from scoresde.cli.stopping import stopping
 
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)

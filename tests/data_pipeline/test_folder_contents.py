@@ -118,7 +118,7 @@ def test_the_command_line_says_it_in_one_line(tmp_path, capsys, monkeypatch):
         f"def run(*_): data.get('folder', path={str(tmp_path / 'pictures')!r})\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # put back afterwards
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # put back afterward
     import mine
 
     monkeypatch.setattr("scoresde.cli.list.run", mine.run)

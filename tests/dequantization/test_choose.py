@@ -52,6 +52,7 @@ def test_the_std_is_what_the_process_has_at_t_min(name):
         assert dequantizer.std == pytest.approx(float(sde.sigma(t) / sde.alpha(t)), rel=1e-4)
 
 
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Centered(dequantization.Dequantizer):
     """`test_choose:Centered`: no noise at all, in bins of its own."""
@@ -63,6 +64,10 @@ class Centered(dequantization.Dequantizer):
 
     def bin_range_in(self, codec):
         return (0.0, self.width * codec.bins)
+
+
+class Plain(dequantization.UniformDequantizer):
+    """`test_choose:Plain`: the decorator is not inherited."""
 
 
 def test_a_dequantizer_of_ones_own_says_what_its_bins_fill():
@@ -77,6 +82,7 @@ def test_a_dequantizer_of_ones_own_says_what_its_bins_fill():
         ("unifrom", {}, "Unknown dequantizer 'unifrom'.*Did you mean 'uniform'"),
         ("uniform", {"std": 0.1}, "no option 'std'"),
         ("flow", {}, "needs the option 'network'"),
+        (f"{__name__}:Plain", {}, "a Plain, is no JAX pytree: put @jax.tree_util"),
         ("scoresde.sdes:VP", {}, "'scoresde.sdes:VP' is no scoresde.dequantization.Dequantizer"),
     ],
 )

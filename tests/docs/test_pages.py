@@ -10,7 +10,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from scoresde import analytic, build, metrics, runs, samplers, sdes, training
+from scoresde import (
+    analytic,
+    build,
+    dequantization,
+    evaluation,
+    likelihood,
+    metrics,
+    runs,
+    samplers,
+    sdes,
+    training,
+)
 
 README = pathlib.Path(__file__).parent.parent.parent / "README.md"
 DOCS = README.parent / "docs"
@@ -91,6 +102,23 @@ def test_a_metric_of_ones_own_is_reached_by_its_name(mine):
     metric = metrics.get("mine:MeanGap")
     assert metric(None, jnp.zeros((3, 2)), jnp.ones((5, 2))) == pytest.approx(2**0.5)
     assert mine.mean_gap == pytest.approx(2.0)  # as the page calls it
+
+
+def test_a_dequantizer_of_ones_own_is_reached_by_its_name(mine):
+    experiment, images = mine.experiment, np.zeros((8, 4, 4, 1), np.uint8)
+    made, bin_range = dequantization.choose("mine:Narrow", experiment.codec, sde=experiment.sde)
+    unit, log_q = made(jax.random.key(0), images, 2)
+    assert unit.min() > 1 / 8 and unit.max() < 3 / 8
+    np.testing.assert_allclose(log_q, 16 * np.log(2), rtol=1e-6)
+    estimator = evaluation.Estimator(
+        likelihood=likelihood.ExactLikelihood(rtol=1e-2, atol=1e-2, probes=1),
+        bins=2,
+        dequantizer=made,
+        bin_range=bin_range,
+    )
+    keys = jax.random.split(jax.random.key(0), 8)
+    denoiser = experiment.denoiser(experiment.init(jax.random.key(0)))
+    assert jnp.isfinite(estimator(keys, keys, denoiser, images).nats).all()
 
 
 def test_the_page_of_points_trains_samples_and_has_their_density(tmp_path, monkeypatch, capsys):

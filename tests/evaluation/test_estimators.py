@@ -31,7 +31,7 @@ def truth(levels):
 
 
 def estimate(denoiser, repeats, likelihood, **options):
-    """`repeats` estimates of each image's log P: results as of `evaluate`."""
+    """`repeats` estimates of each image's log P: results as of `in_passes`."""
     estimator = Estimator(likelihood=likelihood, bins=BINS, **options)
     levels = np.repeat(LEVELS, repeats, axis=0)
     noise_keys, keys = (sample_keys(jax.random.key(seed), len(levels)) for seed in (0, 1))
@@ -94,3 +94,7 @@ def test_a_likelihood_says_whether_it_is_of_a_density_or_of_levels():
         Estimator(likelihood=VDMBound(), bins=BINS, level_range=ends, dequantizer=uniform)
     with pytest.raises(UsageError, match=r"ScoreFlowBound is of a density.*a dequantizer"):
         Estimator(likelihood=ScoreFlowBound(), bins=BINS, bin_range=ends)
+    with pytest.raises(UsageError, match=r"a function, is no JAX pytree: put @jax\.tree_util"):
+        Estimator(
+            likelihood=ScoreFlowBound(), bins=BINS, bin_range=ends, dequantizer=lambda *_: None
+        )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scoresde.evaluation import Parts, evaluate
+from scoresde.evaluation import Parts, in_passes
 
 
 def estimate(rows, number):
@@ -11,7 +11,7 @@ def estimate(rows, number):
 
 
 def run(parts=None, estimate=estimate, **options):
-    return evaluate(estimate, num=11, batch_size=4, passes=2, parts=parts, **options)
+    return in_passes(estimate, num=11, batch_size=4, passes=2, parts=parts, **options)
 
 
 def test_every_image_once_in_order_with_the_tail():

@@ -1,6 +1,8 @@
 """Config files: by path, by name, and what is wrong with one in a line."""
 
+import importlib
 import pathlib
+import sys
 
 import pytest
 
@@ -28,6 +30,34 @@ def test_a_file_of_ones_own_builds_on_the_published_ones_and_its_neighbors(tmp_p
     config = load_config(file)  # a pathlib.Path
     assert config.network.nf == 8 and config.seed == 1
     assert load_config(f"{file}:5").seed == 5
+
+
+@pytest.mark.parametrize("is_package", [False, True])
+def test_a_file_gets_the_helpers_of_its_own_configs_folder(is_package, tmp_path, monkeypatch):
+    """Not those of the folder we are in, nor of the file before: each has its `configs`."""
+    for name, seed in (("here", 1), ("old", 2), ("older", 3)):
+        folder = tmp_path / name / "configs"
+        (folder / "vp").mkdir(parents=True)
+        if is_package or name == "here":
+            (folder / "__init__.py").write_text(f"PACKAGE = {seed}\n")
+        (folder / "datasets.py").write_text(f"SEED = {seed}\n")
+        (folder / "vp" / "shared.py").write_text("from configs.datasets import SEED\n")
+        (folder / "vp" / "mine.py").write_text(
+            "from configs import datasets\n"
+            "def get_config():\n"
+            "    from configs.vp import shared\n"
+            "    return {'seed': datasets.SEED, 'shared': shared.SEED}\n"
+        )
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr("sys.path", [*sys.path, ""])  # as the command line has it
+    ours = importlib.import_module("configs")
+    try:
+        for name, seed in (("old", 2), ("here", 1), ("older", 3)):
+            config = load_config(tmp_path / name / "configs" / "vp" / "mine.py")
+            assert config.to_dict() == {"seed": seed, "shared": seed}
+        assert sys.modules["configs"] is ours and "configs.datasets" not in sys.modules
+    finally:
+        del sys.modules["configs"]
 
 
 def test_a_file_goes_before_a_published_name_and_needs_no_ending(tmp_path, monkeypatch):

@@ -32,12 +32,12 @@ def data():
 def exact(key):
     """(denoiser, x [16, 4, 4, 1], tolerance, **options) -> LogProb, of one program for them all."""
 
-    def evaluate(denoiser, x, tolerance, **options):
+    def log_prob(denoiser, x, tolerance, **options):
         assert x.shape == (16, 4, 4, 1)
         options = {"rtol": tolerance, "atol": tolerance, **options}
         return likelihood.log_prob(key, denoiser, x, trace="exact", **options)
 
-    return evaluate
+    return log_prob
 
 
 @pytest.mark.parametrize("kind", ["gaussian", "mixture"])
@@ -90,10 +90,10 @@ def estimates(data, images):
     denoiser = data["mixture"].denoiser(sdes.VP())
 
     @functools.cache
-    def evaluate(trace):
+    def log_prob(trace):
         return likelihood.log_prob(jax.random.key(5), denoiser, images, trace=trace, **PROBES)
 
-    return evaluate
+    return log_prob
 
 
 @pytest.mark.parametrize("trace", ["rademacher", "hutch++"])
@@ -147,12 +147,12 @@ def test_the_decoder_bounds_the_density_of_what_it_decodes(data, any_process, ex
 def test_log_p_has_tolerances_of_its_own(data, any_process, exact, key):
     denoiser, x = data["gaussian"].denoiser(any_process("vp")), data["gaussian"].sample(key, 16)
 
-    def evaluate(**options):
+    def error_and_nfe(**options):
         result = exact(denoiser, x, 1e-2, **options)
         return jnp.abs(result.nats - data["gaussian"].log_prob(x)).mean(), result.nfe.mean()
 
-    loose, loose_nfe = evaluate()
-    error, nfe = evaluate(log_prob_rtol=1e-6, log_prob_atol=1e-5)
+    loose, loose_nfe = error_and_nfe()
+    error, nfe = error_and_nfe(log_prob_rtol=1e-6, log_prob_atol=1e-5)
     assert nfe > 1.5 * loose_nfe and error < 0.2 * loose
 
 

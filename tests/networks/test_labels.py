@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from scoresde import likelihood, networks, predictions, samplers, sdes
-from scoresde.denoiser import BaseDenoiser, Denoiser, WrappedDenoiser, check_condition
+from scoresde.condition import check_condition
+from scoresde.denoiser import BaseDenoiser, Denoiser, WrappedDenoiser
 from scoresde.networks.labels import check_labels
 from scoresde.registry import UsageError
 

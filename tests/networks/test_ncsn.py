@@ -11,7 +11,7 @@ from scoresde.registry import UsageError
 
 def test_instance_norm_plus_is_its_definition():
     x = np.random.default_rng(0).normal(2.0, 3.0, (2, 4, 5, 6)).astype(np.float32)
-    layer = InstanceNorm2dPlus(levels=3)
+    layer = InstanceNorm2dPlus(num_scales=3)
     level = np.array([2, 0])
     params = layer.init(jax.random.key(0), x, level)["params"]
     assert {name: leaf.shape for name, leaf in params.items()} == dict.fromkeys(

@@ -46,8 +46,12 @@ def test_interpolation_runs_along_a_great_circle_of_latents(mixture, key, any_pr
     between, _ = samplers.encode(denoiser, path[1:3].reshape(4, 2))
     expected = spherical(latents[:2], latents[2:], jnp.array([1 / 3, 2 / 3])).reshape(4, 2)
     np.testing.assert_allclose(between, expected, atol=3e-3)
-    with pytest.raises(UsageError, match="n >= 2"):
-        samplers.interpolate(denoiser, x[:2], x[2:], 1)
+
+
+@pytest.mark.parametrize("n", [1, 2.5, "4", None])
+def test_a_path_is_of_a_whole_number_of_images(n, mixture):
+    with pytest.raises(UsageError, match=f"an integer n >= 2, got .* and n={n!r}"):
+        samplers.interpolate(mixture.denoiser(sdes.VP()), jnp.ones((2, 2)), jnp.ones((2, 2)), n)
 
 
 def test_trajectory_of_the_adaptive_flow_is_the_flow_at_those_times(

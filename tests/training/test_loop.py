@@ -13,7 +13,7 @@ from scoresde import data, training
 from scoresde.registry import UsageError
 from scoresde.training import lock, read_log
 from scoresde.training.loop import train
-from scoresde.training.progress import Progress
+from scoresde.training.progress import TrainingProgress
 
 from . import toy
 
@@ -241,7 +241,7 @@ class Terminal(io.StringIO):
 
 def test_progress_on_a_terminal_and_elsewhere():
     for stream in (Terminal(), io.StringIO()):
-        with Progress(10, 1000, stream) as progress:
+        with TrainingProgress(10, 1000, stream) as progress:
             for step in range(11, 15):
                 progress.update(step, 64, 0.25)
                 progress.log(step, 0.25)

@@ -142,7 +142,7 @@ def test_two_processes_train_as_one_and_stop_together(whole, tmp_path):
         start(
             f"jax.distributed.initialize({address!r}, num_processes=2, process_id={i})\n"
             f"state = toy.run({str(tmp_path)!r}, 10)\n"
-            "print('eval loss', toy.evaluate(state), file=sys.stderr)\n"
+            "print('eval loss', toy.eval_loss(state), file=sys.stderr)\n"
             f"state = toy.run({str(tmp_path)!r}, 60, sleep=0.05)\n"
             "print('last step', int(state.step), file=sys.stderr)",
             devices=2,
@@ -156,7 +156,7 @@ def test_two_processes_train_as_one_and_stop_together(whole, tmp_path):
     assert 21 <= step < 60
     assert [text.splitlines()[-1] for text in errors] == [f"last step {step}"] * 2
     (evaluated,) = {text.split("eval loss ")[1].splitlines()[0] for text in errors}
-    want = toy.evaluate(toy.run(tmp_path / "ten", 10))
+    want = toy.eval_loss(toy.run(tmp_path / "ten", 10))
     assert float(evaluated) == pytest.approx(want, rel=1e-5)
     assert "Resuming from" in errors[0]
     assert "Resuming from" not in errors[1]  # only the first process speaks

@@ -28,7 +28,7 @@ def clock(monkeypatch):
 def run(clock, seconds, steps, num_steps=1000):
     """The lines of a run that does not log, of so many seconds a step."""
     stream = io.StringIO()
-    with module.Progress(0, num_steps, stream) as progress:
+    with module.TrainingProgress(0, num_steps, stream) as progress:
         for step in range(1, steps + 1):
             clock.now += seconds
             progress.update(step, 8, 0.5)

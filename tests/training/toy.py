@@ -126,7 +126,7 @@ def dispatch(mesh, train_step, dispatches, steps, averages=AVERAGES):
     return state, {name: np.concatenate([row[name] for row in history]) for name in history[0]}
 
 
-def evaluate(state):
+def eval_loss(state):
     """The averaged parameters' loss on the first batch."""
     mesh = training.make_mesh()
     batch = training.shard_batch(mesh, {"image": next(ToyLoader())["image"][0]})

@@ -9,15 +9,10 @@ import jax.numpy as jnp
 from jax import Array
 
 from scoresde import times as time_distributions
-from scoresde.denoiser import (
-    BaseDenoiser,
-    Condition,
-    check_condition,
-    check_denoiser,
-    require_continuous_time,
-)
+from scoresde.condition import Condition, check_condition
+from scoresde.denoiser import BaseDenoiser, check_denoiser, require_continuous_time
 from scoresde.keys import fold_in, sample_keys, split
-from scoresde.likelihood.bounds.result import evaluate
+from scoresde.likelihood.bounds.result import measure_at
 from scoresde.likelihood.bounds.terms import diffusion_cost
 from scoresde.likelihood.checks import check_counts, check_t_min
 from scoresde.plain import check_fields
@@ -89,7 +84,7 @@ class ContinuousBound:
             keys: one key per sample, [batch].
             denoiser: the denoiser.
             x: data, [batch, ...].
-            measure: of the error at a time, see `scoresde.likelihood.bounds.result.evaluate`.
+            measure: of the error at a time, see `scoresde.likelihood.bounds.result.measure_at`.
             t_min: where the integral over time starts.
         """
         sde, batch = denoiser.sde, x.shape[0]
@@ -102,7 +97,7 @@ class ContinuousBound:
 
         t, weight = jax.vmap(draw)(jnp.arange(self.repeats))  # [repeats, samples, batch]
         all_t = jnp.concatenate([t, jnp.full((self.repeats, 1, batch), t_min, t.dtype)], axis=1)
-        errors = evaluate(noise_keys, denoiser, x, jnp.reshape(all_t, (-1, batch)), measure)
+        errors = measure_at(noise_keys, denoiser, x, jnp.reshape(all_t, (-1, batch)), measure)
         errors = jnp.reshape(errors, all_t.shape)
         cost = diffusion_cost(sde, t_min, t, weight, errors[:, :-1])
         return jnp.mean(cost, axis=1), errors[:, -1]

@@ -47,7 +47,7 @@ def make_bound(prior: Array, diffusion: Array, reconstruction: Array, nfe: int) 
     return Bound(nats, stderr, prior, diffusion, reconstruction, nfe)
 
 
-def evaluate(
+def measure_at(
     keys: Array,
     denoiser: BaseDenoiser,
     x0: Array,

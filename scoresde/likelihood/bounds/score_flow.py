@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from scoresde.denoiser import BaseDenoiser, Condition, predict
+from scoresde.condition import Condition
+from scoresde.denoiser import BaseDenoiser, predict
 from scoresde.likelihood.bounds.continuous import ContinuousBound
 from scoresde.likelihood.bounds.decoders import density_decoder_cost
 from scoresde.likelihood.bounds.result import Bound, make_bound

@@ -13,17 +13,11 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from scoresde import variances
-from scoresde.denoiser import (
-    BaseDenoiser,
-    Condition,
-    check_condition,
-    check_denoiser,
-    predict,
-    require_levels,
-)
+from scoresde.condition import Condition, check_condition
+from scoresde.denoiser import BaseDenoiser, check_denoiser, predict, require_levels
 from scoresde.keys import fold_in, sample_keys, split
 from scoresde.likelihood.bounds.decoders import gaussian_decoder_cost, level_values
-from scoresde.likelihood.bounds.result import Bound, evaluate, make_bound
+from scoresde.likelihood.bounds.result import Bound, make_bound, measure_at
 from scoresde.likelihood.bounds.terms import prior_cost, squared_errors
 from scoresde.likelihood.checks import check_counts, check_images, check_t_min
 from scoresde.likelihood.standard_errors import nan_if_unknown
@@ -226,7 +220,7 @@ def _ddpm(
 
     number = jax.vmap(draw)(jnp.arange(repeats))
     number = jnp.concatenate([number, jnp.full((repeats, 1, batch), steps)], axis=1)
-    measured = evaluate(noise_keys, denoiser, x, jnp.reshape(number, (-1, batch)), measure)
+    measured = measure_at(noise_keys, denoiser, x, jnp.reshape(number, (-1, batch)), measure)
     cost, decoder_cost = (jnp.reshape(values, number.shape) for values in measured)
     diffusion = steps * jnp.mean(cost[:, :-1], axis=1)
     if variance.fixed:  # known of all steps, whichever are evaluated

@@ -15,7 +15,8 @@ import math
 import jax.numpy as jnp
 from jax import Array
 
-from scoresde.denoiser import BaseDenoiser, Condition, predict
+from scoresde.condition import Condition
+from scoresde.denoiser import BaseDenoiser, predict
 from scoresde.predictions import Prediction
 from scoresde.sdes import SDE, expand
 

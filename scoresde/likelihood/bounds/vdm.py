@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from scoresde.denoiser import BaseDenoiser, Condition
+from scoresde.condition import Condition
+from scoresde.denoiser import BaseDenoiser
 from scoresde.likelihood.bounds.continuous import ContinuousBound
 from scoresde.likelihood.bounds.decoders import level_values, marginal_decoder_cost
 from scoresde.likelihood.bounds.result import Bound, make_bound

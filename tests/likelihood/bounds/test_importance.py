@@ -8,7 +8,7 @@ from scoresde.likelihood import importance_bound
 
 
 def test_importance_bound():
-    """K samples of a wide proposal: rising towards log p, exact for a constant."""
+    """K samples of a wide proposal: rising toward log p, exact for a constant."""
     log_weights = jnp.full((7, 3), -2.0)
     np.testing.assert_allclose(importance_bound(log_weights), -2.0, rtol=1e-6)
     rng = np.random.default_rng(0)

@@ -113,7 +113,7 @@ VARIANCES = {"posterior": "fixed_small", "forward": "fixed_large", "learned": "l
 
 @pytest.mark.parametrize("name", VARIANCES)
 def test_every_step_of_improved_ddpm(name):
-    """KL divergences in float64 to the last digits; its decoder approximates the normal law."""
+    """KL divergences in float64 to the last digits; its decoder's normal is approximate."""
     sde, variance = sdes.DiscreteVP(num_scales=50), variances.get(name)
     kind = Noise(learned_variance=True)
 
