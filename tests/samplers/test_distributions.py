@@ -24,7 +24,6 @@ SAMPLERS = {
     "ancestral_sampling, forward variance": {"variance": "forward"},
     "ddim, half of the noise": {"eta": 0.5},
     "pc": {},
-    "pc, batch norms": {"norm": "batch"},
     "pc, ald, predictor first": {
         "predictor": "euler_maruyama",
         "corrector": "ald",
