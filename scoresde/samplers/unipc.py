@@ -1,4 +1,20 @@
-"""UniPC (Zhao et al. 2023, arXiv:2302.04867)."""
+"""UniPC (Zhao et al. 2023, arXiv:2302.04867).
+
+In the step from t to s, h = lambda_s - lambda_t, with the data predictions m_0 at t, m_k at
+lambda_t + r_k h before it, and D_k = m_k - m_0, the predictor UniP and the corrector UniC are
+
+    UniP-p   x_s = sigma_s / sigma_t x - alpha_s (e^(-h) - 1) m_0
+                       - alpha_s B(h) sum_k rho_k D_k / r_k
+    UniC-p   the same, with one more D in the sum: that of the prediction at UniP's x_s, at r = 1
+
+The rho of R rho = phi / B(h) make a polynomial through the values exact, so that B(h) cancels; of
+one D alone rho is 1/2, whatever B(h). For the noise prediction, of which the paper's algorithms 1
+and 2 are, alpha and sigma change places, and h its sign.
+
+UniC waits for the evaluation at x_s, which is the next step's first. It is made up for there,
+before that step: x changes by the difference of the two sums, and the step's linear part carries
+it on.
+"""
 
 import dataclasses
 from collections.abc import Sequence
@@ -24,10 +40,8 @@ _VARIANTS = {
 class UniPC(GridSampler):
     """UniPC-p: a multistep predictor of order p, corrected to order p + 1, one evaluation a step.
 
-    The evaluation at the predicted x_t, which the next step needs anyway, first corrects x_t itself
-    (algorithms 1 and 2). Three values or more are interpolated exactly. The first steps have fewer
-    values: started with DDIM and its correction, the whole has order 3 at most, unless the first
-    steps are shorter than the rest.
+    The first steps have fewer values: started with DDIM and its correction, the whole has order 3
+    at most, unless the first steps are shorter than the rest.
 
     Attributes:
         order: p, from 1 to 3.
@@ -70,7 +84,7 @@ class UniPC(GridSampler):
         return ahead + self._predicted(sde, t, s, history), (t, history)
 
     def _predicted(self, sde, t, s, history):
-        """What the values before the newest add to the step from t to s."""
+        """UniP's sum: what the values before the newest add to the step from t to s."""
         h = step_size(sde, t, s)
         theta = list((history.nodes[1:-1] - history.nodes[0]) / h)
         rows = [[0 * h, *self._weights(theta[:n], h)] for n in range(self.order)]
@@ -78,10 +92,7 @@ class UniPC(GridSampler):
         return self._scaled(sde, t, s, history.combine(0, order, [[], *rows]))
 
     def _corrected(self, sde, before, t, history):
-        """What the newest value, at the predicted x, changes about this x at t.
-
-        The weights of the predictor give way to those of the corrector, which include it.
-        """
+        """UniC's sum less UniP's, of the step that ended at t: it is now known what is there."""
         h = history.nodes[0] - history.nodes[1]
         new, _, *older = (history.nodes - history.nodes[1]) / h
         rows = []
