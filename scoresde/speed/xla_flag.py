@@ -19,7 +19,7 @@ from scoresde.speed.setting import REFUSAL, Setting, refused
 FLAG = "--xla_cpu_experimental_ynn_fusion_type=-LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION"
 
 # The versions of jaxlib that were started with it.
-TRIED = ("0.10.0", "0.10.2", "0.11.2", "0.12.0")
+TRIED = ("0.10.2", "0.11.2", "0.12.0")
 
 
 def set_flag() -> Setting:
