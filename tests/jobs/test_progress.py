@@ -3,6 +3,7 @@
 import io
 import os
 import pty
+import select
 import sys
 
 import jax
@@ -101,5 +102,8 @@ def test_a_terminal_that_does_not_know_its_size_has_a_bar(monkeypatch):
         progress = jobs.Progress("images")
         progress(jobs.Report(stage="start", done=0, found=0, num=10, text="Now."))
         progress(jobs.Report(stage="end", done=10, found=0, num=10))
-        assert b"0/10" in os.read(reading, 10_000)
+        shown = b""
+        while b"0/10" not in shown:  # a read gives what has arrived, not all that was written
+            assert select.select([reading], [], [], 10)[0], shown
+            shown += os.read(reading, 10_000)
     os.close(reading)
