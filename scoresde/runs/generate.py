@@ -110,45 +110,21 @@ def generate(
     Raises:
         UsageError: a condition of another number of samples, or what the sampler refuses.
     """
-    sampling = experiment.sampling if sampling is None else sampling
-    codec = experiment.codec
     batch_size = whole_batch(batch_size, num, mesh)
-    recorded = num if recorded is None else min(recorded, num)
-    if condition is None:
-        condition = functools.partial(_in_turn, experiment)
-    elif not callable(condition):
-        given = check_condition(condition, num, denoiser)
-
-        def condition(rows):
-            return jax.tree.map(lambda array: array[rows], given)
-
-    sampling.sampler.check(denoiser)  # before anything is said to begin
-    denoiser = training.replicate(mesh, denoiser)
-
-    def put(tree: Any) -> Any:
-        return jax.device_put(tree, training.batch_sharding(mesh))
-
-    def compute(rows: np.ndarray, fetch: jobs.Fetch) -> dict[str, np.ndarray]:
-        drawn = sampling.sample(
-            put(sample_keys(key, batch_size, rows[0])),
-            denoiser,
-            (batch_size, *codec.shape),
-            condition=put(condition(np.minimum(rows, num - 1))),  # the last batch is filled up
-            trajectory=trajectory,
-        )
-        batch = {
-            "images": codec.decode(drawn.x),
-            "nfe": drawn.nfe,
-            "unfinished": codec.unfinished(drawn.x),
-        }
-        if trajectory is not None:
-            states = jnp.moveaxis(drawn.trajectory, 1, 0)[: max(0, recorded - int(rows[0]))]
-            batch["trajectory"] = codec.decode(states)
-            batch["trajectory_unfinished"] = codec.unfinished(states).any(axis=1)
-        return fetch(batch)
-
+    draw = drawer(
+        key,
+        experiment,
+        denoiser,
+        num,
+        mesh=mesh,
+        batch_size=batch_size,
+        condition=condition,
+        sampling=sampling,
+        trajectory=trajectory,
+        recorded=recorded,
+    )
     drawn = jobs.in_batches(
-        compute,
+        lambda rows, fetch: fetch(draw(rows)),
         num=num,
         batch_size=batch_size,
         parts=parts,
@@ -166,6 +142,64 @@ def generate(
         trajectory_unfinished=drawn.get("trajectory_unfinished"),
         seconds=float(drawn["seconds"].sum()),
     )
+
+
+def drawer(
+    key: jax.Array,
+    experiment: Experiment,
+    denoiser: Denoiser,
+    num: int,
+    *,
+    mesh: jax.sharding.Mesh,
+    batch_size: int,
+    condition: Condition | Callable[[np.ndarray], Condition] = None,
+    sampling: Sampling | None = None,
+    trajectory: int | None = None,
+    recorded: int | None = None,
+) -> Callable[[np.ndarray], dict[str, jax.Array]]:
+    """What draws the samples of these numbers: (rows [batch_size]) -> a batch on the devices.
+
+    The batch has "images", "nfe" and "unfinished" and, with a trajectory, "trajectory" [n, records,
+    ...] and "trajectory_unfinished" of as many as are recorded; see `Generated`. Arguments are as
+    of `generate`; batch_size is a multiple of the devices.
+    """
+    sampling = experiment.sampling if sampling is None else sampling
+    codec = experiment.codec
+    recorded = num if recorded is None else min(recorded, num)
+    if condition is None:
+        condition = functools.partial(_in_turn, experiment)
+    elif not callable(condition):
+        given = check_condition(condition, num, denoiser)
+
+        def condition(rows):
+            return jax.tree.map(lambda array: array[rows], given)
+
+    sampling.sampler.check(denoiser)  # before anything is said to begin
+    denoiser = training.replicate(mesh, denoiser)
+
+    def put(tree: Any) -> Any:
+        return jax.device_put(tree, training.batch_sharding(mesh))
+
+    def draw(rows: np.ndarray) -> dict[str, jax.Array]:
+        drawn = sampling.sample(
+            put(sample_keys(key, batch_size, rows[0])),
+            denoiser,
+            (batch_size, *codec.shape),
+            condition=put(condition(np.minimum(rows, num - 1))),  # the last batch is filled up
+            trajectory=trajectory,
+        )
+        batch = {
+            "images": codec.decode(drawn.x),
+            "nfe": drawn.nfe,
+            "unfinished": codec.unfinished(drawn.x),
+        }
+        if trajectory is not None:
+            states = jnp.moveaxis(drawn.trajectory, 1, 0)[: max(0, recorded - int(rows[0]))]
+            batch["trajectory"] = codec.decode(states)
+            batch["trajectory_unfinished"] = codec.unfinished(states).any(axis=1)
+        return batch
+
+    return draw
 
 
 def whole_batch(batch_size: int, num: int, mesh: jax.sharding.Mesh) -> int:
