@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
             average=None if arguments.raw else arguments.average,
             baseline=arguments.baseline,
         )
-        summary = runs.Run(arguments.workdir, overrides).evaluate(
+        summary = runs.Run(arguments.workdir, overrides).likelihood(
             protocol, name=arguments.name, overwrite=arguments.overwrite, progress=progress
         )
     if not summary:  # another process prints

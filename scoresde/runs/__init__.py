@@ -2,14 +2,14 @@
 
 run = scoresde.load("runs/digits")
 drawn = run.generate(64)
-result = run.evaluate(runs.LikelihoodProtocol(split="test"))
+result = run.likelihood(runs.LikelihoodProtocol(split="test"))
 train(config, "runs/mine")
 """
 
 from scoresde.runs.dequantizer import train_dequantizer
 from scoresde.runs.flow import trained_flow
 from scoresde.runs.generate import Generated, condition_in_turn, generate, recording
-from scoresde.runs.likelihood import evaluate
+from scoresde.runs.likelihood import measure_likelihood
 from scoresde.runs.pretrained import Imported, import_checkpoint
 from scoresde.runs.protocol import LikelihoodProtocol
 from scoresde.runs.run import Run
@@ -27,7 +27,7 @@ __all__ = [
     "TrainedModel",
     "condition_in_turn",
     "draw_samples",
-    "evaluate",
+    "measure_likelihood",
     "generate",
     "import_checkpoint",
     "saved_config",

@@ -19,7 +19,7 @@ DONE = "likelihood.json"
 """The file that says what was measured, and how."""
 
 
-def evaluate(
+def measure_likelihood(
     run: TrainedModel,
     protocol: LikelihoodProtocol,
     *,

@@ -6,7 +6,7 @@ import jax
 
 from scoresde.condition import Condition
 from scoresde.runs.generate import Generated, generate
-from scoresde.runs.likelihood import evaluate
+from scoresde.runs.likelihood import measure_likelihood
 from scoresde.runs.protocol import LikelihoodProtocol
 from scoresde.runs.samples import SampleRequest, draw_samples
 from scoresde.runs.trained_model import TrainedModel
@@ -19,7 +19,7 @@ class Run(TrainedModel):
         denoiser = run.denoiser()                  # of the latest checkpoint's average
         drawn = run.generate(64, seed=0)           # in memory
         run.draw(SampleRequest(num=64))            # in the directory, as `scoresde sample` does
-        result = run.evaluate(LikelihoodProtocol(split="test"))
+        result = run.likelihood(LikelihoodProtocol(split="test"))
 
     All three take `progress=`, a function of a `scoresde.jobs.Report`; `scoresde.jobs.Progress()`
     shows a bar, or lines. See `TrainedModel` for the rest.
@@ -46,6 +46,6 @@ class Run(TrainedModel):
         """Samples on disk; see `scoresde.runs.draw_samples`."""
         return draw_samples(self, request, **options)
 
-    def evaluate(self, protocol: LikelihoodProtocol, **options: Any) -> dict[str, Any]:
-        """Log-likelihoods by `protocol`; see `scoresde.runs.evaluate`."""
-        return evaluate(self, protocol, **options)
+    def likelihood(self, protocol: LikelihoodProtocol, **options: Any) -> dict[str, Any]:
+        """Log-likelihoods by `protocol`; see `scoresde.runs.measure_likelihood`."""
+        return measure_likelihood(self, protocol, **options)

@@ -75,7 +75,7 @@ def test_a_bare_config_is_trained_sampled_and_evaluated(workdir):
     run = runs.Run(workdir)
     drawn = run.draw(runs.SampleRequest(num=2, batch_size=2))
     assert drawn["sampler"] == {"name": "probability_flow"} and not drawn["unfinished"]
-    evaluated = run.evaluate(runs.LikelihoodProtocol(num=2))
+    evaluated = run.likelihood(runs.LikelihoodProtocol(num=2))
     assert evaluated["config"]["sde"] == {"name": "vp"} and not evaluated["unfinished"]
 
 

@@ -54,11 +54,11 @@ def test_a_condition_of_other_samples_is_refused(run):
 
 def test_an_evaluation_returns_what_it_writes(run):
     protocol = runs.LikelihoodProtocol(num=3, bound="vdm", options={"samples": 2, "repeats": 2})
-    summary = run.evaluate(protocol, name="mine")
+    summary = run.likelihood(protocol, name="mine")
     assert summary["images"] == 3 and np.isfinite(summary["bits_per_dim"])
     assert all(path.exists() for path in summary["files"])
     with pytest.raises(UsageError, match="holds results already"):
-        run.evaluate(protocol, name="mine")
+        run.likelihood(protocol, name="mine")
 
 
 def test_what_a_run_does_not_have_is_refused(run, tmp_path):
@@ -67,7 +67,7 @@ def test_what_a_run_does_not_have_is_refused(run, tmp_path):
         (lambda: run.params(step=7), "no checkpoint"),
         (lambda: run.params(average="slow"), "slow"),
         (lambda: scoresde.load(run.workdir, ["--config.sde.nme=vp"]), "nme"),
-        (lambda: run.evaluate(runs.LikelihoodProtocol(split="valid")), "valid"),
+        (lambda: run.likelihood(runs.LikelihoodProtocol(split="valid")), "valid"),
     ):
         with pytest.raises(UsageError, match=message):
             open_it()

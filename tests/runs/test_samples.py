@@ -37,7 +37,7 @@ def test_drawing_that_was_interrupted_goes_on_with_its_animation_too(run):
 
 def test_an_evaluation_reports_in_the_same_way(run):
     protocol, reports = runs.LikelihoodProtocol(num=3, bound="vdm"), []
-    run.evaluate(protocol, name="reported", progress=reports.append)
+    run.likelihood(protocol, name="reported", progress=reports.append)
     assert [report.stage for report in reports if report.stage != "waiting"] == [
         *("start", "compiling", "compiled", "batch", "batch", "end")
     ]
