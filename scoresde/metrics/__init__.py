@@ -2,11 +2,18 @@
 
 metric = metrics.SlicedWasserstein(projections=512)
 metric(key, x, y)
+
+And between two sets of features of images, as the published tools compute them:
+
+gen = metrics.Statistics().update(features).result()
+metrics.frechet(*gen, *ref)
 """
 
 from typing import Any
 
 from scoresde.metrics.distances import EnergyDistance, SlicedWasserstein
+from scoresde.metrics.gaussians import frechet
+from scoresde.metrics.moments import Moments, Statistics
 from scoresde.registry import make
 
 METRICS = {
@@ -25,4 +32,12 @@ def get(name: str, **options: Any) -> Any:
     return make("metric", METRICS, name, **options)
 
 
-__all__ = ["METRICS", "EnergyDistance", "SlicedWasserstein", "get"]
+__all__ = [
+    "METRICS",
+    "EnergyDistance",
+    "Moments",
+    "SlicedWasserstein",
+    "Statistics",
+    "frechet",
+    "get",
+]
