@@ -13,6 +13,7 @@ from typing import Any
 
 from scoresde.metrics.distances import EnergyDistance, SlicedWasserstein
 from scoresde.metrics.gaussians import frechet
+from scoresde.metrics.kernel_distance import KID, kid, kid_all, kid_blocks
 from scoresde.metrics.moments import Moments, Statistics
 from scoresde.registry import make
 
@@ -33,6 +34,7 @@ def get(name: str, **options: Any) -> Any:
 
 
 __all__ = [
+    "KID",
     "METRICS",
     "EnergyDistance",
     "Moments",
@@ -40,4 +42,7 @@ __all__ = [
     "Statistics",
     "frechet",
     "get",
+    "kid",
+    "kid_all",
+    "kid_blocks",
 ]
