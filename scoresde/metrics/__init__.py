@@ -13,6 +13,7 @@ from typing import Any
 
 from scoresde.metrics.distances import EnergyDistance, SlicedWasserstein
 from scoresde.metrics.gaussians import frechet
+from scoresde.metrics.inception_scores import InceptionScore, inception_score
 from scoresde.metrics.kernel_distance import KID, kid, kid_all, kid_blocks
 from scoresde.metrics.moments import Moments, Statistics
 from scoresde.registry import make
@@ -37,11 +38,13 @@ __all__ = [
     "KID",
     "METRICS",
     "EnergyDistance",
+    "InceptionScore",
     "Moments",
     "SlicedWasserstein",
     "Statistics",
     "frechet",
     "get",
+    "inception_score",
     "kid",
     "kid_all",
     "kid_blocks",
