@@ -16,6 +16,7 @@ from scoresde.metrics.gaussians import frechet
 from scoresde.metrics.inception_scores import InceptionScore, inception_score
 from scoresde.metrics.kernel_distance import KID, kid, kid_all, kid_blocks
 from scoresde.metrics.moments import Moments, Statistics
+from scoresde.metrics.neighborhoods import PRDC, prdc
 from scoresde.registry import make
 
 METRICS = {
@@ -37,6 +38,7 @@ def get(name: str, **options: Any) -> Any:
 __all__ = [
     "KID",
     "METRICS",
+    "PRDC",
     "EnergyDistance",
     "InceptionScore",
     "Moments",
@@ -48,4 +50,5 @@ __all__ = [
     "kid",
     "kid_all",
     "kid_blocks",
+    "prdc",
 ]
