@@ -12,6 +12,7 @@ metrics.frechet(*gen, *ref)
 from typing import Any
 
 from scoresde.metrics.distances import EnergyDistance, SlicedWasserstein
+from scoresde.metrics.extrapolation import FDInfinity, fd_infinity, frechet_bootstrap
 from scoresde.metrics.gaussians import frechet
 from scoresde.metrics.inception_scores import InceptionScore, inception_score
 from scoresde.metrics.kernel_distance import KID, kid, kid_all, kid_blocks
@@ -40,11 +41,14 @@ __all__ = [
     "METRICS",
     "PRDC",
     "EnergyDistance",
+    "FDInfinity",
     "InceptionScore",
     "Moments",
     "SlicedWasserstein",
     "Statistics",
+    "fd_infinity",
     "frechet",
+    "frechet_bootstrap",
     "get",
     "inception_score",
     "kid",
