@@ -6,11 +6,12 @@ metric(key, x, y)
 And between two sets of features of images, as the published tools compute them:
 
 gen = metrics.Statistics().update(features).result()
-metrics.frechet(*gen, *ref)
+metrics.frechet(*gen, *metrics.stats.read("reference.npz"))
 """
 
 from typing import Any
 
+from scoresde.metrics import stats
 from scoresde.metrics.distances import EnergyDistance, SlicedWasserstein
 from scoresde.metrics.extrapolation import FDInfinity, fd_infinity, frechet_bootstrap
 from scoresde.metrics.gaussians import frechet
@@ -55,4 +56,5 @@ __all__ = [
     "kid_all",
     "kid_blocks",
     "prdc",
+    "stats",
 ]
