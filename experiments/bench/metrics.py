@@ -4,9 +4,9 @@ Example:
   python experiments/bench/metrics.py --nums 10000 50000
 
 Features of Inception's length, correlated and not below zero as they are there, as many generated
-as of the reference. Every case is a process of its own, whose most memory is given; "before" is what
-it had when the features, of both sets and in float32, were there. On a machine with other work, the
-seconds of all cores together are what compares.
+as of the reference. Every case is a process of its own, whose most memory is given; "before" is the
+most that it had until the features, of both sets and in float32, were there. On a machine with
+other work, the seconds of all cores together are what compares.
 """
 
 import argparse

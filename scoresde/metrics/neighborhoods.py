@@ -9,8 +9,8 @@ left out.
     coverage    the share of reference points whose ball has a generated point in it
 
 (Kynkaanniemi et al. 2019, eqs. 1-3; Naeem et al. 2020, eqs. 4-6.) Distances are computed in blocks,
-in float64 and from the middle of the reference, |x|^2 + |y|^2 - 2 x.y, which is wrong by some
-rounding `_slack`. What is that close to a ball's surface is on it, as a copy of the neighbor is.
+in float64 and from the middle of the reference, |x|^2 + |y|^2 - 2 x.y, which rounding changes. What
+is as close as that to a ball's surface is on it, as a copy of the neighbor that it reaches to is.
 """
 
 from collections.abc import Iterator
@@ -67,7 +67,7 @@ def prdc(gen: Any, ref: Any, k: int = 5, rule: str = "prdc") -> PRDC:
     for rows, x, x_norms in _blocks(gen, center):
         for columns, y, y_norms in _blocks(ref, center):
             squares, slack = _distances(x, x_norms, y, y_norms)
-            squares -= side * slack
+            squares -= side * slack  # inside, or outside, in any case
             inside = _inside(squares, of_ref[None, columns], side)
             in_ref_balls[rows] += inside.sum(axis=1)
             covered[columns] |= inside.any(axis=0)
