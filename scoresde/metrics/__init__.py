@@ -2,11 +2,23 @@
 
 metric = metrics.SlicedWasserstein(projections=512)
 metric(key, x, y)
+
+And between two sets of features of images, as the published tools compute them:
+
+gen = metrics.Statistics().update(features).result()
+metrics.frechet(*gen, *metrics.stats.read("reference.npz"))
 """
 
 from typing import Any
 
+from scoresde.metrics import stats
 from scoresde.metrics.distances import EnergyDistance, SlicedWasserstein
+from scoresde.metrics.extrapolation import FDInfinity, fd_infinity, frechet_bootstrap
+from scoresde.metrics.gaussians import frechet
+from scoresde.metrics.inception_scores import InceptionScore, inception_score
+from scoresde.metrics.kernel_distance import KID, kid, kid_all, kid_blocks
+from scoresde.metrics.moments import Moments, Statistics
+from scoresde.metrics.neighborhoods import PRDC, prdc
 from scoresde.registry import make
 
 METRICS = {
@@ -25,4 +37,24 @@ def get(name: str, **options: Any) -> Any:
     return make("metric", METRICS, name, **options)
 
 
-__all__ = ["METRICS", "EnergyDistance", "SlicedWasserstein", "get"]
+__all__ = [
+    "KID",
+    "METRICS",
+    "PRDC",
+    "EnergyDistance",
+    "FDInfinity",
+    "InceptionScore",
+    "Moments",
+    "SlicedWasserstein",
+    "Statistics",
+    "fd_infinity",
+    "frechet",
+    "frechet_bootstrap",
+    "get",
+    "inception_score",
+    "kid",
+    "kid_all",
+    "kid_blocks",
+    "prdc",
+    "stats",
+]
