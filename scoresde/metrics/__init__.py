@@ -2,8 +2,12 @@
 
 metric = metrics.SlicedWasserstein(projections=512)
 metric(key, x, y)
+
+Features of images, by networks, are in the submodules `features`, `inception`, `dinov2` and
+`resize`, which are imported when first used.
 """
 
+import importlib
 from typing import Any
 
 from scoresde.metrics.distances import EnergyDistance, SlicedWasserstein
@@ -25,4 +29,12 @@ def get(name: str, **options: Any) -> Any:
     return make("metric", METRICS, name, **options)
 
 
-__all__ = ["METRICS", "EnergyDistance", "SlicedWasserstein", "get"]
+_SUBMODULES = ("dinov2", "features", "inception", "resize")
+
+__all__ = ["METRICS", "EnergyDistance", "SlicedWasserstein", "get", *_SUBMODULES]
+
+
+def __getattr__(name: str):
+    if name in _SUBMODULES:
+        return importlib.import_module(f"scoresde.metrics.{name}")
+    raise AttributeError(f"module 'scoresde.metrics' has no attribute {name!r}")
