@@ -21,7 +21,7 @@ class WeightFile:
     Attributes:
         name: its name.
         url: where it is published.
-        size: its number of bytes.
+        size: its number of bytes, about.
         variable: the environment variable that may say where it is.
         sha256: its hash, in hexadecimal digits; "" where that is not published.
         also: other names that it goes by.
@@ -62,11 +62,14 @@ class WeightFile:
                 urllib.request.urlopen(self.url, timeout=SECONDS) as answer,
                 files.replacing(place) as file,
             ):
+                length = answer.headers.get("Content-Length")
                 while block := answer.read(2**20):
                     digest.update(block)
                     count += file.write(block)
-                if count != self.size or self.sha256 not in ("", digest.hexdigest()):
-                    raise OSError(f"what came, {count} bytes, is not the file")
+                if length is not None and count != int(length):
+                    raise OSError(f"the connection ended after {count} of {length} bytes")
+                if self.sha256 not in ("", digest.hexdigest()):
+                    raise OSError(f"what came, {count} bytes, has another hash")
         except (OSError, ValueError) as error:  # urllib's errors are OSErrors
             raise UsageError(
                 f"{self.url} cannot be downloaded ({first_line(error)}). Fetch it where there is a "

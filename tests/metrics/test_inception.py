@@ -124,7 +124,7 @@ def server(tmp_path):
             pass
 
     with http.server.HTTPServer(("127.0.0.1", 0), Quiet) as serving:
-        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        threading.Thread(target=serving.serve_forever, args=(0.01,), daemon=True).start()
         yield folder, f"http://127.0.0.1:{serving.server_port}"
         serving.shutdown()
 
