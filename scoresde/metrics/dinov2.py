@@ -119,13 +119,29 @@ def features(
     offset = member("interpolation of positions", OFFSETS, positions)
     if not isinstance(params, Mapping) or "blocks_0" not in params:
         params = load(params)
-    network = _network(config, offset)
-    _check_sizes(params, network)
+    network = check(params, config, offset)
     return _class_token(network, params, _channels_last(pixels, network.patch))
 
 
+def check(
+    params: Mapping[str, Any], config: Mapping[str, Any], offset: float = OFFSETS["original"]
+) -> VisionTransformer:
+    """The network of a configuration, which is that of the parameters.
+
+    Args:
+        params: as `load` gives them.
+        config: see `features`.
+        offset: see `OFFSETS`.
+
+    Raises:
+        UsageError: they are of another configuration, or it is of a network that is not known.
+    """
+    network = _network(config, offset)
+    _check_sizes(params, network)
+    return network
+
+
 def _network(config: Mapping[str, Any], offset: float) -> VisionTransformer:
-    """The network of a configuration."""
     if not isinstance(config, Mapping):
         raise UsageError(f"The configuration of DINOv2 is a dict, not {shown(config)}.")
     missing = [name for name in VIT_L14 if name not in {"mlp_ratio", "layer_norm_eps", *config}]

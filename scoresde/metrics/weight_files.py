@@ -6,6 +6,7 @@ import os
 import pathlib
 import sys
 import urllib.request
+from typing import Any
 
 from scoresde import files
 from scoresde.registry import UsageError, first_line
@@ -112,6 +113,24 @@ def sha256(path: str | os.PathLike) -> str:
     """A file's hash, in hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def found(file: WeightFile, weights: Any) -> tuple[Any, dict[str, Any]]:
+    """Weights that can be loaded, and what of them belongs in a record.
+
+    Args:
+        file: the published ones.
+        weights: a path, arrays by name, or None for the published file.
+
+    Returns:
+        What was given, or the file's path; and {"weights": name, "sha256": hash, None of arrays,
+        "precision": that of the network}.
+    """
+    record = {"weights": "arrays", "sha256": None, "precision": "float32"}
+    if weights is None or isinstance(weights, str | os.PathLike):
+        weights = file.find(weights)
+        record |= {"weights": weights.name, "sha256": sha256(weights)}
+    return weights, record
 
 
 def _there(path: str | os.PathLike, missing: str) -> pathlib.Path:

@@ -123,7 +123,7 @@ class NIN(nn.Module):
 
 
 class LayerNorm(nn.Module):
-    """Normalization of the last axis (Ba et al. 2016), with the variance about the mean, in float32.
+    """Normalization of the last axis (Ba et al. 2016), with the variance about the mean.
 
     Attributes:
         epsilon: added to the variance.
