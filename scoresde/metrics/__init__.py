@@ -7,8 +7,12 @@ And between two sets of features of images, as the published tools compute them:
 
 gen = metrics.Statistics().update(features).result()
 metrics.frechet(*gen, *metrics.stats.read("reference.npz"))
+
+Features of images, by networks, are in the submodules `features`, `inception`, `dinov2` and
+`resize`, which are imported when first used.
 """
 
+import importlib
 from typing import Any
 
 from scoresde.metrics import stats
@@ -37,6 +41,8 @@ def get(name: str, **options: Any) -> Any:
     return make("metric", METRICS, name, **options)
 
 
+_SUBMODULES = ("dinov2", "features", "inception", "resize")
+
 __all__ = [
     "KID",
     "METRICS",
@@ -57,4 +63,11 @@ __all__ = [
     "kid_blocks",
     "prdc",
     "stats",
+    *_SUBMODULES,
 ]
+
+
+def __getattr__(name: str):
+    if name in _SUBMODULES:
+        return importlib.import_module(f"scoresde.metrics.{name}")
+    raise AttributeError(f"module 'scoresde.metrics' has no attribute {name!r}")

@@ -69,17 +69,6 @@ def _sum(x):
     return jnp.sum(jnp.reshape(x, (x.shape[0], -1)), axis=1)
 
 
-class LayerNorm(nn.Module):
-    """Normalizes the channels of each pixel (Ba et al. 2016)."""
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        scale = parameter(self, "scale", Constant(1.0), x.shape[-1:])
-        bias = parameter(self, "bias", Constant(), x.shape[-1:])
-        x = x - jnp.mean(x, axis=-1, keepdims=True)
-        return x * jax.lax.rsqrt(jnp.mean(x**2, axis=-1, keepdims=True) + 1e-6) * scale + bias
-
-
 class GatedConv(nn.Module):
     """x + a * sigmoid(b), with a and b from two convolutions of x and a map of the context."""
 
@@ -152,9 +141,9 @@ class Coupling(nn.Module):
     ) -> tuple[jax.Array, jax.Array]:
         h = layers.Conv(self.filters)(kept)
         for _ in range(self.blocks):
-            h = LayerNorm()(GatedConv()(h, context))
+            h = layers.LayerNorm()(GatedConv()(h, context))
             if self.heads:
-                h = LayerNorm()(GatedAttention(self.heads)(h))
+                h = layers.LayerNorm()(GatedAttention(self.heads)(h))
         count = 2 + 3 * self.components
         # Small, for a flow near the identity; not silent, or all components would stay alike.
         h = layers.Conv(moved.shape[-1] * count, kernel_init=ScaledUniform(0.01))(nn.swish(h))

@@ -122,6 +122,23 @@ class NIN(nn.Module):
         return x.astype(self.dtype) @ weight.astype(self.dtype) + bias.astype(self.dtype)
 
 
+class LayerNorm(nn.Module):
+    """Normalization of the last axis (Ba et al. 2016), with the variance about the mean.
+
+    Attributes:
+        epsilon: added to the variance.
+    """
+
+    epsilon: float = 1e-6
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        scale = parameter(self, "scale", Constant(1.0), x.shape[-1:])
+        bias = parameter(self, "bias", Constant(), x.shape[-1:])
+        x = x - jnp.mean(x, axis=-1, keepdims=True)
+        return x * lax.rsqrt(jnp.mean(x**2, axis=-1, keepdims=True) + self.epsilon) * scale + bias
+
+
 class GroupNorm(nn.Module):
     """Group normalization (Wu and He 2018), then a scale and a bias for every channel.
 
