@@ -8,6 +8,7 @@ from scoresde.jobs.batches import Fetch, in_batches, to_host
 from scoresde.jobs.parts import Parts
 from scoresde.jobs.progress import Progress
 from scoresde.jobs.report import Report, Tell, silent
+from scoresde.jobs.results import holds_anything, open_parts, result_directory
 from scoresde.jobs.say import say
 
 __all__ = [
@@ -16,7 +17,10 @@ __all__ = [
     "Progress",
     "Report",
     "Tell",
+    "holds_anything",
     "in_batches",
+    "open_parts",
+    "result_directory",
     "say",
     "silent",
     "to_host",

@@ -68,10 +68,14 @@ class Parts:
         with np.load(self._file(first)) as saved:
             return dict(saved)
 
-    def save(self, first: int, **arrays: np.ndarray) -> None:
-        """Keeps a finished batch; returns when it is on disk."""
+    def begin(self) -> None:
+        """Writes the protocol, which the first `save` does as well."""
         if not self._record.exists():
             files.write_json(self._record, self._protocol)
+
+    def save(self, first: int, **arrays: np.ndarray) -> None:
+        """Keeps a finished batch; returns when it is on disk."""
+        self.begin()
         files.write_arrays(self._file(first), **arrays)
 
     def remove(self) -> None:

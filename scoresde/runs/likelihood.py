@@ -13,7 +13,6 @@ from scoresde.keys import sample_keys
 from scoresde.registry import UsageError
 from scoresde.runs.protocol import LikelihoodProtocol
 from scoresde.runs.trained_model import TrainedModel
-from scoresde.runs.workdir import open_parts
 
 DONE = "likelihood.json"
 """The file that says what was measured, and how."""
@@ -83,7 +82,7 @@ def measure_likelihood(
     floor = None
     if protocol.baseline:  # seconds, and it may be refused
         floor = _gaussian_bits(experiment, split.images[:num], seed_key)
-    parts = open_parts(directory, computed, overwrite)
+    parts = jobs.open_parts(directory, computed, overwrite)
     denoiser = experiment.denoiser(params, described.get("t_min"))
 
     def put(tree: Any) -> Any:

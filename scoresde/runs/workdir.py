@@ -6,14 +6,14 @@ metrics.jsonl     the log, also in tensorboard/ and, at the end, loss.png
 dequantizer/      the run of `scoresde train-dequantizer`
 samples/          grids made during training, and the results of `scoresde sample`
 likelihood/       the results of `scoresde likelihood`
+evaluation/       the results of `scoresde evaluate`
+statistics/       features of the data, which samples are compared with
 """
 
-import os
 import pathlib
 from typing import Any
 
 from scoresde import experiment, files, jobs
-from scoresde.data.walk import is_hidden
 from scoresde.registry import UsageError
 
 
@@ -34,7 +34,7 @@ def save_config(workdir: pathlib.Path, config: Any) -> None:
                 "or the config it has."
             )
     # A run killed while it wrote its config has left no more than half of that, a hidden file.
-    elif workdir.exists() and _holds_anything(workdir):
+    elif workdir.exists() and jobs.holds_anything(workdir):
         raise UsageError(
             f"{workdir} is not empty and holds no experiment (no config.json). "
             "Give an empty or new --workdir."
@@ -43,11 +43,6 @@ def save_config(workdir: pathlib.Path, config: Any) -> None:
         files.write_json(path, experiment.as_json(config))
     except OSError as error:
         raise UsageError(f"{workdir} cannot be written to ({error}). Give another one.") from None
-
-
-def _holds_anything(folder: pathlib.Path) -> bool:
-    """But for what file managers and notebooks leave behind."""
-    return not all(is_hidden(path.name) for path in folder.iterdir())
 
 
 def saved_config(workdir: pathlib.Path) -> Any:
@@ -62,38 +57,3 @@ def saved_config(workdir: pathlib.Path) -> Any:
         raise UsageError(
             f"{workdir} holds no experiment (no config.json). Give the --workdir of a run."
         ) from None
-
-
-def result_directory(path: pathlib.Path, overwrite: bool) -> pathlib.Path:
-    """`path`, which must not exist with anything in it unless `overwrite`.
-
-    Raises:
-        UsageError: there are results already, or none can be written there.
-    """
-    there = next(folder for folder in (path, *path.parents) if folder.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise UsageError(f"{there} is no directory that can be written to. Give another --name.")
-    if there == path and _holds_anything(path) and not overwrite:
-        raise UsageError(
-            f"{path} holds results already. Give another --name, or --overwrite to replace them."
-        )
-    return path
-
-
-def open_parts(directory: pathlib.Path, computed: dict[str, Any], overwrite: bool) -> jobs.Parts:
-    """The finished batches of the results in `directory`, if they are of the job described.
-
-    They are there until all that is made of them is written.
-
-    Args:
-        directory: of the results.
-        computed: everything that the numbers depend on.
-        overwrite: start over, whatever is there.
-
-    Raises:
-        UsageError: there are results already, of this job or of another one.
-    """
-    parts = directory / "parts"
-    if overwrite or not (parts / "protocol.json").exists():
-        result_directory(directory, overwrite)
-    return jobs.Parts(parts, computed, again=overwrite)

@@ -5,7 +5,7 @@ import pathlib
 import ml_collections
 import pytest
 
-from scoresde import runs
+from scoresde import jobs, runs
 from scoresde.experiment import build, load_config
 from scoresde.registry import UsageError
 
@@ -26,19 +26,19 @@ def test_neither_half_a_config_nor_hidden_files_hold_a_directory(tmp_path):
     (tmp_path / ".config.json.x1").write_text("{")
     (tmp_path / ".DS_Store").touch()
     (tmp_path / ".ipynb_checkpoints").mkdir()
-    assert runs.result_directory(tmp_path, overwrite=False) == tmp_path
+    assert jobs.result_directory(tmp_path, overwrite=False) == tmp_path
     runs.save_config(tmp_path, ml_collections.ConfigDict({"seed": 1}))
     assert (tmp_path / "config.json").exists()
 
 
 def test_results_go_where_they_can_be_written(tmp_path, monkeypatch):
-    assert runs.result_directory(tmp_path / "a" / "b", overwrite=False) == tmp_path / "a" / "b"
+    assert jobs.result_directory(tmp_path / "a" / "b", overwrite=False) == tmp_path / "a" / "b"
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="file is no directory"):
-        runs.result_directory(tmp_path / "file", overwrite=True)
+        jobs.result_directory(tmp_path / "file", overwrite=True)
     monkeypatch.setattr("os.access", lambda *_: False)  # the superuser may write everywhere
     with pytest.raises(UsageError, match="can be written to"):
-        runs.result_directory(tmp_path / "a" / "b", overwrite=True)
+        jobs.result_directory(tmp_path / "a" / "b", overwrite=True)
 
 
 def test_a_config_without_a_later_key_is_that_of_its_default(tmp_path):
