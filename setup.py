@@ -29,7 +29,11 @@ setup(
         *folder("configs"),
         *folder("experiments", exclude=("bench",)),
     ],
-    package_data={"scoresde": ["py.typed"], "scoresde.data": ["bundled/*"]},
+    package_data={
+        "scoresde": ["py.typed"],
+        "scoresde.data": ["bundled/*"],
+        "scoresde.metrics.features": ["bundled/*"],
+    },
     # Lower bounds: the oldest tried, on the tests of data, training, build and readers.
     # jax 0.10 is the newest that Python 3.11 takes; orbax moves its v1 API to the top level in 1.0.
     install_requires=[

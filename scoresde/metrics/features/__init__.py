@@ -24,6 +24,11 @@ from typing import Any, Protocol
 
 import jax
 
+from scoresde.metrics.features.classifier import (
+    BundledClassifier,
+    digits_classifier,
+    emoji_classifier,
+)
 from scoresde.metrics.features.dinov2 import DINOv2Features
 from scoresde.metrics.features.inception import InceptionFeatures
 from scoresde.registry import make
@@ -31,6 +36,8 @@ from scoresde.registry import make
 EXTRACTORS = {
     "inception": InceptionFeatures,
     "dinov2": DINOv2Features,
+    "digits_classifier": digits_classifier,
+    "emoji_classifier": emoji_classifier,
 }
 """Extractors by name; `package.module:Name` reaches one's own."""
 
@@ -56,4 +63,13 @@ def get(name: str, **options: Any) -> FeatureExtractor:
     return make("feature extractor", EXTRACTORS, name, **options)
 
 
-__all__ = ["EXTRACTORS", "DINOv2Features", "FeatureExtractor", "InceptionFeatures", "get"]
+__all__ = [
+    "EXTRACTORS",
+    "BundledClassifier",
+    "DINOv2Features",
+    "FeatureExtractor",
+    "InceptionFeatures",
+    "digits_classifier",
+    "emoji_classifier",
+    "get",
+]
