@@ -1,5 +1,6 @@
 """One picture from a file: its pixels, or one line that says why there are none."""
 
+import io
 import os
 import pathlib
 
@@ -10,7 +11,12 @@ from scoresde.registry import UsageError
 
 
 def read(
-    path: pathlib.Path, image_size: int | None, crop: int | None, channels: int = 3
+    path: pathlib.Path,
+    image_size: int | None,
+    crop: int | None,
+    channels: int = 3,
+    *,
+    content: bytes | None = None,
 ) -> tuple[np.ndarray, int]:
     """The pixels of a picture, uint8 [height, width, channels], and how many frames its file has.
 
@@ -22,6 +28,7 @@ def read(
         image_size: see `scoresde.data.decode.fit`, as for what follows.
         crop: side of a central square to keep.
         channels: 3 for RGB, 1 for gray.
+        content: what the file holds, where it is none of its own but within another.
 
     Raises:
         UsageError: a file that is empty, damaged, cut short, of no known format or of more pixels
@@ -31,7 +38,7 @@ def read(
 
     remedy = "repair or remove it"
     try:
-        with Image.open(path) as picture:
+        with Image.open(path if content is None else io.BytesIO(content)) as picture:
             frames = 1 if picture.format == "PSD" else getattr(picture, "n_frames", 1)
             if frames > 1:
                 picture.seek(0)  # counting them has moved on
@@ -43,7 +50,7 @@ def read(
         remedy = "remove it if it is damaged, else reduce it or raise PIL.Image.MAX_IMAGE_PIXELS"
         cause = error
     except UnidentifiedImageError as error:
-        empty = not os.path.getsize(path)
+        empty = not (os.path.getsize(path) if content is None else len(content))
         reason = "it is empty" if empty else "damaged, or of no format that Pillow knows"
         cause = error
     except Exception as error:  # damaged bytes raise whatever the decoder stumbles over
