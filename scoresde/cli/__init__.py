@@ -18,6 +18,8 @@ COMMANDS = (
     "train-dequantizer",
     "sample",
     "likelihood",
+    "evaluate",
+    "stats",
     "configs",
     "config",
     "list",

@@ -27,11 +27,13 @@ FAMILIES = {
     "codecs": Family("the way of an image to x and back", "scoresde.codecs", "CODECS"),
     "correctors": Family("correctors of PC samplers", "scoresde.samplers", "CORRECTORS"),
     "dequantizers": Family("dequantizers", "scoresde.dequantization", "DEQUANTIZERS"),
+    "features": Family("features of images", "scoresde.metrics.features", "EXTRACTORS"),
     "final_denoisings": Family("what is done with the last noise", "scoresde.samplers", "FINALS"),
     "grids": Family("grids of times", "scoresde.times", "GRIDS"),
     "likelihoods": Family(
         "log-likelihoods, exact or bounded", "scoresde.likelihood", "LIKELIHOODS"
     ),
+    "measures": Family("measures of images by their features", "scoresde.quality", "MEASURES"),
     "metrics": Family("distances between sets of samples", "scoresde.metrics", "METRICS"),
     "networks": Family("networks", "scoresde.networks", "NETWORKS"),
     "objectives": Family("training objectives", "scoresde.losses", "OBJECTIVES"),

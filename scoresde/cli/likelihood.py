@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
             num=arguments.num,
             bound=arguments.bound,
             options={name: value for name, value in given.items() if value is not None}
-            | dict(map(_option, arguments.option)),
+            | dict(literal("--option", item) for item in arguments.option),
             dequantizer=arguments.dequantizer,
             dequantizer_std=arguments.dequantizer_std,
             passes=arguments.passes,
@@ -83,11 +83,11 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     return int(summary["unfinished"] == summary["images"])
 
 
-def _option(item: str) -> tuple[str, Any]:
-    """KEY=VALUE, the value a Python literal or a bare string."""
+def literal(option: str, item: str) -> tuple[str, Any]:
+    """KEY=VALUE of an option, the value a Python literal or a bare string."""
     key, is_one, text = item.partition("=")
     if not is_one:
-        raise UsageError(f"--option {item}: write KEY=VALUE, with the =.")
+        raise UsageError(f"{option} {item}: write KEY=VALUE, with the =.")
     try:
         return key, ast.literal_eval(text)
     except (ValueError, SyntaxError):

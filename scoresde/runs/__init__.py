@@ -12,27 +12,31 @@ from scoresde.runs.generate import Generated, condition_in_turn, generate, recor
 from scoresde.runs.likelihood import measure_likelihood
 from scoresde.runs.pretrained import Imported, import_checkpoint
 from scoresde.runs.protocol import LikelihoodProtocol
+from scoresde.runs.quality import evaluate
+from scoresde.runs.quality_protocol import Cell, QualityProtocol
 from scoresde.runs.run import Run
 from scoresde.runs.samples import SampleRequest, draw_samples
 from scoresde.runs.train import train
 from scoresde.runs.trained_model import TrainedModel
-from scoresde.runs.workdir import result_directory, save_config, saved_config
+from scoresde.runs.workdir import save_config, saved_config
 
 __all__ = [
+    "Cell",
     "Generated",
     "Imported",
     "LikelihoodProtocol",
+    "QualityProtocol",
     "Run",
     "SampleRequest",
     "TrainedModel",
     "condition_in_turn",
     "draw_samples",
+    "evaluate",
     "measure_likelihood",
     "generate",
     "import_checkpoint",
     "saved_config",
     "recording",
-    "result_directory",
     "save_config",
     "train",
     "train_dequantizer",

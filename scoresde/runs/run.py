@@ -8,6 +8,8 @@ from scoresde.condition import Condition
 from scoresde.runs.generate import Generated, generate
 from scoresde.runs.likelihood import measure_likelihood
 from scoresde.runs.protocol import LikelihoodProtocol
+from scoresde.runs.quality import evaluate
+from scoresde.runs.quality_protocol import QualityProtocol
 from scoresde.runs.samples import SampleRequest, draw_samples
 from scoresde.runs.trained_model import TrainedModel
 
@@ -20,8 +22,9 @@ class Run(TrainedModel):
         drawn = run.generate(64, seed=0)           # in memory
         run.draw(SampleRequest(num=64))            # in the directory, as `scoresde sample` does
         result = run.likelihood(LikelihoodProtocol(split="test"))
+        result = run.evaluate(QualityProtocol(metrics=["fd", "kid"]))
 
-    All three take `progress=`, a function of a `scoresde.jobs.Report`; `scoresde.jobs.Progress()`
+    All of them take `progress=`, a function of a `scoresde.jobs.Report`; `scoresde.jobs.Progress()`
     shows a bar, or lines. See `TrainedModel` for the rest.
     """
 
@@ -49,3 +52,7 @@ class Run(TrainedModel):
     def likelihood(self, protocol: LikelihoodProtocol, **options: Any) -> dict[str, Any]:
         """Log-likelihoods by `protocol`; see `scoresde.runs.measure_likelihood`."""
         return measure_likelihood(self, protocol, **options)
+
+    def evaluate(self, protocol: QualityProtocol, **options: Any) -> dict[str, Any]:
+        """How good its samples are, by `protocol`; see `scoresde.runs.evaluate`."""
+        return evaluate(self, protocol, **options)

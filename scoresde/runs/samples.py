@@ -21,7 +21,6 @@ from scoresde.runs.generate import (
     whole_batch,
 )
 from scoresde.runs.trained_model import TrainedModel
-from scoresde.runs.workdir import open_parts
 
 DONE = "samples.json"
 """The file that says how the samples were drawn."""
@@ -105,7 +104,7 @@ def draw_samples(
     directory = run.workdir / "samples" / (name or f"step_{step}")
     batch_size = whole_batch(request.batch_size, request.num, mesh)
     computed = {"label": request.label, "animation": request.animation, "batch_size": batch_size}
-    parts = open_parts(directory, {**record, **computed}, overwrite)
+    parts = jobs.open_parts(directory, {**record, **computed}, overwrite)
     sampling, stride = experiment.sampling, None
     if request.animation:
         sampling, stride = recording(sampling)
@@ -138,6 +137,8 @@ def draw_samples(
         "devices": mesh.size,
     }
     arrays = {"samples": drawn.images, "nfe": drawn.nfe}
+    if codec.bins is not None:
+        arrays["bins"] = np.array(codec.bins)
     if "label" in experiment.condition:
         arrays["labels"] = _labels(experiment, request.label, np.arange(request.num))
     if request.animation:

@@ -9,12 +9,14 @@ from typing import Any
 
 import jax
 
-from scoresde import data, jobs, training
+from scoresde import data, jobs, quality, training
 from scoresde.data import pictures
 from scoresde.experiment import Experiment, build, too_short
 from scoresde.jobs.progress import QUIET
 from scoresde.registry import UsageError
 from scoresde.runs.generate import generate
+from scoresde.runs.quality_protocol import QualityProtocol
+from scoresde.runs.sample_features import sample_features
 from scoresde.runs.workdir import save_config
 
 # Samples of the grids that are drawn on the way.
@@ -78,6 +80,8 @@ def train(config: Any, workdir: str | os.PathLike) -> training.TrainState:
         callbacks.append((settings.eval_every, _evaluation(experiment, mesh, eval_key)))
     if settings.sample_every and experiment.codec.of_images:  # what else is no picture
         callbacks.append((settings.sample_every, _grid(experiment, mesh, sample_key, workdir)))
+    if settings.eval_fd_every:
+        callbacks.append((settings.eval_fd_every, _distance(experiment, mesh, sample_key, workdir)))
     return training.train(
         state,
         train_step,
@@ -165,6 +169,36 @@ def _grid(
     return draw
 
 
+def _distance(
+    experiment: Experiment, mesh: jax.sharding.Mesh, key: jax.Array, workdir: pathlib.Path
+) -> Callable:
+    """The Frechet distance of samples by the average of the parameters from the training images."""
+    settings, source = experiment.training, experiment.source
+    if not experiment.codec.of_images:
+        raise UsageError("Features are of images, and the data are none: set eval_fd_every=0.")
+    protocol = QualityProtocol(extractor=settings.eval_features)
+    extractor = protocol.extractor_for(source.name)
+    measured = quality.MEASURES["fd"](bootstrap=0)
+
+    def distance(step: int, state: training.TrainState) -> dict[str, float]:
+        reference, _ = quality.of_split(
+            workdir / "statistics", source, "train", extractor, mesh=mesh, progress=_lines(step)
+        )
+        denoiser = experiment.denoiser(state.averages["ema"], experiment.sampling.t_min)
+        samples, _ = sample_features(
+            key,
+            experiment,
+            denoiser,
+            settings.eval_fd_num,
+            extractor,
+            mesh=mesh,
+            progress=_lines(step),
+        )
+        return {"eval_fd": measured(samples, reference)["fd"].value}
+
+    return distance
+
+
 def _lines(step: int) -> jobs.Tell:
     """Says that samples are drawn, and that they still are, for a run that stands still."""
     said = 0.0
@@ -173,7 +207,7 @@ def _lines(step: int) -> jobs.Tell:
         nonlocal said
         if report.stage == "start":
             said = time.monotonic()
-            jobs.say(f"step {step}: drawing {report.num} samples ...")
+            jobs.say(f"step {step}: {report.text or f'drawing {report.num} samples ...'}")
         elif report.stage == "waiting" and time.monotonic() - said >= QUIET:
             said = time.monotonic()
             jobs.say(f"step {step}: drawing samples for {report.seconds:.0f} s so far")

@@ -26,6 +26,7 @@ class TrainedModel:
 
     Attributes:
         workdir: the directory.
+        items: the changes of its config.
         config: its config, with the changes.
         experiment: the objects of the config.
         checkpoints: what training has saved.
@@ -38,6 +39,7 @@ class TrainedModel:
         if not isinstance(workdir, str | os.PathLike):
             raise UsageError(f"A run is opened by its work directory, not by {shown(workdir)}.")
         self.workdir = pathlib.Path(workdir)
+        self.items = tuple(items)
         self.config = overrides.apply(saved_config(self.workdir), items)
         self.experiment: Experiment = build(self.config)
         self.checkpoints = training.Checkpoints(self.workdir / "checkpoints")

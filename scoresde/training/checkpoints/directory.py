@@ -78,6 +78,19 @@ class Checkpoints:
         """
         return averages_in(self._find(step).directory)
 
+    def check_average(self, average: str | None, step: int | None = None) -> None:
+        """Checks that a checkpoint holds an average; None, the last iterate, is in all of them.
+
+        Raises:
+            UsageError: there is no such checkpoint, or average in it.
+        """
+        known = self.averages(step)
+        if average is not None and average not in known:
+            raise UsageError(
+                f"The checkpoint {self._find(step).directory} holds no average {average!r}; "
+                f"it holds {listed(known)}, and the raw parameters (None)."
+            )
+
     def save(self, step: int, state: TrainState, extra: dict[str, Any] | None = None) -> None:
         """Copies the state to the host, then writes it in the background.
 
@@ -164,11 +177,7 @@ class Checkpoints:
         """
         saved = self._find(step)
         saved.extra()  # refuses another format
-        if average is not None and average not in averages_in(saved.directory):
-            raise UsageError(
-                f"The checkpoint {saved.directory} holds no average {average!r}; "
-                f"it holds {listed(averages_in(saved.directory))}, and the raw parameters (None)."
-            )
+        self.check_average(average, step)
         return saved.arrays(params_item(average), abstract_params)
 
     def wait(self) -> None:

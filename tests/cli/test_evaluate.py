@@ -1,0 +1,135 @@
+"""`scoresde evaluate` and `scoresde stats`: interruptions, devices, any images, mistakes."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from tiny_model import make_run, source
+
+from scoresde import metrics
+from scoresde.cli import main
+
+# Where tiny_model is, for processes of their own.
+TESTS = pathlib.Path(__file__).parent.parent
+PATH = os.pathsep.join([str(TESTS), str(TESTS.parent)])
+PIXELS = ["--features", "tiny_model:Pixels"]
+EVALUATE = [*PIXELS, "--num", "402", "--batch_size", "8", "--metrics", "fd,kid,recall"]
+EVALUATE += ["--config.sampler.steps=4"]
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("evaluate") / "run"
+    make_run(workdir)
+    return workdir
+
+
+def command(workdir, *more):
+    return ["evaluate", "--workdir", str(workdir), *more]
+
+
+def result(directory):
+    return json.loads((directory / "evaluation.json").read_text())
+
+
+def numbers(found):
+    return {name: number["value"] for name, number in found["metrics"].items()}
+
+
+def test_killed_on_eight_devices_and_resumed_on_one_equals_uninterrupted(workdir):
+    parts = workdir / "evaluation/killed/parts/000"
+    flag = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "scoresde", *command(workdir, *EVALUATE, "--name", "killed")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONPATH": PATH, "XLA_FLAGS": flag},
+    )
+    deadline = time.monotonic() + 240
+    while len(list(parts.glob("0*.npz"))) < 3 and time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    output, _ = process.communicate()
+    assert process.returncode == -signal.SIGKILL, output
+    kept = {path: path.stat().st_mtime_ns for path in parts.glob("0*.npz")}
+    assert 3 <= len(kept) < 51
+
+    assert main(command(workdir, *EVALUATE, "--name", "killed")) == 0
+    assert main(command(workdir, *EVALUATE, "--name", "whole")) == 0
+    killed, whole = (result(workdir / "evaluation" / name) for name in ("killed", "whole"))
+    assert numbers(killed) == pytest.approx(numbers(whole), rel=1e-4, abs=1e-6)
+    assert killed["num"] == 402 and not parts.parent.exists()
+
+
+def test_images_from_anywhere_are_measured_and_nothing_is_written_over(workdir, tmp_path, capsys):
+    images, reference = source().splits["test"].images * 85, source().splits["train"].images * 85
+    for name, array in (("images", images), ("reference", reference)):
+        np.save(tmp_path / f"{name}.npy", array)
+    given = ["--images", str(tmp_path / "images.npy"), *PIXELS]
+    out = tmp_path / "out"
+    arguments = ["evaluate", *given, "--reference", str(tmp_path / "reference.npy"), "--out", out]
+    assert main([str(argument) for argument in arguments]) == 0
+    shown = capsys.readouterr().out
+    assert "FD (pixels): " in shown and str(out / "report.html") in shown
+    moments = [
+        metrics.Statistics().update(array.reshape(128, 4) / 255).result()
+        for array in (images, reference)
+    ]
+    exact = metrics.frechet(*moments[0], *moments[1])
+    assert numbers(result(out))["fd"] == pytest.approx(exact, rel=1e-5)
+    assert main([str(argument) for argument in arguments]) == 2
+    assert "holds results already" in capsys.readouterr().err
+
+    # Statistics of the reference stand for it, as far as they go.
+    stats = [
+        "stats",
+        "--images",
+        tmp_path / "reference.npy",
+        *PIXELS,
+        "--out",
+        tmp_path / "ref.npz",
+    ]
+    stats = [str(argument) for argument in stats]
+    assert main(stats) == 0 and main([*stats, "--keep_features", "--overwrite"]) == 0
+    features = metrics.stats.read(tmp_path / "ref.npz").features
+    np.testing.assert_allclose(features, reference.reshape(128, 4) / 255, rtol=1e-6)
+    assert main([*stats, "--overwrite"]) == 0
+    assert "128 images, 4 features each of pixels" in capsys.readouterr().out
+    found = metrics.stats.read(tmp_path / "ref.npz")
+    np.testing.assert_allclose(found.covariance, moments[1].covariance, rtol=1e-6, atol=1e-12)
+    assert found.num == 128 and found.protocol == {"name": "pixels"}
+    again = ["evaluate", *given, "--reference", str(tmp_path / "ref.npz"), "--metrics", "fd"]
+    assert main([*again, "--out", str(tmp_path / "again")]) == 0
+    assert numbers(result(tmp_path / "again"))["fd"] == pytest.approx(exact, rel=1e-5)
+    assert main(stats) == 2
+
+
+MISTAKES = {
+    "nothing": ([], "ne of the arguments --workdir --images is required"),
+    "no reference": (["--images", "x.npy", *PIXELS], "--reference"),
+    "both": (["--images", "x.npy", "--workdir", "y"], "not allowed with"),
+    "of runs": (["--images", "x.npy", "--num", "3"], "--num is of the samples of a run"),
+    "no images": (["--images", "x.npy", "--reference", "digits"], "There is no file or folder"),
+    "feature": (["--workdir", "RUN", "--feature", "resize=clean"], "give that as well"),
+    "feature=": (["--workdir", "RUN", *PIXELS, "--feature", "resize"], "write KEY=VALUE"),
+    "sweep": (["--workdir", "RUN", *PIXELS, "--sweep", "sampler.steps"], "write KEY=V1,V2"),
+    "checkpoint": (["--workdir", "RUN", *PIXELS, "--checkpoint", "last"], "all or best"),
+    "size": (["--workdir", "RUN", "--features", "digits_classifier"], "takes images of 8x8"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_one_line(name, workdir, capsys):
+    options, message = MISTAKES[name]
+    assert main(["evaluate", *(str(workdir) if o == "RUN" else o for o in options)]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("scoresde: ") and message in error
