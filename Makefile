@@ -15,12 +15,13 @@ $(VENV)/installed: setup.py
 	$(BIN)/pip install --quiet --editable '.[test]'
 	touch $@
 
-# The main job on the embedded digits: train, sample, exact likelihood.
+# The main job on the embedded digits: train, sample, exact likelihood, distance of the samples.
 demo: install
 	rm -rf $(DEMO)
 	$(BIN)/scoresde train --config configs/vp/digits.py --workdir $(DEMO)
 	$(BIN)/scoresde sample --workdir $(DEMO) --num 100 --batch_size 100 --animation --name demo
 	$(BIN)/scoresde likelihood --workdir $(DEMO) --split test --num 150 --probes 1 --baseline --name test
+	$(BIN)/scoresde evaluate --workdir $(DEMO) --num 297 --batch_size 100 --metrics fd --name test
 	@echo
 	@echo 'The demo is in $(DEMO):'
 	@echo '  sample grid        $(DEMO)/samples/demo/grid.png'
@@ -28,6 +29,8 @@ demo: install
 	@echo '  loss curve         $(DEMO)/loss.png'
 	@$(BIN)/python -c 'import json; r = json.load(open("$(DEMO)/likelihood/test/likelihood.json")); print("  test bits/dim      {bits_per_dim:.4f} +- {standard_error:.4f} over {images} images, NFE {nfe_mean:.0f}; a fitted Gaussian has {gaussian_bits_per_dim:.4f}".format(**r))'
 	@echo '  and its details    $(DEMO)/likelihood/test/likelihood.json'
+	@$(BIN)/python -c 'import json; r = json.load(open("$(DEMO)/evaluation/test/evaluation.json")); f, t = r["metrics"]["fd"], r["floor"]; print("  {} {:.3f} +- {:.3f} over {} samples; {} have {:.3f}".format(f["label"], f["value"], f["error"], r["num"], t["images"], t["metrics"]["fd"]["value"]))'
+	@echo '  and its page       $(DEMO)/evaluation/test/report.html'
 
 test: install
 	$(BIN)/python -m pytest -n auto --dist loadscope

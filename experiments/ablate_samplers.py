@@ -15,6 +15,10 @@ against the same reference samples. Writes to the work directory:
   results.md      a table per metric, the best of each column in bold, with what equals it
   results.png     quality against network evaluations, with the noise floor
   images/*.png    a grid per cell, if the samples are images
+
+Metrics are those of `scoresde.metrics.METRICS`, between the samples themselves, and of images those
+of `scoresde.quality.MEASURES` ("fd", "kid", "precision", ...), between their features: `features`
+of the config names the extractor.
 """
 
 import pathlib
@@ -26,12 +30,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from scoresde import Run, analytic, metrics, samplers, sdes
+from scoresde import Run, analytic, metrics, quality, samplers, sdes, training
 from scoresde.codecs import Codec
 from scoresde.data import pictures
 from scoresde.experiments import ablation_results as presentation
 from scoresde.experiments import cells as sweeps
 from scoresde.registry import UsageError, make, member
+from scoresde.runs import QualityProtocol
 
 # Of a cell, what is not an option of its sampler.
 _RUN = ("steps", "nfe", "grid")
@@ -49,6 +54,7 @@ class Problem(NamedTuple):
         reference: samples of the data distribution, [n, *shape].
         others: as many more, several times: their distances are the noise floor.
         codec: None, or what decodes the samples to images.
+        extractor: None, or what makes features of those.
     """
 
     denoiser: Any
@@ -56,6 +62,7 @@ class Problem(NamedTuple):
     reference: jax.Array
     others: Sequence[jax.Array]
     codec: Codec | None = None
+    extractor: Any = None
 
 
 def mixture_problem(options: dict[str, Any], num: int, seed: int) -> Problem:
@@ -81,7 +88,10 @@ def trained_problem(options: dict[str, Any], num: int, seed: int) -> Problem:
     x = experiment.codec.encode(jax.random.key(seed), images[rows])
     others = [x[rng.permutation(np.arange(num, len(x)))[:num]] for _ in range(_FLOORS)]
     denoiser = run.denoiser(options.get("step"), t_min=experiment.sampling.t_min)
-    return Problem(denoiser, experiment.codec.shape, x[:num], others, experiment.codec)
+    protocol = QualityProtocol(extractor=options.get("features"))
+    extractor = protocol.extractor_for(experiment.source.name)
+    codec = experiment.codec
+    return Problem(denoiser, codec.shape, x[:num], others, codec, extractor)
 
 
 def sampler_of(cell: dict[str, Any]) -> tuple[Any, int | None, Any]:
@@ -121,7 +131,7 @@ def run_cell(
     for repeat in range(settings["repeats"]):
         key = jax.random.key(settings["seed"] + 1 + repeat)
         x, nfe = draw(key, cell, problem, settings["num_samples"], settings["batch_size"])
-        found.append([distance(name, x, problem.reference) for name in names])
+        found.append([distance(name, x, problem.reference, problem) for name in names])
         if not np.isfinite(found).all():
             raise FloatingPointError("the samples are not finite")
         if repeat == 0:
@@ -140,13 +150,37 @@ def spread(values: Any) -> float:
 
 def floor(name: str, problem: Problem) -> presentation.Floor:
     """What the metric says of other true samples."""
-    values = [distance(name, other, problem.reference) for other in problem.others]
+    values = [distance(name, other, problem.reference, problem) for other in problem.others]
     return presentation.Floor(float(np.mean(values)), spread(values))
 
 
-def distance(name: str, x: Any, y: Any) -> float:
+def distance(name: str, x: Any, y: Any, problem: Problem) -> float:
     """The metric called `name` between two sets of samples; all cells are compared alike."""
-    return float(make("metric", metrics.METRICS, name)(jax.random.key(0), x, y))
+    metric = metric_of(name)
+    if name not in quality.MEASURES:
+        return float(metric(jax.random.key(0), x, y))
+    return metric(features_of(x, problem), features_of(y, problem))[name].value
+
+
+def metric_of(name: str) -> Any:
+    """The metric called `name`, of either family."""
+    if name not in quality.MEASURES:
+        return make("metric", metrics.METRICS, name)
+    # The repeats say what the error is.
+    return make("metric", quality.MEASURES, name, **({"bootstrap": 0} if name == "fd" else {}))
+
+
+def features_of(x: Any, problem: Problem) -> quality.FeatureSet:
+    """The features of the images that samples are."""
+    images = np.asarray(problem.codec.decode(x))
+    return quality.extract(
+        lambda rows: images[rows],
+        len(images),
+        problem.extractor,
+        name="the samples",
+        mesh=training.make_mesh(),
+        bins=problem.codec.bins,
+    )
 
 
 def write_results(workdir: pathlib.Path, rows: list[dict], names: list[str], floors: dict) -> None:
@@ -172,7 +206,9 @@ def sweep(settings: dict[str, Any], workdir: pathlib.Path) -> int:
         sampler_of(cell)
     names = list(settings["metrics"])
     for name in names:
-        make("metric", metrics.METRICS, name)
+        metric_of(name)
+        if name in quality.MEASURES and settings["problem"]["name"] != "trained":
+            raise UsageError(f"The metric {name!r} is of images: take a trained run.")
     common = ("problem", "num_samples", "repeats", "seed", "metrics")
     sweeps.check_common(workdir, {key: settings[key] for key in common})
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from scoresde import files
+from scoresde.quality import HIGHER_IS_BETTER
 
 Row = dict[str, Any]
 
@@ -29,6 +30,11 @@ class Floor(NamedTuple):
         """Two standard deviations up: below it nothing tells samples from true ones."""
         return self.mean + 2 * self.std
 
+    @property
+    def bottom(self) -> float:
+        """Two standard deviations down: the same, of a metric where higher is better."""
+        return self.mean - 2 * self.std
+
 
 def describe(cell: dict[str, Any]) -> str:
     """The sampler and its options, without the number of steps."""
@@ -47,14 +53,20 @@ def number(row: Row, name: str) -> str:
     return f"{row[name]:.4g}" + (f" ± {std:.1g}" if std else "")
 
 
+def loss(row: Row, name: str) -> float:
+    """The value of a metric, negative where higher is better."""
+    return -row[name] if name in HIGHER_IS_BETTER else row[name]
+
+
 def is_best(row: Row, column: Sequence[Row], name: str, floor: Floor) -> bool:
     """Whether no row of a column is better: at the noise floor, or within the errors of the least.
 
     Values at the floor are all alike, however they are ordered.
     """
-    least = min(column, key=lambda row: row[name])
+    least = min(column, key=lambda row: loss(row, name))
     error = np.hypot(row[f"{name}_std"], least[f"{name}_std"])
-    return row[name] <= max(floor.top, least[name] + error)
+    at_floor = -floor.bottom if name in HIGHER_IS_BETTER else floor.top
+    return loss(row, name) <= max(at_floor, loss(least, name) + error)
 
 
 def write_table(

@@ -122,6 +122,11 @@ class Training:
         log_every: steps between lines of the log.
         eval_every: steps between evaluations; 0 for none.
         sample_every: steps between grids of samples; 0 for none.
+        eval_fd_every: steps between Frechet distances of samples from the training images, which
+            are logged as "eval_fd"; 0 for none.
+        eval_fd_num: samples of each; distances of other numbers do not compare.
+        eval_features: the features that they are of, of `scoresde.metrics.features.EXTRACTORS`; of
+            bundled data those of their classifier, and else Inception's.
         checkpoint_every: steps between checkpoints.
         keep: how many of the latest checkpoints are kept; None for all.
         keep_every: steps between checkpoints that are kept for good; None for none.
@@ -137,6 +142,9 @@ class Training:
     log_every: int = _count(50)
     eval_every: int = _count(100, least=0)
     sample_every: int = _count(50_000, least=0)
+    eval_fd_every: int = _count(0, least=0)
+    eval_fd_num: int = _count(1000, least=2)
+    eval_features: Any = None
     checkpoint_every: int = _count(10_000)
     keep: int | None = _count(2)
     keep_every: int | None = _count(50_000)
