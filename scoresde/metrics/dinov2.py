@@ -75,7 +75,8 @@ def preprocess(images: Any, mode: str = "dgm-eval") -> jax.Array:
         UsageError: images of another type or shape, or an unknown mode.
     """
     x = member("preprocessing", PREPROCESSES, mode)(images, SIZE)
-    return (x.astype(jnp.float32) / 255 - jnp.asarray(MEAN)) / jnp.asarray(STD)
+    mean, std = (jnp.asarray(value, jnp.float32) for value in (MEAN, STD))
+    return (x.astype(jnp.float32) / 255 - mean) / std
 
 
 def load(source: str | os.PathLike | Mapping[str, Any]) -> dict[str, Any]:

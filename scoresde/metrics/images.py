@@ -23,11 +23,12 @@ def rgb(images: Any) -> jax.Array:
     Raises:
         UsageError: numbers of another type, or another shape.
     """
-    dtype, shape = getattr(images, "dtype", None), getattr(images, "shape", None)
-    if dtype is None or shape is None:
+    if not isinstance(images, np.ndarray | jax.Array):
         raise UsageError(
-            f"Images are an array, uint8 [n, height, width, channels], not {shown(images)}."
+            "Images are an array of NumPy's or JAX's, uint8 [n, height, width, channels], not "
+            f"{shown(images)}."
         )
+    dtype, shape = images.dtype, images.shape
     if dtype != np.uint8:
         raise UsageError(
             f"Images are uint8, 0 to 255, got {dtype}: numbers in [0, 1] become so by "

@@ -11,9 +11,12 @@ Sources: Szegedy et al. 2016; Heusel et al. 2017 for the graph; its names are th
 file that holds its weights.
 """
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from scoresde.networks.initializers import Constant, ScaledUniform, parameter
@@ -58,19 +61,45 @@ class ConvReLU(nn.Module):
         return nn.relu(y + bias)
 
 
+def _three_by_three(join: Callable, x: jax.Array, stride: int = 1) -> jax.Array:
+    """`join` over 3x3 pixels, without padding.
+
+    As sums or maxima of slices, which take XLA on CPUs a fifth of the time of its windows.
+    """
+    for axis in (2, 1):
+        last = x.shape[axis] - 3
+        a, b, c = (
+            lax.slice_in_dim(x, i, i + last // stride * stride + 1, stride, axis) for i in range(3)
+        )
+        x = join(join(a, b), c)
+    return x
+
+
+def _padded(x: jax.Array, value: float) -> jax.Array:
+    return jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=value)
+
+
 def max_pool(x: jax.Array) -> jax.Array:
     """The largest of 3x3 pixels, every second time, without padding."""
-    return nn.max_pool(x, (3, 3), (2, 2), "VALID")
+    return _three_by_three(jnp.maximum, x, stride=2)
 
 
 def mean_of_neighbors(x: jax.Array) -> jax.Array:
     """The mean of 3x3 pixels, of those that are within the image."""
-    return nn.avg_pool(x, (3, 3), (1, 1), "SAME", count_include_pad=False)
+    rows, columns = (np.full(length, 3) - _at_ends(length) for length in x.shape[1:3])
+    counts = np.outer(rows, columns)[:, :, None].astype(np.float32)
+    return _three_by_three(jnp.add, _padded(x, 0)) / counts
+
+
+def _at_ends(length: int) -> np.ndarray:
+    """How many of the three pixels around each are beyond the ends."""
+    place = np.arange(length)
+    return (place == 0).astype(int) + (place == length - 1)
 
 
 def max_of_neighbors(x: jax.Array) -> jax.Array:
     """The largest of 3x3 pixels, of those that are within the image."""
-    return nn.max_pool(x, (3, 3), (1, 1), "SAME")
+    return _three_by_three(jnp.maximum, _padded(x, -jnp.inf))
 
 
 class Inception35(nn.Module):

@@ -7,9 +7,10 @@ import subprocess
 import sys
 import textwrap
 
+import jax
 import numpy as np
 import pytest
-from random_numbers import DATA, case, inception_state_dict
+from random_numbers import DATA, case, inception_state_dict, largest_error
 
 from scoresde.metrics import dinov2, features, inception
 from scoresde.registry import UsageError
@@ -93,6 +94,18 @@ def test_what_is_wrong_is_said_when_it_is_made(name, options, said):
 def test_other_metrics_do_without_flax():
     code = "import sys, scoresde.metrics; assert 'flax' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_features_are_float32_where_jax_computes_in_float64(of_inception, of_dinov2):
+    images = case("noise_32x32")
+    for extractor in (of_inception, of_dinov2):
+        expected = extractor(images)
+        with jax.enable_x64(True):
+            found = extractor(images)
+            assert dinov2.preprocess(images).dtype == np.float32
+        for name in found:
+            assert found[name].dtype == np.float32
+            assert largest_error(found[name], expected[name]) < 1e-5
 
 
 @pytest.mark.slow  # Inception is compiled anew, for eight devices

@@ -85,7 +85,7 @@ def test_an_image_of_the_size_asked_for_stays_and_gray_is_three_equal_channels(f
         (np.zeros((1, 4, 4, 4), np.uint8), "Drop alpha"),
         (np.zeros((1, 3, 32, 32), np.uint8), r"transpose\(0, 2, 3, 1\)"),
         (np.zeros((1, 0, 4, 3), np.uint8), "a height and a width"),
-        ([[1, 2], [3, 4]], "an array, uint8"),
+        ([[1, 2], [3, 4]], "an array of NumPy's or JAX's, uint8"),
     ],
 )
 def test_what_is_no_8_bit_image_is_refused_in_one_line(images, said):
