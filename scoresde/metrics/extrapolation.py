@@ -96,9 +96,8 @@ def frechet_bootstrap(gen: Any, ref: Any, rounds: int = 20, seed: int = 0) -> fl
     gen = feature_arrays.checked(gen, "The generated features", least=2)
     rounds = draws.count(rounds, "The number of rounds", 2)
     reference, rng, n = _reference(ref, gen.shape[1]), draws.generator(seed), len(gen)
-    distances = [
-        gaussians.of_features(gen[rng.randint(0, n, n)]).distance(reference) for _ in range(rounds)
-    ]
+    sets = (gen[rng.randint(0, n, n)] for _ in range(rounds))
+    distances = [reference.quick_distance(moments.of(chosen)) for chosen in sets]
     return float(np.std(distances, ddof=1))
 
 
