@@ -2,7 +2,7 @@
 
 Example:
   python experiments/train_classifier.py --data digits --out runs/digits_classifier.npz
-  python experiments/train_classifier.py --data emoji32 --out runs/emoji_classifier.npz
+  python experiments/train_classifier.py --data emoji32 --out runs/emoji32_classifier.npz
 
 Writes the weights (float16, which are then the weights), and prints the accuracy on the test
 images. The ones in scoresde/metrics/features/bundled/ were made so, with the defaults.

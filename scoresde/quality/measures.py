@@ -106,7 +106,7 @@ class KernelDistance:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class InceptionScore:
+class ClassifierScore:
     """exp of the mean KL of the classes of an image from those of all (arXiv:1606.03498).
 
     Attributes:
@@ -172,7 +172,7 @@ MEASURES = {
     "fd": FrechetDistance,
     "fd_infinity": FrechetInfinity,
     "kid": KernelDistance,
-    "is": InceptionScore,
+    "is": ClassifierScore,
     "precision": PrecisionRecall,
     "recall": PrecisionRecall,
     "density": DensityCoverage,
@@ -202,7 +202,9 @@ def label(name: str, extractor: Any) -> str:
     if name not in _OF_OTHERS:
         return f"{name} ({extractor.name})"
     if extractor.is_inception:
-        return _OF_INCEPTION[name]
+        # Of other weights than the published ones, for tests, it says so.
+        other = "" if getattr(extractor, "published", True) else f" ({extractor.name})"
+        return _OF_INCEPTION[name] + other
     return f"{_OF_OTHERS[name]} ({extractor.name})"
 
 

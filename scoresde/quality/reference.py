@@ -31,7 +31,7 @@ def of_split(
     extractor: Any,
     *,
     mesh: jax.sharding.Mesh,
-    batch_size: int,
+    batch_size: int = 64,
     progress: jobs.Tell | None = None,
 ) -> tuple[FeatureSet, dict[str, Any]]:
     """The features of all images of a split, and what is recorded of them.

@@ -62,6 +62,13 @@ def train(config: Any, workdir: str | os.PathLike) -> training.TrainState:
     )
     batch = split.batch(slice(0, 2))
     jax.eval_shape(loss_fn, params, train_key, batch)  # does the network take them?
+    callbacks = []
+    if settings.eval_every:
+        callbacks.append((settings.eval_every, _evaluation(experiment, mesh, eval_key)))
+    if settings.sample_every and experiment.codec.of_images:  # what else is no picture
+        callbacks.append((settings.sample_every, _grid(experiment, mesh, sample_key, workdir)))
+    if settings.eval_fd_every:
+        callbacks.append((settings.eval_fd_every, _distance(experiment, mesh, sample_key, workdir)))
     if jax.process_index() == 0:  # only now is anything written
         with training.exclusive(workdir / "checkpoints"):
             save_config(workdir, config)
@@ -75,13 +82,6 @@ def train(config: Any, workdir: str | os.PathLike) -> training.TrainState:
     for remark in too_short(config):
         jobs.say(f"Warning: {remark}", sys.stdout)
 
-    callbacks = []
-    if settings.eval_every:
-        callbacks.append((settings.eval_every, _evaluation(experiment, mesh, eval_key)))
-    if settings.sample_every and experiment.codec.of_images:  # what else is no picture
-        callbacks.append((settings.sample_every, _grid(experiment, mesh, sample_key, workdir)))
-    if settings.eval_fd_every:
-        callbacks.append((settings.eval_fd_every, _distance(experiment, mesh, sample_key, workdir)))
     return training.train(
         state,
         train_step,

@@ -5,8 +5,15 @@ import importlib.util
 import json
 import pathlib
 
+import numpy as np
 import pytest
 from PIL import Image
+from tiny_model import make_run, source
+
+import scoresde
+from scoresde import metrics, quality, samplers
+from scoresde.experiment import Sampling
+from scoresde.registry import UsageError
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 SPEC = importlib.util.spec_from_file_location("ablate", ROOT / "experiments/ablate_samplers.py")
@@ -58,6 +65,30 @@ def test_a_sweep_leaves_its_table_and_figure_and_keeps_its_cells(tmp_path, capsy
     assert "heun" in output and "ddim" not in output  # only the new cell was run
     assert all(path.read_bytes() == content for path, content in kept.items())
     assert len(list((tmp_path / "cells").iterdir())) == 5
+
+
+def test_images_are_measured_by_their_features(tmp_path):
+    make_run(tmp_path / "run")
+    problem = {"name": "trained", "workdir": str(tmp_path / "run")}
+    problem["features"] = "tiny_model:Pixels"
+    sweep = [{"name": "ddim", "steps": (2, 8)}]
+    chosen = settings(problem=problem, num_samples=32, metrics=("fd", "recall"), sweep=sweep)
+    assert ablate.sweep(chosen, tmp_path / "sweep") == 0
+    with (tmp_path / "sweep/results.csv").open() as file:
+        few, more = csv.DictReader(file)
+    run = scoresde.load(tmp_path / "run")
+    images = source().splits["train"].images
+    reference = images[np.random.default_rng(0).permutation(len(images))][:32]
+    expected = []
+    for seed in (1, 2):  # of the repeats
+        drawn = run.generate(32, seed=seed, sampling=Sampling(sampler=samplers.DDIM(), steps=8))
+        pair = (quality.to_8_bits(x, 4).reshape(32, 4) / 255 for x in (drawn.images, reference))
+        moments = [metrics.Statistics().update(x).result() for x in pair]
+        expected.append(metrics.frechet(*moments[0], *moments[1]))
+    assert float(more["fd"]) == pytest.approx(np.mean(expected), rel=1e-4)
+    assert float(more["fd"]) < float(few["fd"]) and 0 < float(more["recall"]) <= 1
+    with pytest.raises(UsageError, match="'fd' is of images: take a trained run"):
+        ablate.sweep(settings(metrics=("fd",)), tmp_path / "none")
 
 
 def test_a_failing_cell_is_reported_and_does_not_end_the_sweep(tmp_path, capsys):

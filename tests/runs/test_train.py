@@ -8,6 +8,8 @@ from tiny_model import BARE
 
 from scoresde import runs
 from scoresde.experiment import overrides
+from scoresde.registry import UsageError
+from scoresde.training import read_log
 
 # One step of the adaptive solver does not get there.
 BROKEN = ["--config.sampler.max_steps=1"]
@@ -34,6 +36,20 @@ def test_it_says_first_what_it_does_how_long_and_where(said):
     assert "learning rate still rises" in lines[1] and "will be what the run began" in lines[2]
     assert lines[3] == "compiling the train step ..."
     assert lines[4].startswith("compiled the train step in")
+
+
+def test_a_distance_of_samples_is_logged_on_the_way(tmp_path):
+    items = ["--config.training.eval_fd_every=2", "--config.training.eval_fd_num=8"]
+    items += ["--config.training.eval_features=tiny_model:Pixels", "--config.training.num_steps=4"]
+    config = ml_collections.ConfigDict(BARE)
+    config.training.sample_every = 0
+    runs.train(overrides.apply(config, items), tmp_path / "run")
+    logged = {row["step"]: row["eval_fd"] for row in read_log(tmp_path / "run") if "eval_fd" in row}
+    assert list(logged) == [2, 4] and all(0 < value < 1 for value in logged.values())
+    wrong = overrides.apply(config, [*items[:2], "--config.training.eval_features=pixel"])
+    with pytest.raises(UsageError, match="Unknown feature extractor 'pixel'"):
+        runs.train(wrong, tmp_path / "wrong")
+    assert not (tmp_path / "wrong").exists()
 
 
 def test_samples_in_a_grid_that_are_not_finite_are_warned_of_and_gray(said):

@@ -79,12 +79,12 @@ class BundledClassifier:
 
 
 def digits_classifier() -> BundledClassifier:
-    """Of the digits: 8x8 gray images in ten classes; 99.3 % of the test images are right."""
+    """Of the digits: 8x8 gray images in ten classes; 99.0 % of the test images are right."""
     return BundledClassifier("digits", "digits classifier")
 
 
 def emoji_classifier() -> BundledClassifier:
-    """Of the pictograms: 32x32 color images in nine groups."""
+    """Of the pictograms: 32x32 color images in nine groups; 66 % of the test images are right."""
     return BundledClassifier("emoji32", "emoji classifier")
 
 

@@ -35,8 +35,9 @@ class InceptionFeatures:
         member("resize", inception.RESIZES, self.resize)
         source, record = found(inception.FILE, self.weights)
         self._params = inception.load(source)
-        published = record["sha256"] == inception.FILE.sha256
-        which = "TensorFlow graph of 2015-12-05" if published else f"weights: {record['weights']}"
+        self.published = record["sha256"] == inception.FILE.sha256
+        which = "TensorFlow graph of 2015-12-05"
+        which = which if self.published else f"weights: {record['weights']}"
         self.name = f"Inception-v3 ({which})"
         self.protocol = {"name": self.name, "resize": self.resize, **record}
 
