@@ -25,7 +25,6 @@ def in_batches(
     num: int,
     batch_size: int,
     parts: Parts | None = None,
-    write: bool = True,
     progress: Tell | None = None,
     about: str = "",
     note: Callable[[Mapping[str, np.ndarray]], str] = lambda batch: "",
@@ -38,8 +37,8 @@ def in_batches(
             would differ. The last batch goes on beyond the last row, whose surplus is dropped.
         num: number of rows.
         batch_size: rows at a time.
-        parts: where finished batches are kept, and found again; None keeps nothing.
-        write: whether this process is the one that writes them.
+        parts: where the first process keeps finished batches, and all find them again; None keeps
+            nothing.
         progress: called with a `Report` now and then.
         about: the text of the first one: what is done, and where it is written.
         note: called with each batch in order, new or found: the text of later reports.
@@ -65,7 +64,7 @@ def in_batches(
                 computed = compute(np.arange(first, first + batch_size), job.fetch)
                 batch = {name: array[: rows_of(first)] for name, array in computed.items()}
                 batch["seconds"] = np.array([time.perf_counter() - start])
-                if parts is not None and write:
+                if parts is not None and jax.process_index() == 0:
                     parts.save(first, **batch)
             text = note(batch)
             if new:

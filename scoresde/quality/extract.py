@@ -67,7 +67,6 @@ def extract(
         num=num,
         batch_size=batch_size,
         parts=parts,
-        write=jax.process_index() == 0,
         progress=progress,
         about=about,
     )

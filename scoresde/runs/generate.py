@@ -128,7 +128,6 @@ def generate(
         num=num,
         batch_size=batch_size,
         parts=parts,
-        write=jax.process_index() == 0,
         progress=progress,
         about=about,
         note=_note(),

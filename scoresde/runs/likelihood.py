@@ -110,7 +110,6 @@ def measure_likelihood(
         batch_size=batch_size,
         passes=protocol.passes,
         parts=parts,
-        write=jax.process_index() == 0,
         progress=progress,
         about=about,
         note=_running_mean(to_bits),

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from scoresde import files, jobs, quality
-from scoresde.experiment import model_sections, with_defaults
+from scoresde.experiment import model_sections
 from scoresde.quality import reference as references
 from scoresde.registry import UsageError
 from scoresde.runs.generate import whole_batch
@@ -160,7 +160,7 @@ class _Evaluation:
             numbers |= quality.measure(measured, generated, self.reference)
             shown = {"images": found["shown"], **self._nearest(generated)}
             row |= {
-                "sampler": _sampler(run),
+                "sampler": run.sampler_section(),
                 "sampler_in_full": repr(run.experiment.sampling.sampler),
                 "nfe_mean": float(found["nfe"].mean()),
                 "unfinished": int(found["unfinished"].sum()),
@@ -275,12 +275,6 @@ def _steps(run: TrainedModel, wanted: Any) -> list[int]:
     if wanted is None or isinstance(wanted, int):
         return [run.step(wanted)]
     return [run.step(step) for step in wanted]
-
-
-def _sampler(run: TrainedModel) -> dict[str, Any]:
-    """The section of the sampler, with its steps where it takes a number of them."""
-    steps, section = run.experiment.sampling.steps, with_defaults(run.config)["sampler"]
-    return section if steps is None else {**section, "steps": steps}
 
 
 def _name(protocol: QualityProtocol, cells: list[Cell]) -> str:

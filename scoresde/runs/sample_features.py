@@ -58,7 +58,6 @@ def sample_features(
         num=num,
         batch_size=batch_size,
         parts=parts,
-        write=jax.process_index() == 0,
         progress=progress,
         about=about,
     )

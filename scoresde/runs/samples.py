@@ -11,7 +11,7 @@ import numpy as np
 from scoresde import files, jobs
 from scoresde.condition import Condition
 from scoresde.data import pictures
-from scoresde.experiment import Experiment, model_sections, with_defaults
+from scoresde.experiment import Experiment, model_sections
 from scoresde.registry import UsageError
 from scoresde.runs.generate import (
     Generated,
@@ -96,7 +96,7 @@ def draw_samples(
         "seed": request.seed,
         "step": step,
         "parameters": request.average or "raw",
-        "sampler": _sampler(run),
+        "sampler": run.sampler_section(),
         "config": model_sections(run.config),
         "t_min": denoiser.sde.t_min,
         "bins": codec.bins,
@@ -163,12 +163,6 @@ def _pictures(directory: pathlib.Path, drawn: Generated, bins: int) -> list[path
     frames = [*drawn.trajectory, *[shown] * 15]  # rests on the samples
     pictures.save_animation(animation, frames, bins=bins)
     return [grid, animation]
-
-
-def _sampler(run: TrainedModel) -> dict[str, Any]:
-    """The section of the sampler, with its steps where it takes a number of them."""
-    steps, section = run.experiment.sampling.steps, with_defaults(run.config)["sampler"]
-    return section if steps is None else {**section, "steps": steps}
 
 
 def _words(sampler: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ import jax
 
 from scoresde import training
 from scoresde.denoiser import Denoiser
-from scoresde.experiment import Experiment, build, overrides
+from scoresde.experiment import Experiment, build, overrides, with_defaults
 from scoresde.registry import UsageError, shown
 from scoresde.runs.workdir import saved_config
 
@@ -84,6 +84,11 @@ class TrainedModel:
     ) -> Denoiser:
         """The denoiser with the `params` of these arguments, on the process from `t_min`."""
         return self.experiment.denoiser(self.params(step, average), t_min)
+
+    def sampler_section(self) -> dict[str, Any]:
+        """The section of the sampler, with its steps where it takes a number of them."""
+        steps, section = self.experiment.sampling.steps, with_defaults(self.config)["sampler"]
+        return section if steps is None else {**section, "steps": steps}
 
     def log(self) -> list[dict[str, Any]]:
         """What training logged: a dictionary a step."""
