@@ -34,7 +34,7 @@ def save_config(workdir: pathlib.Path, config: Any) -> None:
                 "or the config it has."
             )
     # A run killed while it wrote its config has left no more than half of that, a hidden file.
-    elif workdir.exists() and _holds_anything(workdir):
+    elif workdir.exists() and holds_anything(workdir):
         raise UsageError(
             f"{workdir} is not empty and holds no experiment (no config.json). "
             "Give an empty or new --workdir."
@@ -45,8 +45,8 @@ def save_config(workdir: pathlib.Path, config: Any) -> None:
         raise UsageError(f"{workdir} cannot be written to ({error}). Give another one.") from None
 
 
-def _holds_anything(folder: pathlib.Path) -> bool:
-    """But for what file managers and notebooks leave behind."""
+def holds_anything(folder: pathlib.Path) -> bool:
+    """Whether anything is in a folder but for what file managers and notebooks leave behind."""
     return not all(is_hidden(path.name) for path in folder.iterdir())
 
 
@@ -73,7 +73,7 @@ def result_directory(path: pathlib.Path, overwrite: bool) -> pathlib.Path:
     there = next(folder for folder in (path, *path.parents) if folder.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise UsageError(f"{there} is no directory that can be written to. Give another --name.")
-    if there == path and _holds_anything(path) and not overwrite:
+    if there == path and holds_anything(path) and not overwrite:
         raise UsageError(
             f"{path} holds results already. Give another --name, or --overwrite to replace them."
         )
