@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from scoresde import Run, analytic, metrics, samplers, sdes
+from scoresde import Run, analytic, jobs, metrics, samplers, sdes
 from scoresde.codecs import Codec
 from scoresde.data import pictures
 from scoresde.experiments import ablation_results as presentation
@@ -184,7 +184,8 @@ def sweep(settings: dict[str, Any], workdir: pathlib.Path) -> int:
         if problem.codec is not None:
             images = np.asarray(problem.codec.decode(x[:64]))
             path = workdir / "images" / f"{file.stem}.png"
-            pictures.save_grid(path, images, bins=problem.codec.bins)
+            with jobs.picture(path):
+                pictures.save_grid(path, images, bins=problem.codec.bins)
         return row
 
     def words(row):

@@ -6,6 +6,7 @@ results = in_batches(compute, num=50_000, batch_size=64, parts=Parts(folder, pro
 
 from scoresde.jobs.batches import Fetch, in_batches, to_host
 from scoresde.jobs.parts import Parts
+from scoresde.jobs.picture import picture
 from scoresde.jobs.progress import Progress
 from scoresde.jobs.report import Report, Tell, silent
 from scoresde.jobs.say import say
@@ -17,6 +18,7 @@ __all__ = [
     "Report",
     "Tell",
     "in_batches",
+    "picture",
     "say",
     "silent",
     "to_host",

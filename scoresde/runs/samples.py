@@ -155,13 +155,15 @@ def _pictures(directory: pathlib.Path, drawn: Generated, bins: int) -> list[path
     """Draws the grid and, of samples with a trajectory, the animation."""
     shown, grid = drawn.images[:_SHOWN], directory / "grid.png"
     animation = directory / "noise_to_image.gif"
-    pictures.save_grid(grid, shown, bins=bins)
-    if drawn.trajectory is None:  # one of earlier samples
-        animation.unlink(missing_ok=True)
-        return [grid]
-    frames = [*drawn.trajectory, *[shown] * 15]  # rests on the samples
-    pictures.save_animation(animation, frames, bins=bins)
-    return [grid, animation]
+    for earlier in (grid, animation):  # those of other samples
+        earlier.unlink(missing_ok=True)
+    with jobs.picture(grid):
+        pictures.save_grid(grid, shown, bins=bins)
+    if drawn.trajectory is not None:
+        with jobs.picture(animation):
+            frames = [*drawn.trajectory, *[shown] * 15]  # rests on the samples
+            pictures.save_animation(animation, frames, bins=bins)
+    return [path for path in (grid, animation) if path.exists()]
 
 
 def _sampler(run: TrainedModel) -> dict[str, Any]:

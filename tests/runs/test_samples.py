@@ -82,3 +82,17 @@ def test_pictures_that_a_kill_prevented_are_drawn_by_the_next_run(run, monkeypat
         assert len(saved["samples"]) == 2
     run.draw(request, name="pictures", progress=jobs.silent)
     assert (directory / "grid.png").exists() and not (directory / "parts").exists()
+
+
+def test_pictures_that_cannot_be_drawn_cost_no_numbers(run, monkeypatch, capfd):
+    def refuse(*_, **__):
+        raise ValueError("no picture")
+
+    monkeypatch.setattr("scoresde.data.pictures.save_grid", refuse)
+    monkeypatch.setattr("scoresde.evaluation.plot_likelihood", refuse)
+    drawn = run.draw(runs.SampleRequest(num=2), name="undrawn")
+    assert [path.name for path in drawn["files"]] == ["samples.npz", "samples.json"]
+    found = run.evaluate(runs.LikelihoodProtocol(num=3, bound="vdm"), name="undrawn")
+    assert [path.name for path in found["files"]] == ["likelihood.json", "per_image.npz"]
+    assert all(path.exists() for path in (*drawn["files"], *found["files"]))
+    assert capfd.readouterr().err.count("was not drawn (no picture); no numbers are missing") == 2
