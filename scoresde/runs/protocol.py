@@ -12,6 +12,7 @@ from scoresde.codecs import Codec
 from scoresde.evaluation import Estimator
 from scoresde.experiment import Experiment
 from scoresde.likelihood import LIKELIHOODS
+from scoresde.plain import check_fields
 from scoresde.registry import UsageError, lookup, make
 from scoresde.runs.flow import trained_flow
 from scoresde.sdes import SDE
@@ -35,6 +36,9 @@ class LikelihoodProtocol:
         step: the checkpoint; the latest if None.
         average: which average of the parameters; None for the last iterate.
         baseline: whether a Gaussian is fitted to the training images, and compared with.
+
+    Raises:
+        UsageError: a value of another type.
     """
 
     split: str = "test"
@@ -48,6 +52,9 @@ class LikelihoodProtocol:
     step: int | None = None
     average: str | None = "ema"
     baseline: bool = False
+
+    def __post_init__(self):
+        check_fields(self)
 
     def estimator(
         self, experiment: Experiment, sde: SDE, workdir: pathlib.Path

@@ -35,6 +35,17 @@ def test_drawing_that_was_interrupted_goes_on_with_its_animation_too(run):
             assert mine.read_bytes() == other.read_bytes()
 
 
+def test_it_says_whose_the_steps_are(run):
+    for items, words in (
+        (["--config.sampler.steps=4"], "by dpm_solver_pp_2m, 4 steps each, 1 batch"),
+        (["--config.sampler.name=gotta_go_fast"], "by gotta_go_fast, in steps of its own, 1 batch"),
+    ):
+        reports = []
+        changed = scoresde.load(run.workdir, [*items, "--config.sampler.denoise=none"])
+        changed.draw(runs.SampleRequest(num=1), name=words[3:8], progress=reports.append)
+        assert words in reports[0].text
+
+
 def test_an_evaluation_reports_in_the_same_way(run):
     protocol, reports = runs.LikelihoodProtocol(num=3, bound="vdm"), []
     run.evaluate(protocol, name="reported", progress=reports.append)
