@@ -235,8 +235,8 @@ def train(
         if step < num_steps:
             progress.message(
                 f"Stopped by {interruption.signal_name} at step {step} of {num_steps}; the "
-                f"checkpoint is saved. Start the run again with the same workdir, {workdir}, to "
-                "resume."
+                f"checkpoint is in {checkpoints.directory}. Started again as it was, the run goes "
+                "on from there."
             )
         else:
             progress.message(
