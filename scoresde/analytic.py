@@ -50,7 +50,9 @@ class GaussianMixture:
             given = weights, means, covariances
             weights, means, covariances = (np.asarray(array, np.float64) for array in given)
         except (TypeError, ValueError) as error:
-            raise UsageError(f"A mixture is made of arrays of numbers: {first_line(error)}.") from None
+            raise UsageError(
+                f"A mixture is made of arrays of numbers: {first_line(error)}."
+            ) from None
         if weights.ndim != 1 or means.ndim < 2 or len(means) != len(weights):
             raise UsageError(
                 "A mixture takes weights [K] and means [K, ...], "

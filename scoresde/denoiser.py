@@ -222,7 +222,7 @@ class Denoiser(BaseDenoiser):
         t = jnp.asarray(t, x.dtype)
         if t.shape not in ((), (1,), x.shape[:1]):
             raise UsageError(
-                f"t is one time, or one for each of the {len(x)} samples, and not of shape {t.shape}."
+                f"t is one time, or one for each of the {len(x)} samples, not of shape {t.shape}."
             )
         t = jnp.broadcast_to(t, x.shape[:1])
         network_input, noise_condition = self.prediction.inputs(self.sde, x, t)

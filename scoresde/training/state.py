@@ -38,7 +38,9 @@ class TrainState:
 
     def __repr__(self) -> str:
         count = sum(math.prod(jnp.shape(leaf)) for leaf in jax.tree.leaves(self.params))
-        return f"TrainState(step {self.step}, {count:,} parameters, averages {listed(self.averages)})"
+        return (
+            f"TrainState(step {self.step}, {count:,} parameters, averages {listed(self.averages)})"
+        )
 
     def averaged(self, name: str | None) -> PyTree:
         """The average called `name`, or the raw parameters if that is None.

@@ -334,5 +334,5 @@ def test_tensors_of_pickle_dump_are_called_what_they_are(tmp_path):
     content = op.call("torch.storage", "_load_from_bytes", op.encoded(b"a file of its own"))
     path = tmp_path / "file.pth"
     path.write_bytes(b"\x80\x02" + dictionary(w=content) + b".")
-    with pytest.raises(UsageError, match="written by pickle.dump.* write it by torch.save"):
+    with pytest.raises(UsageError, match=r"written by pickle\.dump.* write it by torch\.save"):
         torch_file.read(path)
