@@ -44,9 +44,12 @@ def log_prob_from(t_min):
     return log_prob(t_min=t_min)
 
 
+def bound(name, **options):
+    return likelihood.LIKELIHOODS[name](**options)
+
+
 def bound_from(t_min):
-    bound = likelihood.LIKELIHOODS["score_flow"](t_min=t_min)
-    return bound(KEY, DENOISER, np.ones((3, 2), np.float32))
+    return bound("score_flow", t_min=t_min)(KEY, DENOISER, np.ones((3, 2), np.float32))
 
 
 def mixture_at(means):
@@ -147,6 +150,7 @@ def test_a_denoiser_may_have_no_parameters_and_anything_in_its_leaves():
         (lambda: runs.SampleRequest(seed="a"), "seed of SampleRequest must be an integer"),
         (lambda: runs.LikelihoodProtocol(num=2.5), "num of LikelihoodProtocol must be an integer"),
         (lambda: likelihood.log_prob(KEY, DENOISER, np.ones((3, 2)), prob=3), "mean 'probes'"),
+        (lambda: bound("ddpm", steps=2)(KEY, None, np.ones((3, 2), int)), "not a NoneType"),
         (lambda: samplers.encode(None, np.ones((3, 2))), "not a NoneType"),
         (lambda: DENOISER.data.sample(0, 3), "are not 0"),
         (lambda: DENOISER.data.sample(KEY, "3"), "must be an integer, not '3'"),
