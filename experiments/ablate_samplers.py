@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from scoresde import Run, analytic, metrics, quality, samplers, sdes, training
+from scoresde import Run, analytic, jobs, metrics, quality, samplers, sdes, training
 from scoresde.codecs import Codec
 from scoresde.data import pictures
 from scoresde.experiments import ablation_results as presentation
@@ -220,7 +220,8 @@ def sweep(settings: dict[str, Any], workdir: pathlib.Path) -> int:
         if problem.codec is not None:
             images = np.asarray(problem.codec.decode(x[:64]))
             path = workdir / "images" / f"{file.stem}.png"
-            pictures.save_grid(path, images, bins=problem.codec.bins)
+            with jobs.picture(path):
+                pictures.save_grid(path, images, bins=problem.codec.bins)
         return row
 
     def words(row):

@@ -193,7 +193,7 @@ def write_figure(path: pathlib.Path, rows: list[dict], unit: str) -> None:
         tolerances = ("tolerance", "rtol", "atol", "samples", "repeats", "steps")
         cell = {key: value for key, value in row["cell"].items() if key not in tolerances}
         curves.setdefault(describe(cell), []).append(row)
-    figure = Figure(figsize=(12, 5), layout="constrained")
+    figure = Figure(figsize=(14, 5), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, 2, sharey=True)
     costs = {"nfe": "network evaluations (NFE)", "seconds_per_image": "seconds an image"}
@@ -215,7 +215,8 @@ def write_figure(path: pathlib.Path, rows: list[dict], unit: str) -> None:
         panels[0].set(yscale="log", ylabel="rms error of log p, nats/dim")
     else:
         panels[0].set_ylabel("bits/dim, with the error of the probes")
-    panels[-1].legend(fontsize=7)
+    labels = panels[0].get_legend_handles_labels()
+    figure.legend(*labels, loc="outside right upper", fontsize=7)
     with files.replacing(path) as file:
         figure.savefig(file, dpi=150, format="png")
 

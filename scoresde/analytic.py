@@ -19,7 +19,7 @@ from scoresde.condition import Condition
 from scoresde.denoiser import BaseDenoiser
 from scoresde.keys import one_key
 from scoresde.predictions import Prediction
-from scoresde.registry import UsageError, shown
+from scoresde.registry import UsageError, first_line, shown
 from scoresde.sdes import SDE
 
 
@@ -50,7 +50,9 @@ class GaussianMixture:
             given = weights, means, covariances
             weights, means, covariances = (np.asarray(array, np.float64) for array in given)
         except (TypeError, ValueError) as error:
-            raise UsageError(f"A mixture is made of arrays of numbers: {error}.") from None
+            raise UsageError(
+                f"A mixture is made of arrays of numbers: {first_line(error)}."
+            ) from None
         if weights.ndim != 1 or means.ndim < 2 or len(means) != len(weights):
             raise UsageError(
                 "A mixture takes weights [K] and means [K, ...], "

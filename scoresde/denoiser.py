@@ -219,7 +219,12 @@ class Denoiser(BaseDenoiser):
         return self.prediction.trained_levels
 
     def __call__(self, x: Array, t: Array, condition: Condition = None) -> Prediction:
-        t = jnp.broadcast_to(jnp.asarray(t, x.dtype), x.shape[:1])
+        t = jnp.asarray(t, x.dtype)
+        if t.shape not in ((), (1,), x.shape[:1]):
+            raise UsageError(
+                f"t is one time, or one for each of the {len(x)} samples, not of shape {t.shape}."
+            )
+        t = jnp.broadcast_to(t, x.shape[:1])
         network_input, noise_condition = self.prediction.inputs(self.sde, x, t)
         output = self.network(self.params, network_input, noise_condition, condition)
         return self.prediction.read(self.sde, x, t, output.astype(x.dtype))

@@ -129,7 +129,7 @@ def make(family: str, table: Mapping[str, Callable], name: str, **options: Any) 
     try:
         return component(**options)
     except TypeError as error:  # an option of another type
-        raise UsageError(f"The {family} {name!r}: {error}.") from error
+        raise UsageError(f"The {family} {name!r}: {first_line(error).rstrip('.')}.") from error
 
 
 def component(

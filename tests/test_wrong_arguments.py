@@ -10,10 +10,12 @@ import scoresde
 from scoresde import (
     Denoiser,
     analytic,
+    data,
     likelihood,
     metrics,
     networks,
     predictions,
+    runs,
     samplers,
     sdes,
     training,
@@ -29,6 +31,29 @@ EMA = {"ema": training.EMA(rate=0.9)}
 
 def network(params, x, noise_condition, condition=None):
     return x
+
+
+POINTS = Denoiser(sdes.VP(), NOISE, network, None)
+
+
+def log_prob(**options):
+    return likelihood.log_prob(KEY, DENOISER, np.ones((3, 2), np.float32), **options)
+
+
+def log_prob_from(t_min):
+    return log_prob(t_min=t_min)
+
+
+def bound(name, **options):
+    return likelihood.LIKELIHOODS[name](**options)
+
+
+def bound_from(t_min):
+    return bound("score_flow", t_min=t_min)(KEY, DENOISER, np.ones((3, 2), np.float32))
+
+
+def mixture_at(means):
+    return analytic.GaussianMixture([1.0], means, [np.eye(2)])
 
 
 def sample(**changes):
@@ -114,7 +139,18 @@ def test_a_denoiser_may_have_no_parameters_and_anything_in_its_leaves():
         (lambda: metrics.EnergyDistance()(KEY, None, np.ones((3, 2))), "two arrays of samples"),
         (lambda: likelihood.log_prob(KEY, None, np.ones((3, 2))), "not a NoneType"),
         (lambda: likelihood.log_prob(KEY, DENOISER, None), "arrays of real values"),
+        (lambda: jax.jit(log_prob_from)(0.1), "t_min must be known before"),
+        (lambda: jax.jit(lambda n: log_prob(rtol=n))(0.1), "rtol must be known before"),
+        (lambda: jax.jit(bound_from)(0.1), "t_min must be known before"),
+        (lambda: jax.jit(mixture_at)(np.ones((1, 2))), "arrays of numbers"),
+        (lambda: data.Loader(data.get("digits"), 8, seed=0), "one split of the data"),
+        (lambda: data.Loader(np.ones((9, 2, 2, 1), np.uint8), 8, seed=0), "one split of the data"),
+        (lambda: POINTS(np.ones((4, 2), np.float32), np.ones(3)), r"each of the 4 samples.*\(3,\)"),
+        (lambda: runs.SampleRequest(num=0), "num must be a positive integer, not 0"),
+        (lambda: runs.SampleRequest(seed="a"), "seed of SampleRequest must be an integer"),
+        (lambda: runs.LikelihoodProtocol(num=2.5), "num of LikelihoodProtocol must be an integer"),
         (lambda: likelihood.log_prob(KEY, DENOISER, np.ones((3, 2)), prob=3), "mean 'probes'"),
+        (lambda: bound("ddpm", steps=2)(KEY, None, np.ones((3, 2), int)), "not a NoneType"),
         (lambda: samplers.encode(None, np.ones((3, 2))), "not a NoneType"),
         (lambda: DENOISER.data.sample(0, 3), "are not 0"),
         (lambda: DENOISER.data.sample(KEY, "3"), "must be an integer, not '3'"),

@@ -16,7 +16,7 @@ import numpy as np
 
 from scoresde.data.in_order import check_positive, check_process
 from scoresde.data.split import Split
-from scoresde.registry import UsageError
+from scoresde.registry import UsageError, shown
 
 # Batches made ahead by the background thread: enough to cover a hiccup, little memory.
 _PREFETCH = 4
@@ -76,6 +76,11 @@ class Loader(grain.DatasetIterator):
     ):
         self._iterator = None  # __del__ closes a loader even if what follows raises
         super().__init__()
+        if not hasattr(split, "batch"):
+            raise UsageError(
+                "A loader takes one split of the data, as source.splits['train'], and not "
+                f"{shown(split)}."
+            )
         check_positive(batch_size=batch_size, steps=1 if steps is None else steps)
         check_process(process_index, process_count)
         if not 0 <= seed < 2**32:

@@ -19,10 +19,11 @@ _READABLE = 64  # images are enlarged to about this many pixels
 def image_grid(
     images: np.ndarray, *, columns: int | None = None, bins: int = 256, scale: int | None = None
 ) -> np.ndarray:
-    """Images side by side, row by row: uint8 [height, width, channels], with values 0 .. 255.
+    """Images side by side, row by row: uint8 [height, width, 1 or 3], with values 0 .. 255.
 
     Args:
-        images: uint8 levels [n, height, width, channels], with one (gray) or three (RGB) channels.
+        images: uint8 levels [n, height, width, channels]; see `drawable` for what is shown of other
+            channels than one (gray) and three (RGB).
         columns: images in a row; default: as square as possible.
         bins: number of gray levels; 0 .. bins-1 become 0 .. 255.
         scale: enlargement, by bicubic interpolation (what eight pixels show is hard to see in
@@ -34,17 +35,18 @@ def image_grid(
             below one.
     """
     images = np.asarray(images)
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
+    if images.dtype != np.uint8 or images.ndim != 4:
         raise UsageError(
-            "A grid needs uint8 images [n, height, width, 1 or 3], not "
+            "A grid needs uint8 images [n, height, width, channels], not "
             f"{images.dtype} {list(images.shape)}; a codec's decode makes them of samples."
         )
     if not images.size:
         raise UsageError("A grid needs at least one image.")
     check_levels(images, bins)
+    scale = max(1, _READABLE // max(images.shape[1:3])) if scale is None else scale
+    images = drawable(images)
     n, height, width, channels = images.shape
-    columns = int(np.ceil(np.sqrt(n))) if columns is None else columns
-    scale = max(1, _READABLE // max(height, width)) if scale is None else scale
+    columns = int(np.ceil(np.sqrt(n * height / width))) if columns is None else columns
     if columns < 1 or scale < 1:
         raise UsageError(f"columns and scale must be at least 1, not {columns} and {scale}.")
 
@@ -57,6 +59,18 @@ def image_grid(
         top, left = _GAP + i // columns * height, _GAP + i % columns * width
         grid[top : top + height - _GAP, left : left + width - _GAP] = image
     return grid
+
+
+def drawable(images: np.ndarray) -> np.ndarray:
+    """Images [..., height, width, 1 or 3] of images with any number of channels.
+
+    Gray and RGB are what they are; any other channels stand side by side, the first at the left,
+    each in gray.
+    """
+    *batch, height, width, channels = images.shape
+    if channels in (1, 3):
+        return images
+    return np.moveaxis(images, -1, -2).reshape(*batch, height, channels * width, 1)
 
 
 def _enlarge(image: np.ndarray, scale: int) -> np.ndarray:
@@ -83,7 +97,7 @@ def save_grid(
 
     Args:
         path: the file; it is replaced in one step, never half written.
-        images: uint8 levels [n, height, width, 1 or 3].
+        images: uint8 levels [n, height, width, channels].
         columns: see `image_grid`; so are bins and scale.
         bins: number of gray levels.
         scale: enlargement.
@@ -108,7 +122,7 @@ def save_animation(
 
     Args:
         path: the file; it is replaced in one step, never half written.
-        frames: batches of images, each uint8 levels [n, height, width, 1 or 3].
+        frames: batches of images, each uint8 levels [n, height, width, channels].
         columns: see `image_grid`; so are bins and scale.
         bins: number of gray levels.
         scale: enlargement; by default half of a grid's, for noise does not compress.

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 
 from scoresde.registry import UsageError
 
-# Folders that file managers, archivers and storage servers make; they hold previews and deleted
+# What file managers, archivers and storage servers make; folders of them hold previews and deleted
 # files, often pictures. What begins with a dot is hidden anyway.
 _OF_SYSTEMS = {
     "__macosx",
@@ -22,6 +22,9 @@ _OF_SYSTEMS = {
     "$recycle.bin",
     "system volume information",
     "lost+found",
+    "thumbs.db",
+    "ehthumbs.db",
+    "desktop.ini",
 }
 
 # Pillow's formats whose files it cannot read by itself, or that hold no pictures.

@@ -5,6 +5,7 @@ import pathlib
 import numpy as np
 
 from scoresde import files
+from scoresde.data import pictures
 
 _SHOWN = 8
 _GRAY = {"cmap": "gray", "vmin": 0, "vmax": 1, "interpolation": "nearest"}
@@ -20,6 +21,8 @@ def plot_likelihood(
     baseline: np.ndarray | None = None,
 ) -> None:
     """Writes a histogram of bits/dim with the best and the worst images as a PNG.
+
+    Channels that are neither gray nor RGB stand side by side.
 
     Args:
         path: the file.
@@ -57,7 +60,7 @@ def plot_likelihood(
     ):
         for column, number in enumerate(chosen):
             panel = figure.add_subplot(grid[row, column])
-            picture = images[number] / (bins - 1)
+            picture = pictures.drawable(images[number]) / (bins - 1)
             panel.imshow(picture.squeeze(-1) if picture.shape[-1] == 1 else picture, **_GRAY)
             panel.set_xticks([])
             panel.set_yticks([])

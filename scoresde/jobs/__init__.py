@@ -6,6 +6,7 @@ results = in_batches(compute, num=50_000, batch_size=64, parts=Parts(folder, pro
 
 from scoresde.jobs.batches import Fetch, in_batches, to_host
 from scoresde.jobs.parts import Parts
+from scoresde.jobs.picture import picture
 from scoresde.jobs.progress import Progress
 from scoresde.jobs.report import Report, Tell, silent
 from scoresde.jobs.results import holds_anything, open_parts, result_directory
@@ -20,6 +21,7 @@ __all__ = [
     "holds_anything",
     "in_batches",
     "open_parts",
+    "picture",
     "result_directory",
     "say",
     "silent",

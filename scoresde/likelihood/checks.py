@@ -10,13 +10,23 @@ from jax.typing import ArrayLike
 
 from scoresde.registry import UsageError, first_line
 from scoresde.sdes import SDE
-from scoresde.times import require_noise
+from scoresde.times import is_traced, require_noise
 
 
 def check_choice(name: str, value: str, known: Iterable[str]) -> None:
     """Raises UsageError for a value that is not among the known ones."""
     if value not in known:
         raise UsageError(f"Unknown {name} {value!r}. Known: {', '.join(known)}.")
+
+
+def check_known(**values: float | None) -> None:
+    """Raises UsageError for a number that JAX is tracing."""
+    for name, value in values.items():
+        if is_traced(value):
+            raise UsageError(
+                f"{name} must be known before a program is compiled: keep it out of the arguments "
+                "of jit, grad and vmap."
+            )
 
 
 def check_counts(**counts: int) -> None:
@@ -84,6 +94,7 @@ def check_t_min(sde: SDE, t_min: float | None) -> float:
         UsageError: it is outside the process's range, or without noise, where a bound diverges
             (which cannot be known of a process that is traced).
     """
+    check_known(t_min=t_min)
     t_min = float(sde.t_min if t_min is None else t_min)
     if not sde.t_min <= t_min < sde.t_max:
         raise UsageError(f"t_min must lie in [{sde.t_min}, {sde.t_max}), got {t_min}.")

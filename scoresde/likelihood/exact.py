@@ -30,7 +30,7 @@ from scoresde.denoiser import (
 from scoresde.keys import fold_in, normal, sample_keys
 from scoresde.likelihood import trace as traces
 from scoresde.likelihood.change_of_variables import LogProb, integrate
-from scoresde.likelihood.checks import check_choice, check_values
+from scoresde.likelihood.checks import check_choice, check_known, check_values
 from scoresde.likelihood.standard_errors import nan_if_unknown
 from scoresde.meshes import automatic
 from scoresde.plain import check_fields
@@ -38,6 +38,8 @@ from scoresde.registry import UsageError, make
 from scoresde.sdes import expand
 from scoresde.times import require_flow, require_noise
 
+_TOLERANCES = ("rtol", "atol", "log_prob_rtol", "log_prob_atol")
+_NUMBERS = (*_TOLERANCES, "t_min", "max_steps")
 CORRECTIONS = ("none", "decoder")
 PRECISIONS = ("float32", "float64")
 
@@ -101,8 +103,8 @@ class ExactLikelihood:
             float32 either way. Results are float32.
 
     Raises:
-        UsageError: unknown trace, method, correction or precision, no probes or steps, or a
-            tolerance that is not positive.
+        UsageError: unknown trace, method, correction or precision, no probes or steps, a tolerance
+            that is not positive, or a number that JAX is tracing.
     """
 
     of_levels: ClassVar[bool] = False
@@ -121,11 +123,11 @@ class ExactLikelihood:
 
     def __post_init__(self):
         check_fields(self)
+        check_known(**{name: getattr(self, name) for name in ("probes", *_NUMBERS)})
         traces.get(self.trace, self.probes)
         check_choice("correction", self.correction, CORRECTIONS)
         check_choice("precision", self.precision, PRECISIONS)
-        names = ("rtol", "atol", "log_prob_rtol", "log_prob_atol")
-        given = {name: getattr(self, name) for name in names}
+        given = {name: getattr(self, name) for name in _TOLERANCES}
         given = {name: value for name, value in given.items() if value is not None}
         ode.check(self.method, **given)
 

@@ -8,6 +8,7 @@ import jax
 from flax import errors
 
 from scoresde import channels
+from scoresde.errors import first_line
 from scoresde.registry import UsageError
 
 _MISFITS = (
@@ -23,7 +24,8 @@ def call(module: nn.Module, params: Any, x: jax.Array, *arguments: Any, **option
     """`module.apply({"params": params}, x, *arguments, **options)`.
 
     Raises:
-        UsageError: the parameters are of another module, or of images of other channels than x's.
+        UsageError: the parameters are of another module, or of images of other channels than x's;
+            or x has other axes than images and the module cannot take it.
     """
     try:
         return module.apply({"params": params}, x, *arguments, **options)
@@ -32,6 +34,15 @@ def call(module: nn.Module, params: Any, x: jax.Array, *arguments: Any, **option
         raise UsageError(
             f"The network's parameters do not fit x of shape {list(x.shape)}: {reason}"
             f"{channels.hint(x.shape)}"
+        ) from error
+    except UsageError:
+        raise
+    except (IndexError, TypeError, ValueError) as error:  # whatever the first layers stumble over
+        if x.ndim == 4:
+            raise
+        raise UsageError(
+            f"The network cannot take x of shape {list(x.shape)} ({first_line(error)}): images are "
+            "[batch, height, width, channels]."
         ) from error
 
 

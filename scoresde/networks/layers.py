@@ -161,9 +161,10 @@ class GroupNorm(nn.Module):
         channels = x.shape[-1]
         groups = min(channels // 4, 32) if self.groups is None else self.groups
         if groups < 1 or channels % groups:
+            width = "32, or less than 128 and of 4" if self.groups is None else f"{groups}"
             raise UsageError(
                 f"A feature map of {channels} channels cannot be normalized in {groups} groups; "
-                "choose a width that makes every map a multiple of 32, or less than 128 and of 4."
+                f"choose a width that makes every map a multiple of {width}."
             )
         scale = parameter(self, "scale", Constant(1.0), (channels,))
         bias = parameter(self, "bias", Constant(), (channels,))

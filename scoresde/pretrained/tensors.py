@@ -177,7 +177,18 @@ class RebuildFromType(Sealed):
         return function(*arguments)
 
 
+class LoadFromBytes(Sealed):
+    """`_load_from_bytes`: how `pickle.dump`, which has no storages beside it, writes one."""
+
+    def __call__(self, *_) -> Any:
+        raise UsageError(
+            "The file was written by pickle.dump, which makes a file inside of it of each tensor. "
+            "Load it in PyTorch, if you trust it, and write it by torch.save."
+        )
+
+
 REBUILD = {
+    ("torch.storage", "_load_from_bytes"): LoadFromBytes(),
     ("torch._utils", "_rebuild_tensor"): RebuildTensor(),
     ("torch._utils", "_rebuild_tensor_v2"): RebuildTensor(),
     ("torch._utils", "_rebuild_tensor_v3"): RebuildTensorOfType(),

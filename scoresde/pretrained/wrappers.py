@@ -97,6 +97,11 @@ def kind_of(where: Iterable[str]) -> str:
     return ""
 
 
+def _holds_parts(value: Any) -> bool:
+    """Whether weights may be inside of a value; arrays of NumPy's are stand-ins as well."""
+    return isinstance(value, PARTS | StandIn) and not is_array(value)
+
+
 def is_array(value: Any) -> bool:
     """Whether a value is an array or a tensor."""
     return hasattr(value, "shape")
@@ -133,7 +138,7 @@ def collect(content: Any, naming: Naming) -> tuple[list[Weights], list[str]]:
         nodes += [
             ((*where, key if isinstance(key, str) else f"{type(key).__name__}"), value)
             for key, value in rest.items()
-            if isinstance(value, PARTS | StandIn)
+            if _holds_parts(value)
         ]
     # Lightning's WeightAveraging puts the averages into state_dict, and what that was elsewhere.
     if any(weights.where[0] == "current_model_state" for weights in found if weights.where):
@@ -162,7 +167,7 @@ def _sets(
     rest = {}
     for key, value in inside.items():
         place = places.get(key)
-        if place is None and key in names and not isinstance(value, PARTS | StandIn):
+        if place is None and key in names and not _holds_parts(value):
             place = _companion(names[key], groups)
         if place is None:
             rest[key] = value

@@ -39,7 +39,7 @@ def page(result: Mapping[str, Any], pictures: Mapping[str, np.ndarray], bins: in
     parts = [f"<h1>{_text(title)}</h1>", _measured(result)]
     if len(result.get("rows", ())) > 1:
         parts += ["<h2>All that was evaluated</h2>", _rows(result), _curves(result)]
-    if "images" in pictures and pictures["images"].shape[-1] in (1, 3):
+    if "images" in pictures:
         parts += [
             "<h2>Samples</h2>",
             _picture(image_grid(pictures["images"], bins=bins), "Samples"),

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from scoresde import files
+from scoresde import files, jobs
 from scoresde.quality.measures import HIGHER_IS_BETTER, Number, label
 from scoresde.quality.page import page
 
@@ -80,6 +80,9 @@ def write_report(
         pictures: "images", and "nearest" with "distances", of the row that is shown.
         bins: number of gray levels of the images.
     """
+    shown = directory / "report.html"
+    shown.unlink(missing_ok=True)  # that of other results
     files.write_json(directory / DONE, result)
-    files.write_text(directory / "report.html", page(result, pictures, bins))
-    return [directory / "report.html", directory / DONE]
+    with jobs.picture(shown):
+        files.write_text(shown, page(result, pictures, bins))
+    return [path for path in (shown, directory / DONE) if path.exists()]

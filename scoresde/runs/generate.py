@@ -11,6 +11,7 @@ import numpy as np
 
 from scoresde import jobs, training
 from scoresde.condition import Condition, check_condition
+from scoresde.data.in_order import check_positive
 from scoresde.denoiser import Denoiser
 from scoresde.experiment import Experiment, Sampling
 from scoresde.keys import sample_keys
@@ -108,8 +109,9 @@ def generate(
         about: the text of the first report.
 
     Raises:
-        UsageError: a condition of another number of samples, or what the sampler refuses.
+        UsageError: no samples, a condition of another number of them, or what the sampler refuses.
     """
+    check_positive(num=num, batch_size=batch_size)
     batch_size = whole_batch(batch_size, num, mesh)
     draw = drawer(
         key,

@@ -29,7 +29,7 @@ def measure_likelihood(
     """Estimates every image's log-likelihood, its last ones included, and writes the results.
 
     An evaluation that was stopped, or killed, goes on at the batch where it was. The results are
-    `workdir/likelihood/NAME/`: per_image.npz, figure.png and, last, likelihood.json.
+    `workdir/likelihood/NAME/`: per_image.npz, likelihood.json and, last, figure.png.
 
     Args:
         run: the run.
@@ -125,18 +125,21 @@ def measure_likelihood(
     summary |= {**record, "devices": mesh.size}
     files.write_arrays(directory / "per_image.npz", **images)
     title = f"{protocol.split}, step {step}, {protocol.bound}, {described['dequantization']}"
-    evaluation.plot_likelihood(
-        directory / "figure.png",
-        images["bits_per_dim"],
-        split.images[:num],
-        bins=codec.bins,
-        title=title,
-        baseline=floor,
-    )
     files.write_json(directory / DONE, summary)
+    figure = directory / "figure.png"
+    figure.unlink(missing_ok=True)  # one of other numbers
+    with jobs.picture(figure):
+        evaluation.plot_likelihood(
+            figure,
+            images["bits_per_dim"],
+            split.images[:num],
+            bins=codec.bins,
+            title=title,
+            baseline=floor,
+        )
     parts.remove()  # last, for without them all is there
-    names = (DONE, "per_image.npz", "figure.png")
-    return {**summary, "files": [directory / name for name in names]}
+    written = [directory / DONE, directory / "per_image.npz", figure]
+    return {**summary, "files": [path for path in written if path.exists()]}
 
 
 def _running_mean(to_bits: Callable) -> Callable[[dict[str, np.ndarray]], str]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from scoresde import pretrained, training
+from scoresde import jobs, pretrained, training
 from scoresde.experiment import build
 from scoresde.registry import UsageError
 from scoresde.runs.workdir import save_config
@@ -40,7 +40,7 @@ def import_checkpoint(
 
     Args:
         config: as `scoresde.build` takes it; it describes the network and how it is fed and read.
-        workdir: new, or empty.
+        workdir: new, or empty but for hidden files.
         file_format: of `scoresde.pretrained.FORMATS`.
         file: the checkpoint; FILE#NAME is one of several sets of weights in it.
         raw: take the weights as trained, not their moving average.
@@ -49,7 +49,7 @@ def import_checkpoint(
         UsageError: a directory that is not empty, or a file that cannot be read as such weights.
     """
     experiment, workdir = build(config), pathlib.Path(workdir)
-    if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
+    if workdir.exists() and (not workdir.is_dir() or jobs.holds_anything(workdir)):
         raise UsageError(f"{workdir} is not empty. Give an empty or new --workdir.")
     params, step, averaged = pretrained.load_params(
         file_format, file, experiment.network, experiment.shape, raw=raw

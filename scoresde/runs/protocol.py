@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 import json
 import pathlib
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,8 @@ from scoresde.codecs import Codec
 from scoresde.evaluation import Estimator
 from scoresde.experiment import Experiment
 from scoresde.likelihood import LIKELIHOODS
-from scoresde.registry import UsageError, lookup, make
+from scoresde.plain import check_fields
+from scoresde.registry import UsageError, UsageWarning, lookup, make
 from scoresde.runs.flow import trained_flow
 from scoresde.sdes import SDE
 
@@ -35,6 +37,9 @@ class LikelihoodProtocol:
         step: the checkpoint; the latest if None.
         average: which average of the parameters; None for the last iterate.
         baseline: whether a Gaussian is fitted to the training images, and compared with.
+
+    Raises:
+        UsageError: a value of another type.
     """
 
     split: str = "test"
@@ -49,6 +54,9 @@ class LikelihoodProtocol:
     average: str | None = "ema"
     baseline: bool = False
 
+    def __post_init__(self):
+        check_fields(self)
+
     def estimator(
         self, experiment: Experiment, sde: SDE, workdir: pathlib.Path
     ) -> tuple[Estimator, dict[str, Any]]:
@@ -58,6 +66,9 @@ class LikelihoodProtocol:
             experiment: whose codec and likelihood are used.
             sde: the process, with what it has learned.
             workdir: of the run, which may hold a trained flow.
+
+        Warns:
+            UsageWarning: a bound of levels, and a network that was trained with noise in the bins.
 
         Raises:
             UsageError: an unknown bound or dequantizer, or options that contradict each other.
@@ -77,6 +88,14 @@ class LikelihoodProtocol:
                 raise UsageError(
                     f"The bound {self.bound!r} is of the levels themselves, without noise in their "
                     "bins: leave out --dequantizer."
+                )
+            if getattr(codec, "dequantize", False):
+                warnings.warn(
+                    f"The bound {self.bound!r} is of levels without noise in their bins, and this "
+                    "network was trained with it (config.data.dequantize=True): its bits/dim will "
+                    "be far above those of 'exact' and 'score_flow'.",
+                    UsageWarning,
+                    stacklevel=2,
                 )
             scale = {"level_range": codec.level_range}
             record |= {"dequantization": "none", **scale}

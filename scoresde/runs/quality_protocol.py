@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from scoresde.data.in_order import check_positive
 from scoresde.metrics import features
 from scoresde.registry import UsageError, component
 from scoresde.runs.protocol import LikelihoodProtocol
@@ -75,10 +76,8 @@ class QualityProtocol:
     def __post_init__(self):
         if not self.metrics:
             raise UsageError("An evaluation needs a metric, such as fd.")
-        for name in ("num", "batch_size"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UsageError(f"{name} must be at least 1, got {value}.")
+        num = {} if self.num is None else {"num": self.num}
+        check_positive(batch_size=self.batch_size, **num)
         if self.num == 1:
             raise UsageError("A set of one sample has no distribution: num must be at least 2.")
         if isinstance(self.checkpoints, str) and self.checkpoints not in ("all", "best"):

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 
+from scoresde import plain
 from scoresde.condition import Condition
 from scoresde.runs.generate import Generated, generate
 from scoresde.runs.likelihood import measure_likelihood
@@ -39,6 +40,7 @@ class Run(TrainedModel):
         **options: Any,
     ) -> Generated:
         """`num` samples by the config's sampler; see `scoresde.runs.generate`, also for options."""
+        plain.check("seed", seed, int)
         denoiser = self.denoiser(step, average, self.experiment.sampling.t_min)
         key, experiment = jax.random.key(seed), self.experiment
         return generate(

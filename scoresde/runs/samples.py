@@ -11,7 +11,9 @@ import numpy as np
 from scoresde import files, jobs
 from scoresde.condition import Condition
 from scoresde.data import pictures
+from scoresde.data.in_order import check_positive
 from scoresde.experiment import Experiment, model_sections
+from scoresde.plain import check_fields
 from scoresde.registry import UsageError
 from scoresde.runs.generate import (
     Generated,
@@ -41,6 +43,9 @@ class SampleRequest:
         average: which average of the parameters; None for the last iterate.
         label: the class of all of them, its number or its name; the classes in turn if None.
         animation: whether an animation of noise that becomes images is written as well.
+
+    Raises:
+        UsageError: a value of another type, or no samples.
     """
 
     num: int = 64
@@ -52,8 +57,8 @@ class SampleRequest:
     animation: bool = False
 
     def __post_init__(self):
-        if self.num < 1 or self.batch_size < 1:
-            raise UsageError("num and batch_size must be at least 1.")
+        check_fields(self)
+        check_positive(num=self.num, batch_size=self.batch_size)
 
 
 def draw_samples(
@@ -122,7 +127,7 @@ def draw_samples(
         parts=parts,
         progress=progress,
         about=(
-            f"Drawing {request.num} samples of step {step} by {_words(record['sampler'])}, "
+            f"Drawing {request.num} samples of step {step} by {_words(run)}, "
             f"{-(-request.num // batch_size)} batch(es) of {batch_size}; they go to {directory}."
         ),
     )
@@ -156,18 +161,25 @@ def _pictures(directory: pathlib.Path, drawn: Generated, bins: int) -> list[path
     """Draws the grid and, of samples with a trajectory, the animation."""
     shown, grid = drawn.images[:_SHOWN], directory / "grid.png"
     animation = directory / "noise_to_image.gif"
-    pictures.save_grid(grid, shown, bins=bins)
-    if drawn.trajectory is None:  # one of earlier samples
-        animation.unlink(missing_ok=True)
-        return [grid]
-    frames = [*drawn.trajectory, *[shown] * 15]  # rests on the samples
-    pictures.save_animation(animation, frames, bins=bins)
-    return [grid, animation]
+    for earlier in (grid, animation):  # those of other samples
+        earlier.unlink(missing_ok=True)
+    with jobs.picture(grid):
+        pictures.save_grid(grid, shown, bins=bins)
+    if drawn.trajectory is not None:
+        with jobs.picture(animation):
+            frames = [*drawn.trajectory, *[shown] * 15]  # rests on the samples
+            pictures.save_animation(animation, frames, bins=bins)
+    return [path for path in (grid, animation) if path.exists()]
 
 
-def _words(sampler: dict[str, Any]) -> str:
-    steps = sampler.get("steps")
-    return sampler["name"] + (f", {steps} steps each" if steps else "")
+def _words(run: TrainedModel) -> str:
+    """The sampler's name, and its steps where they are not its own."""
+    section, experiment = run.sampler_section(), run.experiment
+    try:
+        experiment.sampling.sampler.times(experiment.sde, None, None)
+    except UsageError:  # it needs a number of them
+        return f"{section['name']}, {section['steps']} steps each"
+    return f"{section['name']}, in steps of its own"
 
 
 def _check_label(experiment: Experiment, request: SampleRequest) -> None:

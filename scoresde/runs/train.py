@@ -158,13 +158,14 @@ def _grid(
     """A picture of samples by the average of the parameters."""
 
     def draw(step: int, state: training.TrainState) -> None:
-        denoiser = experiment.denoiser(state.averages["ema"], experiment.sampling.t_min)
         path = workdir / "samples" / f"step_{step:08d}.png"
-        drawn = generate(key, experiment, denoiser, _SHOWN, mesh=mesh, progress=_lines(step))
-        if bad := int(drawn.unfinished.sum()):
-            jobs.say(f"Warning: {bad} of the {_SHOWN} samples in {path} are not finite (gray).")
-        if jax.process_index() == 0:
-            pictures.save_grid(path, drawn.images, bins=experiment.codec.bins)
+        with jobs.picture(path):  # training goes on without it
+            denoiser = experiment.denoiser(state.averages["ema"], experiment.sampling.t_min)
+            drawn = generate(key, experiment, denoiser, _SHOWN, mesh=mesh, progress=_lines(step))
+            if bad := int(drawn.unfinished.sum()):
+                jobs.say(f"Warning: {bad} of the {_SHOWN} samples in {path} are not finite (gray).")
+            if jax.process_index() == 0:
+                pictures.save_grid(path, drawn.images, bins=experiment.codec.bins)
 
     return draw
 

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from scoresde.jobs import picture
 from scoresde.registry import UsageError
 from scoresde.training import lock
 from scoresde.training.checkpoints import Checkpoints
@@ -228,13 +229,14 @@ def train(
             save()
         checkpoints.wait()
         if jax.process_index() == 0:
-            with contextlib.suppress(UsageError):  # a run too short to have logged anything
+            # A run may be too short to have logged anything.
+            with picture(workdir / "loss.png"), contextlib.suppress(UsageError):
                 plot_loss(workdir)
         if step < num_steps:
             progress.message(
                 f"Stopped by {interruption.signal_name} at step {step} of {num_steps}; the "
-                f"checkpoint is saved. Start the run again with the same workdir, {workdir}, to "
-                "resume."
+                f"checkpoint is in {checkpoints.directory}. Started again as it was, the run goes "
+                "on from there."
             )
         else:
             progress.message(

@@ -1,6 +1,7 @@
 """Everything that changes during training, as one pytree."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,6 +35,12 @@ class TrainState:
     averages: dict[str, PyTree]
     opt_state: PyTree
     key: jax.Array
+
+    def __repr__(self) -> str:
+        count = sum(math.prod(jnp.shape(leaf)) for leaf in jax.tree.leaves(self.params))
+        return (
+            f"TrainState(step {self.step}, {count:,} parameters, averages {listed(self.averages)})"
+        )
 
     def averaged(self, name: str | None) -> PyTree:
         """The average called `name`, or the raw parameters if that is None.

@@ -221,3 +221,12 @@ def test_a_refused_import_makes_no_run_and_leaves_the_folder_as_it_is(exploding,
         assert message in refused(capsys, "import", *arguments)
     assert not (tmp_path / "run").exists()
     assert [path.name for path in (tmp_path / "thesis").iterdir()] == ["thesis.tex"]
+
+
+def test_a_folder_with_hidden_files_alone_takes_an_import(exploding, tmp_path, capsys):
+    case, workdir = Golden("torch_checkpoint_ve"), tmp_path / "run"
+    (workdir / ".ipynb_checkpoints").mkdir(parents=True)
+    (workdir / ".DS_Store").touch()
+    arguments = ["--config", exploding(case), "--workdir", workdir]
+    error = refused(capsys, "import", "pytorch", case.file(".pth"), *arguments)
+    assert "Unknown checkpoint format" in error  # what is looked at after the folder

@@ -52,6 +52,14 @@ def test_the_flow_of_the_dequantizer_says_the_same():
         flow.apply(params, images(2, 4, 4, 3), images(2, 4, 4, 3))
 
 
+@pytest.mark.parametrize("shape", [(4,), (8, 8, 1), (2, 1, 8, 8, 1)])
+def test_what_are_no_images_is_one_line(gray, shape):
+    network, params = gray
+    with pytest.raises(UsageError, match=r"\[batch, height, width, channels\]") as error:
+        network.apply(params, images(*shape), 1.0)
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize("wrap", [lambda p: {}, lambda p: {"params": p}, lambda p: np.zeros(3)])
 def test_what_are_no_parameters_of_this_network_are_one_line(gray, wrap):
     network, params = gray

@@ -249,6 +249,8 @@ def test_images_that_cannot_be_halved_are_refused(small):
 def test_widths_without_groups_are_refused(small):
     with pytest.raises(UsageError, match="cannot be normalized in 3 groups"):
         small(nf=14).init(jax.random.key(0), (8, 8, 3))
+    with pytest.raises(UsageError, match=r"8 channels .* a multiple of 32\."):
+        networks.get("ddpm", nf=8, ch_mult=(1,)).init(jax.random.key(0), (8, 8, 3))
 
 
 def test_labels_for_an_unconditional_network_are_refused(standard, images):

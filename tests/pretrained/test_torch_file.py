@@ -328,3 +328,11 @@ def test_a_plain_pickle_of_arrays_is_read(tmp_path):
     for protocol in (2, 3, 4, 5):
         (tmp_path / "file.pth").write_bytes(pickle.dumps(arrays, protocol))
         np.testing.assert_array_equal(torch_file.read(tmp_path / "file.pth")["w"], arrays["w"])
+
+
+def test_tensors_of_pickle_dump_are_called_what_they_are(tmp_path):
+    content = op.call("torch.storage", "_load_from_bytes", op.encoded(b"a file of its own"))
+    path = tmp_path / "file.pth"
+    path.write_bytes(b"\x80\x02" + dictionary(w=content) + b".")
+    with pytest.raises(UsageError, match=r"written by pickle\.dump.* write it by torch\.save"):
+        torch_file.read(path)

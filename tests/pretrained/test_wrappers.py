@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scoresde.pretrained import averages, score_sde
+from scoresde.pretrained import averages, numpy_objects, score_sde
 from scoresde.pretrained.stand_ins import StandIns
 from scoresde.pretrained.wrappers import kind_of
 from scoresde.registry import UsageError
@@ -55,6 +55,13 @@ def stand_in(state):
     return found
 
 
+def pickled_by_numpy(array):
+    """An array as it is read from a pickle."""
+    found = numpy_objects.Array()
+    found.state = (1, array.shape, numpy_objects.Dtype("f4"), False, array.tobytes())
+    return found
+
+
 ALONE = {
     "a state dict": RAW,
     "compiled": prefixed("_orig_mod.", RAW),
@@ -80,6 +87,7 @@ ALONE = {
         "optimizer": {"state": {name: {"exp_avg": v, "step": 3} for name, v in RAW.items()}},
         "exp_avg": RAW,
     },
+    "arrays of NumPy's": {k: pickled_by_numpy(v) for k, v in RAW.items()},
     "averages of losses": {"state_dict": RAW, "avg_losses": [np.float32(1), np.float32(2)]},
 }
 """One set of weights, which are taken as they are, with raw=True or without."""

@@ -1,12 +1,13 @@
 """From a protocol to an estimator: what it takes from the config, and what is recorded."""
 
 import pathlib
+import warnings
 
 import pytest
 
 from scoresde.experiment import build, load_config
 from scoresde.likelihood import ExactLikelihood, Gaussian
-from scoresde.registry import UsageError
+from scoresde.registry import UsageError, UsageWarning
 from scoresde.runs import LikelihoodProtocol
 
 CONFIG = str(pathlib.Path(__file__).parent.parent.parent / "configs/vp/digits.py")
@@ -26,6 +27,7 @@ def test_the_exact_likelihood_is_the_configs_with_what_is_given():
     assert record["t_min"] == experiment.likelihood.t_min
 
 
+@pytest.mark.filterwarnings("ignore:The bound .* is of levels")
 def test_a_bound_takes_the_configs_t_min_and_the_length_of_its_chain():
     _, estimator, record = made(bound="vdm")
     assert estimator.likelihood.t_min == record["t_min"] == 1e-5 and "rtol" not in record
@@ -61,3 +63,13 @@ def test_protocols_that_contradict_themselves_are_refused(options, message):
     with pytest.raises(UsageError, match=message) as error:
         made(**options)
     assert "\n" not in str(error.value)
+
+
+def test_a_bound_of_levels_warns_of_a_network_that_knows_noise_in_the_bins():
+    for bound in ("vdm", "ddpm"):
+        with pytest.warns(UsageWarning, match=f"'{bound}' is of levels .* trained with it"):
+            made(bound=bound)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            made("--config.data.dequantize=False", bound=bound)
+            made(bound="score_flow")

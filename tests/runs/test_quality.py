@@ -155,7 +155,7 @@ BAD = {
     "unknown metric": ({"metrics": ("fdd",)}, "Unknown metric 'fdd'"),
     "fid": ({"metrics": ("fid",)}, "not of pixels"),
     "num=1": ({"num": 1}, "at least 2"),
-    "num=0": ({"num": 0}, "at least 1"),
+    "num=0": ({"num": 0}, "num must be a positive integer"),
     "a step that is not there": ({"step": 77}, "77"),
     "checkpoints": ({"step": "worst"}, "a step, all or best"),
     "average": ({"averages": ("slow",)}, "slow"),

@@ -68,6 +68,9 @@ def test_what_a_run_does_not_have_is_refused(run, tmp_path):
         (lambda: run.params(average="slow"), "slow"),
         (lambda: scoresde.load(run.workdir, ["--config.sde.nme=vp"]), "nme"),
         (lambda: run.likelihood(runs.LikelihoodProtocol(split="valid")), "valid"),
+        (lambda: run.generate(0), "num must be a positive integer, not 0"),
+        (lambda: run.generate(2, batch_size=0), "batch_size must be a positive integer, not 0"),
+        (lambda: run.generate(2, seed="a"), "seed must be an integer, not 'a'"),
     ):
         with pytest.raises(UsageError, match=message):
             open_it()

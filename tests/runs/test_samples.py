@@ -35,6 +35,17 @@ def test_drawing_that_was_interrupted_goes_on_with_its_animation_too(run):
             assert mine.read_bytes() == other.read_bytes()
 
 
+def test_it_says_whose_the_steps_are(run):
+    for items, words in (
+        (["--config.sampler.steps=4"], "by dpm_solver_pp_2m, 4 steps each, 1 batch"),
+        (["--config.sampler.name=gotta_go_fast"], "by gotta_go_fast, in steps of its own, 1 batch"),
+    ):
+        reports = []
+        changed = scoresde.load(run.workdir, [*items, "--config.sampler.denoise=none"])
+        changed.draw(runs.SampleRequest(num=1), name=words[3:8], progress=reports.append)
+        assert words in reports[0].text
+
+
 def test_an_evaluation_reports_in_the_same_way(run):
     protocol, reports = runs.LikelihoodProtocol(num=3, bound="vdm"), []
     run.likelihood(protocol, name="reported", progress=reports.append)
@@ -82,3 +93,17 @@ def test_pictures_that_a_kill_prevented_are_drawn_by_the_next_run(run, monkeypat
         assert len(saved["samples"]) == 2
     run.draw(request, name="pictures", progress=jobs.silent)
     assert (directory / "grid.png").exists() and not (directory / "parts").exists()
+
+
+def test_pictures_that_cannot_be_drawn_cost_no_numbers(run, monkeypatch, capfd):
+    def refuse(*_, **__):
+        raise ValueError("no picture")
+
+    monkeypatch.setattr("scoresde.data.pictures.save_grid", refuse)
+    monkeypatch.setattr("scoresde.evaluation.plot_likelihood", refuse)
+    drawn = run.draw(runs.SampleRequest(num=2), name="undrawn")
+    assert [path.name for path in drawn["files"]] == ["samples.npz", "samples.json"]
+    found = run.evaluate(runs.LikelihoodProtocol(num=3, bound="vdm"), name="undrawn")
+    assert [path.name for path in found["files"]] == ["likelihood.json", "per_image.npz"]
+    assert all(path.exists() for path in (*drawn["files"], *found["files"]))
+    assert capfd.readouterr().err.count("was not drawn (no picture); no numbers are missing") == 2

@@ -59,3 +59,16 @@ def test_samples_in_a_grid_that_are_not_finite_are_warned_of_and_gray(said):
     assert lines[where + 1] == f"Warning: 64 of the 64 samples in {path} are not finite (gray)."
     pixels = np.asarray(Image.open(path))
     assert pixels.min() > 100 and pixels.max() < 200
+
+
+def test_a_grid_that_cannot_be_drawn_does_not_stop_training(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError("disk full")
+
+    lines = []
+    monkeypatch.setattr("tqdm.tqdm.write", lambda text, file: lines.append(text))
+    monkeypatch.setattr("scoresde.data.pictures.save_grid", refuse)
+    runs.train(ml_collections.ConfigDict(BARE), tmp_path)
+    path = tmp_path / "samples" / "step_00000002.png"
+    assert f"Warning: {path} was not drawn (disk full); no numbers are missing." in lines
+    assert (tmp_path / "checkpoints" / "2").is_dir()

@@ -24,7 +24,8 @@ def test_a_grid_shows_the_classes_in_turn(labels):
 
 def test_neither_half_a_config_nor_hidden_files_hold_a_directory(tmp_path):
     (tmp_path / ".config.json.x1").write_text("{")
-    (tmp_path / ".DS_Store").touch()
+    for left_by_file_managers in (".DS_Store", "Thumbs.db", "desktop.ini"):
+        (tmp_path / left_by_file_managers).touch()
     (tmp_path / ".ipynb_checkpoints").mkdir()
     assert jobs.result_directory(tmp_path, overwrite=False) == tmp_path
     runs.save_config(tmp_path, ml_collections.ConfigDict({"seed": 1}))

@@ -80,7 +80,7 @@ def test_a_signal_saves_and_a_rerun_resumes_exactly(whole, tmp_path, capfd, numb
     assert training.Checkpoints(tmp_path / "checkpoints").latest_step() == 14
     message = capfd.readouterr().err
     assert f"Stopped by {number.name} at step 14 of 30" in message
-    assert "Start the run again" in message
+    assert "Started again as it was, the run goes on" in message
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 
     state = toy.run(tmp_path, 30)

@@ -157,3 +157,11 @@ def test_a_metric_must_not_have_a_name_of_the_step(mesh):
 
     with pytest.raises(UsageError, match="reports a metric called 'grad_norm'"):
         make_step(mesh, shadowing)(toy.make_state(), next(toy.ToyLoader()))
+
+
+def test_a_state_is_shown_in_a_line():
+    params = {"a": np.ones((300, 2), np.float32), "b": np.ones(5, np.float32)}
+    key, averages = jax.random.key(0), {"ema": training.EMA(rate=0.9)}
+    state = training.create_state(key, params, optax.adam(1e-3), averages)
+    assert repr(state) == "TrainState(step 0, 605 parameters, averages ema)"
+    assert "605 parameters" in repr(jax.eval_shape(lambda state: state, state))

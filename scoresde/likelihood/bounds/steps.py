@@ -145,12 +145,12 @@ class DDPMBound:
                 integers in 0 .. bins - 1, a condition of other samples, more steps than the network
                 knows levels, or a learned variance where none is predicted.
         """
+        check_denoiser(denoiser)
         level_range = tuple(float(end) for end in level_range)
         images = check_images(images, bins, level_range)
         sde = dataclasses.replace(denoiser.sde, t_min=check_t_min(denoiser.sde, self.t_min))
         times = make_grid(sde, self.steps, self.grid)
         require_noise(sde, times[-1], "The decoder")
-        check_denoiser(denoiser)
         require_levels(denoiser, len(times) - 1)
         _warn_between_levels(denoiser, times)
         bound = _ddpm(
