@@ -40,9 +40,10 @@ def call(module: nn.Module, params: Any, x: jax.Array, *arguments: Any, **option
     except (IndexError, TypeError, ValueError) as error:  # whatever the first layers stumble over
         if x.ndim == 4:
             raise
+        reason = first_line(error).rstrip(".")
         raise UsageError(
-            f"The network cannot take x of shape {list(x.shape)} ({first_line(error)}): images are "
-            "[batch, height, width, channels]."
+            f"The network cannot take x of shape {list(x.shape)} ({reason}): images are [batch, "
+            "height, width, channels]."
         ) from error
 
 
