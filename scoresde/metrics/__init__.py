@@ -9,13 +9,12 @@ gen = metrics.Statistics().update(features).result()
 metrics.frechet(*gen, *metrics.stats.read("reference.npz"))
 
 Features of images, by networks, are in the submodules `features`, `inception`, `dinov2` and
-`resize`, which are imported when first used.
+`resize`, and files of them in `stats`; these are imported when first used.
 """
 
 import importlib
 from typing import Any
 
-from scoresde.metrics import stats
 from scoresde.metrics.distances import EnergyDistance, SlicedWasserstein
 from scoresde.metrics.extrapolation import FDInfinity, fd_infinity, frechet_bootstrap
 from scoresde.metrics.gaussians import frechet
@@ -41,7 +40,7 @@ def get(name: str, **options: Any) -> Any:
     return make("metric", METRICS, name, **options)
 
 
-_SUBMODULES = ("dinov2", "features", "inception", "resize")
+_SUBMODULES = ("dinov2", "features", "inception", "resize", "stats")
 
 __all__ = [
     "KID",
@@ -62,7 +61,6 @@ __all__ = [
     "kid_all",
     "kid_blocks",
     "prdc",
-    "stats",
     *_SUBMODULES,
 ]
 

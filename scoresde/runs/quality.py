@@ -12,7 +12,7 @@ import numpy as np
 from scoresde import files, jobs, quality
 from scoresde.experiment import model_sections
 from scoresde.quality import reference as references
-from scoresde.registry import UsageError
+from scoresde.registry import UsageError, shown
 from scoresde.runs.generate import whole_batch
 from scoresde.runs.likelihood import DONE as LIKELIHOOD
 from scoresde.runs.likelihood import measure_likelihood
@@ -53,6 +53,11 @@ def evaluate(
     Raises:
         UsageError: impossible options, a checkpoint that is not there, or results that are.
     """
+    if not isinstance(protocol, QualityProtocol):
+        raise UsageError(
+            f"An evaluation is by a QualityProtocol, not by {shown(protocol)}; log-likelihoods are "
+            "measured by run.likelihood."
+        )
     evaluation = _Evaluation(run, protocol, name, overwrite, progress)
     rows = evaluation.rows(evaluation.first_cells, evaluation.first_metrics, protocol.seed)
     best = quality.best_row(rows)

@@ -255,7 +255,7 @@ def test_a_component_of_ones_own_is_found_in_the_folder_one_is_in(capsys, tmp_pa
 def test_what_a_run_does_not_have_is_refused_in_one_line(workdir, capsys):
     for arguments, message in (
         (["sample", "--workdir", workdir, "--step", "7"], "7"),
-        (["sample", "--workdir", workdir, "--num", "0"], "at least 1"),
+        (["sample", "--workdir", workdir, "--num", "0"], "positive integer"),
         (["sample", "--workdir", workdir, "--seed", str(2**32)], "--seed: '4294967296' is not"),
         (["sample", "--workdir", workdir, "--seed", "-1"], "'-1' is not 0"),
         (["sample", "--workdir", workdir, "--config.network.nf=16"], "of another model"),

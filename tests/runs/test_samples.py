@@ -103,7 +103,7 @@ def test_pictures_that_cannot_be_drawn_cost_no_numbers(run, monkeypatch, capfd):
     monkeypatch.setattr("scoresde.evaluation.plot_likelihood", refuse)
     drawn = run.draw(runs.SampleRequest(num=2), name="undrawn")
     assert [path.name for path in drawn["files"]] == ["samples.npz", "samples.json"]
-    found = run.evaluate(runs.LikelihoodProtocol(num=3, bound="vdm"), name="undrawn")
+    found = run.likelihood(runs.LikelihoodProtocol(num=3, bound="vdm"), name="undrawn")
     assert [path.name for path in found["files"]] == ["likelihood.json", "per_image.npz"]
     assert all(path.exists() for path in (*drawn["files"], *found["files"]))
     assert capfd.readouterr().err.count("was not drawn (no picture); no numbers are missing") == 2
