@@ -161,7 +161,8 @@ def test_what_is_not_a_number_ends_at_once_and_hurts_no_neighbor(data, any_proce
     whole = exact(denoiser, x, 1e-3)
     hurt = exact(denoiser, x.at[3].set(jnp.nan), 1e-3)
     assert jnp.isnan(hurt.nats[3]) and not hurt.finished[3] and hurt.nfe[3] < 20
-    np.testing.assert_array_equal(np.delete(hurt.nats, 3), np.delete(whole.nats, 3))
+    # A vector of numbers that NaN is among may be rounded by other instructions: the last bit.
+    np.testing.assert_allclose(np.delete(hurt.nats, 3), np.delete(whole.nats, 3), rtol=3e-7)
 
 
 def test_the_gradient_is_the_score(key):
