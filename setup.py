@@ -1,6 +1,8 @@
 """Packaging of scoresde."""
 
+import os
 import pathlib
+import re
 
 from setuptools import find_namespace_packages, find_packages, setup
 
@@ -13,11 +15,26 @@ def folder(name: str, exclude: tuple[str, ...] = ()) -> list[str]:
     return [f"scoresde.{name}", *(f"scoresde.{name}.{package}" for package in inner)]
 
 
+def readme() -> str:
+    """README.md as a package index shows it: links and pictures by their absolute addresses.
+
+    SCORESDE_FILES is the address of the repository's files at this version, as they are (raw);
+    without it pictures are left out, and links are their texts.
+    """
+    text, files = (HERE / "README.md").read_text(encoding="utf-8"), os.environ.get("SCORESDE_FILES")
+    picture, link = r'<img src="(?!https?:)([^"]+)"[^>]*>', r"\[([^\]]+)\]\((?!https?:|#)([^)]+)\)"
+    if not files:
+        return re.sub(link, r"\1", re.sub(picture, "", text))
+    files = files.rstrip("/")
+    text = re.sub(picture, lambda found: found[0].replace(found[1], f"{files}/{found[1]}"), text)
+    return re.sub(link, lambda found: f"[{found[1]}]({files}/{found[2]})", text)
+
+
 setup(
     name="scoresde",
     version="0.1.0",
     description="Score-based generative models in continuous time, with exact likelihoods.",
-    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description=readme(),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",

@@ -50,6 +50,25 @@ def _is(value, hint):
     return getattr(value, "shape", None) == () and np.dtype(value.dtype).kind in kinds
 
 
+def interval(what: str, value: Any) -> tuple[float, float]:
+    """`value` as (low, high), with low < high.
+
+    Args:
+        what: the option, for the error message.
+        value: its value.
+
+    Raises:
+        UsageError: it is anything else.
+    """
+    try:
+        low, high = value
+        if low < high:
+            return low, high
+    except (TypeError, ValueError):
+        pass
+    raise UsageError(f"{what} must be (low, high) with low < high, not {shown(value)}.")
+
+
 def check_fields(instance: Any) -> None:
     """Raises UsageError for a field of a dataclass whose value is not of its plain type."""
     hints = hints_of(type(instance))

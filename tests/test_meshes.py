@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from scoresde import likelihood, samplers, sdes
+from scoresde import likelihood, metrics, samplers, sdes
 from scoresde.meshes import automatic
 from scoresde.registry import UsageError
 
@@ -37,6 +37,13 @@ def test_explicit_axes_give_what_arrays_without_a_mesh_do(name, mixture, key):
     np.testing.assert_array_equal(
         METHODS[name](key, denoiser, explicit(x)), METHODS[name](key, denoiser, x)
     )
+
+
+def test_distances_of_samples_on_explicit_axes(key):
+    x, y = np.random.default_rng(0).normal(size=(2, 8, 2)).astype(np.float32)
+    for metric in (metrics.SlicedWasserstein(), metrics.EnergyDistance()):
+        apart = metric(key, explicit(x), explicit(y))
+        np.testing.assert_allclose(apart, metric(key, x, y), rtol=1e-6)
 
 
 def test_an_array_stays_where_it_is():

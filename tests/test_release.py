@@ -3,6 +3,7 @@
 import importlib.metadata
 import pathlib
 import re
+import runpy
 
 import scoresde
 
@@ -17,6 +18,30 @@ def test_the_version_is_one_everywhere():
     assert f"\nversion: {scoresde.__version__}\n" in texts["CITATION.cff"]
     newest = re.findall(r"^## (\d\S*)", texts["CHANGELOG.md"], re.MULTILINE)[0]
     assert newest == scoresde.__version__ == importlib.metadata.version("scoresde")
+
+
+def long_description(monkeypatch):
+    """What setup.py gives a package index."""
+    given = {}
+    monkeypatch.setattr("setuptools.setup", given.update)
+    monkeypatch.chdir(ROOT)
+    runpy.run_path("setup.py")
+    return given["long_description"]
+
+
+def test_a_package_index_shows_pictures_and_links_by_absolute_addresses(monkeypatch):
+    monkeypatch.setenv("SCORESDE_FILES", "https://files.example/v1/")
+    text = long_description(monkeypatch)
+    pictures = re.findall(r'<img src="([^"]+)"', text)
+    links = re.findall(r"\]\(([^)#]+)\)", text)
+    assert pictures and links
+    for address in (*pictures, *links):
+        assert address.startswith("https://"), address
+        path = address.removeprefix("https://files.example/v1/")
+        assert path == address or (ROOT / path).exists(), address
+    monkeypatch.delenv("SCORESDE_FILES")
+    without = long_description(monkeypatch)
+    assert "<img" not in without and not re.findall(r"\]\((?!https?:|#)", without)
 
 
 def test_what_a_contributor_is_pointed_to_is_there():

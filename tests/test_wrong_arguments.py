@@ -10,10 +10,12 @@ import scoresde
 from scoresde import (
     Denoiser,
     analytic,
+    codecs,
     data,
     likelihood,
     metrics,
     networks,
+    ode,
     predictions,
     runs,
     samplers,
@@ -185,6 +187,26 @@ def test_parameters_of_another_network_and_images_of_another_kind(small):
         small.init(KEY, 3)
     with pytest.raises(UsageError, match="are not 0"):
         small.init(0, (4, 4, 1))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: likelihood.bits_per_dim(1.0, 4, bin_range=3), "bin_range must be .low, high."),
+        (lambda: likelihood.bits_per_dim(1.0, 4, bin_range=(1, 0)), "bin_range must be"),
+        (lambda: likelihood.bits_per_dim("a", 4), "nats must be numbers, not 'a'"),
+        (lambda: data.scale(0.5, 3), "data_range must be .low, high."),
+        (lambda: codecs.ImageCodec(image_shape=(2, 2, 1)).decode("a"), "x is an array"),
+        (lambda: training.Checkpoints(None), "in a directory, not in None"),
+        (lambda: ode.solve(None, jnp.ones((2, 1)), 0.0, 1.0), "An ODE is a function"),
+        (lambda: ode.solve(lambda t, y, args: y, None, 0.0, 1.0), "and initial states"),
+        (lambda: sdes.get("vpp"), "Did you mean 'vp'"),
+    ],
+)
+def test_other_functions_say_what_they_take(call, message):
+    with pytest.raises(UsageError, match=message) as error:
+        call()
+    assert "\n" not in str(error.value)
 
 
 def test_every_function_takes_the_same_keys(small):

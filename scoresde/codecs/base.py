@@ -7,7 +7,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from scoresde.channels import hint
-from scoresde.registry import UsageError
+from scoresde.registry import UsageError, shown
 
 Range = tuple[float, float]
 
@@ -99,7 +99,12 @@ class Codec:
         Raises:
             UsageError: its shape is not [..., *shape].
         """
-        x = jnp.asarray(x)
+        try:
+            x = jnp.asarray(x)
+        except (TypeError, ValueError):
+            raise UsageError(
+                f"x is an array [..., {_words(self.shape)}], not {shown(x)}."
+            ) from None
         if x.shape[x.ndim - len(self.shape) :] != self.shape or x.ndim < len(self.shape):
             raise UsageError(
                 f"This codec decodes x of shape [..., {_words(self.shape)}], not {list(x.shape)}."

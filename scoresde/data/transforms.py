@@ -19,6 +19,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from scoresde.keys import sample_keys
+from scoresde.plain import interval
 from scoresde.registry import UsageError
 
 
@@ -95,7 +96,7 @@ def scale(x01: ArrayLike, data_range: tuple[float, float]) -> Array:
     Raises:
         UsageError: low is not below high.
     """
-    low, high = _ends(data_range)
+    low, high = interval("data_range", data_range)
     return low + (high - low) * jnp.asarray(x01)
 
 
@@ -105,7 +106,7 @@ def unscale(x: ArrayLike, data_range: tuple[float, float]) -> Array:
     Raises:
         UsageError: low is not below high.
     """
-    low, high = _ends(data_range)
+    low, high = interval("data_range", data_range)
     return (jnp.asarray(x) - low) / (high - low)
 
 
@@ -139,7 +140,7 @@ def check_range(x: ArrayLike, data_range: tuple[float, float], name: str = "imag
     Raises:
         UsageError: a value is outside, naming the range found; or low is not below high.
     """
-    low, high = _ends(data_range)
+    low, high = interval("data_range", data_range)
     x = np.asarray(x)
     if not x.size:
         return
@@ -149,10 +150,3 @@ def check_range(x: ArrayLike, data_range: tuple[float, float], name: str = "imag
             f"The {name} span [{lowest:g}, {highest:g}], but must lie in [{low:g}, {high:g}]; "
             "rescale them, or set data_range to theirs."
         )
-
-
-def _ends(data_range):
-    low, high = data_range
-    if not low < high:
-        raise UsageError(f"data_range must be (low, high) with low < high, not ({low}, {high}).")
-    return low, high

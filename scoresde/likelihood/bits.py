@@ -6,6 +6,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from scoresde.plain import interval
 from scoresde.registry import UsageError
 
 
@@ -36,11 +37,12 @@ def bits_per_dim(
     Raises:
         UsageError: d or bins not a positive integer, or an empty range.
     """
-    low, high = bin_range
+    low, high = interval("bin_range", bin_range)
     whole = all(isinstance(number, int | np.integer) for number in (num_dims, bins))
-    if not whole or num_dims < 1 or bins < 1 or not high > low:
+    if not whole or num_dims < 1 or bins < 1:
         raise UsageError(
-            f"bits_per_dim needs whole num_dims >= 1 and bins >= 1 and a range low < high, "
-            f"got {num_dims}, {bins} and {bin_range}."
+            f"bits_per_dim needs whole num_dims >= 1 and bins >= 1, got {num_dims} and {bins}."
         )
+    if isinstance(nats, str):
+        raise UsageError(f"nats must be numbers, not {nats!r}.")
     return -nats / (num_dims * math.log(2)) + math.log2(bins / (high - low))

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from scoresde.keys import one_key
+from scoresde.meshes import automatic
 from scoresde.plain import check_fields
 from scoresde.registry import UsageError, first_line
 
@@ -18,7 +19,7 @@ from scoresde.registry import UsageError, first_line
 def _rows(x: Array, y: Array, least: int) -> tuple[Array, Array]:
     """The samples of both sets, `least` of each at least, as rows: [n, d] and [m, d]."""
     try:
-        x, y = (jnp.asarray(samples, jnp.result_type(float)) for samples in (x, y))
+        x, y = (jnp.asarray(samples, jnp.result_type(float)) for samples in automatic((x, y)))
     except (TypeError, ValueError) as error:
         raise UsageError(
             "A distance is between two arrays of samples, as a sampler's .x is: "

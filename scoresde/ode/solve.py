@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from scoresde.ode.integrals import WithIntegrals
-from scoresde.registry import UsageError, lookup
+from scoresde.registry import UsageError, lookup, shown
 
 # Explicit Runge-Kutta pairs by name; the order is that of the solution that is carried on.
 METHODS = {
@@ -171,6 +171,11 @@ def solve(
     Raises:
         UsageError: unknown method, no steps, or save_times together with integrals.
     """
+    if not callable(rhs) or not jax.tree.leaves(y0):
+        raise UsageError(
+            "An ODE is a function rhs(t, y, args) and initial states y0 [batch, ...], got "
+            f"{shown(rhs)} and {shown(y0)}."
+        )
     if max_steps < 1:
         raise UsageError(f"max_steps must be at least 1, got {max_steps}.")
     if integrals and save_times is not None:

@@ -17,6 +17,9 @@ wherever the derived one would lose digits in float32.
 Times are arrays of any shape, taken elementwise; `t_min` and `t_max` bound where a process is used.
 """
 
+from typing import Any
+
+from scoresde.registry import make
 from scoresde.sdes.base import SDE, expand, learned_fields, with_learned_fields
 from scoresde.sdes.cosine import Cosine
 from scoresde.sdes.discrete import DiscreteVP
@@ -36,6 +39,16 @@ SDES = {
     "learned_vp": learned_vp,
 }
 
+
+def get(name: str, **options: Any) -> SDE:
+    """The process called `name`, made with `options`.
+
+    Raises:
+        UsageError: unknown name or option, or a value out of range.
+    """
+    return make("SDE", SDES, name, **options)
+
+
 __all__ = [
     "EDM",
     "SDE",
@@ -48,6 +61,7 @@ __all__ = [
     "RectifiedFlow",
     "SubVP",
     "expand",
+    "get",
     "learned_fields",
     "learned_vp",
     "with_learned_fields",

@@ -7,12 +7,17 @@ from jax import Array
 from jax.scipy.special import log_ndtr
 from jax.typing import ArrayLike
 
+from scoresde.plain import interval
 from scoresde.sdes import SDE
 
 
 def level_values(images: ArrayLike, bins: int, level_range: tuple[float, float]) -> Array:
-    """Levels k in the denoiser's range: low + (high - low) k / (bins - 1), float32."""
-    low, high = level_range
+    """Levels k in the denoiser's range: low + (high - low) k / (bins - 1), float32.
+
+    Raises:
+        UsageError: a range that is none.
+    """
+    low, high = interval("level_range", level_range)
     return low + (high - low) / (bins - 1) * jnp.asarray(images, jnp.float32)
 
 

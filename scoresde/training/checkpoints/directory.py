@@ -4,13 +4,14 @@ A directory gets its name only once it is complete, so a run that is killed whil
 earlier checkpoints as they were.
 """
 
+import os
 import pathlib
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 
-from scoresde.registry import UsageError
+from scoresde.registry import UsageError, shown
 from scoresde.training.averages import listed
 from scoresde.training.checkpoints import checksums, retention
 from scoresde.training.checkpoints.items import (
@@ -37,7 +38,7 @@ class Checkpoints:
         keep_every: in steps; the first checkpoint at or after each multiple is kept for good.
 
     Raises:
-        UsageError: `keep` or `keep_every` is less than 1.
+        UsageError: `keep` or `keep_every` is less than 1, or `directory` is none.
     """
 
     def __init__(
@@ -51,6 +52,8 @@ class Checkpoints:
             raise UsageError(
                 f"keep ({keep}) and keep_every ({keep_every}) must be positive, or None."
             )
+        if not isinstance(directory, str | os.PathLike):
+            raise UsageError(f"Checkpoints are in a directory, not in {shown(directory)}.")
         self.directory = pathlib.Path(directory).absolute()
         self._policy = retention.policy(keep, keep_every)
         self._writer: ocp.CheckpointManager | None = None
