@@ -24,6 +24,9 @@ PACKED = {
 }
 """What compressed files begin with."""
 
+PICTURES = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"GIF8": "GIF"}
+"""What pictures begin with."""
+
 AGAIN = "Download it again"
 
 
@@ -66,6 +69,9 @@ def _what(path: pathlib.Path, head: bytes) -> str:
     for start, name in PACKED.items():
         if head.startswith(start):
             return f"is compressed ({name}). Unpack it first"
+    for start, name in PICTURES.items():
+        if head.startswith(start):
+            return f"is a picture ({name}), not a file of weights"
     if head.startswith(b"\x89HDF"):
         return "is an HDF5 file, which Keras and h5py write; it is not read here"
     if head[257:262] == b"ustar" or tarfile.is_tarfile(path):
