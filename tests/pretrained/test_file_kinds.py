@@ -30,7 +30,7 @@ KINDS = {
     "text": (b"404: Not Found", "is text, which begins with '404: Not Found'"),
     "other text": ("Zugriff verweigert: Größe".encode(), "is text"),
     "gzip": (gzip.compress(bytes(100)), r"is compressed \(gzip\)"),
-    "picture": (b"\x89PNG\r\n\x1a\n" + bytes(100), "is a picture (PNG)"),
+    "picture": (b"\x89PNG\r\n\x1a\n" + bytes(100), r"is a picture \(PNG\)"),
     "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(100), "is an HDF5 file"),
     "half a zip archive": (b"PK\x03\x04" + bytes(300), "is cut off after 304 bytes"),
 }
