@@ -70,7 +70,8 @@ class FrechetInfinity:
         """The value of the line at 1/n = 0, "fd_infinity"."""
         features = generated.need_features("The extrapolated distance")
         result = metrics.fd_infinity(features, reference.moments, seed_or_indices=self.seed)
-        return {"fd_infinity": Number(result.value)}
+        bias = f"the line is {result.slope / len(features):.3g} higher at {len(features)} samples"
+        return {"fd_infinity": Number(result.value, None, bias)}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
