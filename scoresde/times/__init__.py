@@ -23,6 +23,7 @@ from scoresde.times.grids import (
     UniformGrid,
     make_grid,
 )
+from scoresde.times.respacing import respaced_grid, respaced_levels
 
 __all__ = [
     "DISTRIBUTIONS",
@@ -40,6 +41,8 @@ __all__ = [
     "make_grid",
     "require_flow",
     "require_noise",
+    "respaced_grid",
+    "respaced_levels",
     "starts_at_finite_log_snr",
     "stratified_uniforms",
 ]
