@@ -11,6 +11,7 @@ Arrays are uint8 [n, height, width, channels].
 import dataclasses
 import pathlib
 import zipfile
+import zlib
 from collections.abc import Callable
 
 import numpy as np
@@ -21,6 +22,9 @@ from scoresde.data.walk import NotRead, is_hidden, picture_suffixes, pictures
 from scoresde.registry import UsageError, first_line
 
 _KEYS = ("samples", "arr_0", "image", "images")
+
+# What reading a damaged archive raises; or one that is encrypted, a RuntimeError.
+_DAMAGED = (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -103,7 +107,7 @@ def _zip(path):
     def content(name):
         try:
             return archive.read(name)
-        except (zipfile.BadZipFile, OSError, EOFError) as error:
+        except _DAMAGED as error:
             raise UsageError(
                 f"{name!r} in {str(path)!r} is damaged ({first_line(error)})."
             ) from None
@@ -138,7 +142,7 @@ def _npz(path):
                 bins = int(arrays["bins"])
     except UsageError:
         raise
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+    except (ValueError, *_DAMAGED) as error:
         raise UsageError(f"{str(path)!r} cannot be read ({first_line(error)}).") from None
     return Images(name=str(path), num=array.shape[0], read=array.read, bins=bins)
 
@@ -160,6 +164,15 @@ class _Streamed:
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         """The rows of these numbers, which do not decrease."""
+        try:
+            return self._read(rows)
+        except _DAMAGED as error:
+            raise UsageError(
+                f"{self._archive.filename!r} cannot be read up to row {int(rows[-1])} "
+                f"({first_line(error)})."
+            ) from None
+
+    def _read(self, rows):
         if rows[0] < self._at - 1:
             self._open()
         size = int(np.prod(self.shape[1:])) * self.dtype.itemsize
