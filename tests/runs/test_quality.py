@@ -141,6 +141,23 @@ def test_samplers_checkpoints_and_averages_are_swept(run):
     assert len(list((run.workdir / "likelihood").iterdir())) == 4  # of all samplers once
 
 
+def test_a_likelihood_is_of_all_samplers_once_also_where_results_are_replaced(run):
+    given = {
+        "metrics": ("bpd",),
+        "sweep": {"sampler.steps": [2, 4]},
+        "likelihood": runs.LikelihoodProtocol(num=2, bound="vdm"),
+    }
+    for overwrite in (False, True):
+        told: list[str] = []
+        run.evaluate(
+            protocol(**given),
+            name="bits",
+            overwrite=overwrite,
+            progress=lambda report, told=told: told.append(report.stage),
+        )
+        assert told.count("start") == 1
+
+
 def test_samples_that_are_not_finite_are_counted(run):
     broken = scoresde.load(
         run.workdir,
