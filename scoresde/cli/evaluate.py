@@ -97,13 +97,14 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
             _check_of_images(arguments, overrides)
             summary = _of_images(arguments, runs.QualityProtocol(**options), progress)
         else:
+            _check_of_runs(arguments)
             protocol = runs.QualityProtocol(
                 **options,
                 num=arguments.num,
                 seed=arguments.seed,
                 checkpoints=_checkpoints(arguments.checkpoint),
                 averages=(None,) if arguments.raw else tuple(_names(arguments.average)),
-                sweep=dict(map(_sweep, arguments.sweep)),
+                sweep=_sweeps(arguments.sweep),
                 floor=not arguments.no_floor,
             )
             summary = runs.Run(arguments.workdir, overrides).evaluate(
@@ -168,13 +169,30 @@ def _sweep(item: str) -> tuple[str, list[Any]]:
     return key, [literal("--sweep", f"{key}={value}")[1] for value in text.split(",")]
 
 
-_OF_RUNS = ("checkpoint", "num", "sweep", "name")
+def _sweeps(items: list[str]) -> dict[str, list[Any]]:
+    """The values of every key; those of a key that is given twice come one after the other."""
+    found: dict[str, list[Any]] = {}
+    for key, values in map(_sweep, items):
+        found.setdefault(key, []).extend(values)
+    return found
+
+
+_OF_RUNS = ("checkpoint", "num", "sweep", "name", "seed", "raw", "no_floor")
+_OF_IMAGES = ("out", "bins")
 
 
 def _check_of_images(arguments: argparse.Namespace, overrides: list[str]) -> None:
     given = [f"--{name}" for name in _OF_RUNS if getattr(arguments, name)] + overrides
     if given:
         raise UsageError(f"{given[0]} is of the samples of a run, not of --images: leave it out.")
+
+
+def _check_of_runs(arguments: argparse.Namespace) -> None:
+    if given := [f"--{name}" for name in _OF_IMAGES if getattr(arguments, name) is not None]:
+        raise UsageError(
+            f"{given[0]} is of --images, not of a run, whose results go to its --workdir, below "
+            "evaluation/NAME: leave it out, or give a --name."
+        )
 
 
 def _print(summary: dict[str, Any]) -> None:

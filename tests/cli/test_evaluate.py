@@ -113,11 +113,22 @@ def test_images_from_anywhere_are_measured_and_nothing_is_written_over(workdir, 
     assert main(stats) == 2
 
 
+def test_values_of_a_key_that_is_swept_twice_are_all_taken(workdir):
+    given = [*PIXELS, "--num", "8", "--batch_size", "8", "--metrics", "fd", "--name", "twice"]
+    given += ["--sweep", "sampler.steps=2", "--sweep", "config.sampler.steps=3,4"]
+    assert main(command(workdir, *given)) == 0
+    rows = result(workdir / "evaluation" / "twice")["rows"]
+    assert [row["cell"]["sampler.steps"] for row in rows] == [2, 3, 4]
+
+
 MISTAKES = {
     "nothing": ([], "ne of the arguments --workdir --images is required"),
     "no reference": (["--images", "x.npy", *PIXELS], "--reference"),
     "both": (["--images", "x.npy", "--workdir", "y"], "not allowed with"),
     "of runs": (["--images", "x.npy", "--num", "3"], "--num is of the samples of a run"),
+    "seed": (["--images", "x.npy", "--seed", "3"], "--seed is of the samples of a run"),
+    "raw": (["--images", "x.npy", "--raw"], "--raw is of the samples of a run"),
+    "of images": (["--workdir", "RUN", "--out", "x"], "--out is of --images, not of a run"),
     "no images": (["--images", "x.npy", "--reference", "digits"], "There is no file or folder"),
     "feature": (["--workdir", "RUN", "--feature", "resize=clean"], "give that as well"),
     "feature=": (["--workdir", "RUN", *PIXELS, "--feature", "resize"], "write KEY=VALUE"),
