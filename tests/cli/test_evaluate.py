@@ -113,6 +113,13 @@ def test_images_from_anywhere_are_measured_and_nothing_is_written_over(workdir, 
     assert main(stats) == 2
 
 
+@pytest.mark.parametrize("more", [["ref.txt"], ["ref"], ["ref.pkl", "--keep_features"]])
+def test_statistics_that_cannot_be_written_are_refused_before_any_are_computed(more, capsys):
+    # Reading the images would be another error.
+    assert main(["stats", "--images", "x.npy", *PIXELS, "--out", *more]) == 2
+    assert f"--out {more[0]}" in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_values_of_a_key_that_is_swept_twice_are_all_taken(workdir):
     given = [*PIXELS, "--num", "8", "--batch_size", "8", "--metrics", "fd", "--name", "twice"]
     given += ["--sweep", "sampler.steps=2", "--sweep", "config.sampler.steps=3,4"]
