@@ -67,7 +67,7 @@ def evaluate_images(
     parts = jobs.open_parts(directory, computed, overwrite)
     options = {"mesh": training.make_mesh(), "batch_size": batch_size, "progress": progress}
     compared, about = references.of_anything(reference, extractor, split=split, **options)
-    check_possible(chosen, extractor, compared)
+    check_possible(chosen, extractor, compared, opened.num)
     generated = extract(
         opened.read,
         opened.num,

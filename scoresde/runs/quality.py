@@ -112,7 +112,7 @@ class _Evaluation:
         self.parts = jobs.open_parts(self.directory, computed, overwrite)
         self.reference, self.about_reference = self._reference(protocol.split)
         measured = self._measured(protocol.metrics)
-        quality.check_possible(measured, self.extractor, self.reference)
+        quality.check_possible(measured, self.extractor, self.reference, self.num)
         if jax.process_index() == 0:
             self.parts.begin()
 
@@ -269,7 +269,10 @@ class _Evaluation:
             progress=self.progress,
         )
         images = images.first(self.num)  # as many as samples, as far as there are
-        numbers = quality.measure(measured, images, self.reference)
+        kept = {name: f for name, f in measured.items() if quality.least_of(f) <= images.num}
+        if images.num < 2 or not kept:  # the samples have their numbers without
+            return None
+        numbers = quality.measure(kept, images, self.reference)
         return {
             "images": f"{images.num} {other} images",
             "metrics": quality.as_json(numbers, self.extractor, self.protocol.metrics),

@@ -8,7 +8,7 @@ import pytest
 from tiny_model import Pixels, make_run, source
 
 import scoresde
-from scoresde import metrics, quality, runs, training
+from scoresde import data, metrics, quality, runs, training
 from scoresde.registry import UsageError
 
 NUM = 40
@@ -156,6 +156,15 @@ def test_a_likelihood_is_of_all_samplers_once_also_where_results_are_replaced(ru
             progress=lambda report, told=told: told.append(report.stage),
         )
         assert told.count("start") == 1
+
+
+@pytest.mark.parametrize("num, kept", [(5, ["fd", "precision"]), (1, None)])
+def test_true_images_that_are_too_few_for_a_measure_cost_no_number(num, kept, run, monkeypatch):
+    images = source().splits["test"].images[:num]
+    monkeypatch.setitem(run.experiment.source.splits, "test", data.Split(images))
+    found = run.evaluate(protocol(metrics=("fd", "is", "precision")), name=f"few_{num}")
+    assert list(found["metrics"]) == ["fd", "is", "precision"]
+    assert (found["floor"] and list(found["floor"]["metrics"])) == kept
 
 
 def test_samples_that_are_not_finite_are_counted(run):
