@@ -9,16 +9,18 @@ Arrays are uint8 [n, height, width, channels].
 """
 
 import dataclasses
+import hashlib
 import pathlib
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from scoresde.channels import ADVICE, channels_first
 from scoresde.data import picture_file
 from scoresde.data.walk import NotRead, is_hidden, picture_suffixes, pictures
+from scoresde.metrics.weight_files import sha256
 from scoresde.registry import UsageError, first_line
 
 _KEYS = ("samples", "arr_0", "image", "images")
@@ -36,12 +38,25 @@ class Images:
         num: how many there are.
         read: the numbers of some of them, in order -> uint8 [batch, height, width, channels].
         bins: number of gray levels.
+        files: of a folder, those that are read, below it.
     """
 
     name: str
     num: int
     read: Callable[[np.ndarray], np.ndarray]
     bins: int = 256
+    files: Sequence[pathlib.PurePath] = ()
+
+    def sha256(self) -> str:
+        """The hash of the file; of a folder, that of the names and hashes of its pictures."""
+        path = pathlib.Path(self.name)
+        if not self.files:
+            return sha256(path)
+        lines = (f"{sha256(path / name)}  {name.as_posix()}\n" for name in self.files)
+        digest = hashlib.sha256()
+        for line in lines:
+            digest.update(line.encode())
+        return digest.hexdigest()
 
 
 def open_images(path: str | pathlib.Path, bins: int | None = None) -> Images:
@@ -57,7 +72,8 @@ def open_images(path: str | pathlib.Path, bins: int | None = None) -> Images:
     """
     path = pathlib.Path(path).expanduser()
     if path.is_dir():
-        return _pictures(path, sorted(pictures(path, NotRead())), lambda name: None)
+        names = sorted(pictures(path, NotRead()))
+        return dataclasses.replace(_pictures(path, names, lambda name: None), files=names)
     if not path.is_file():
         raise UsageError(f"There is no file or folder {str(path)!r} to read images from.")
     kinds = {".zip": _zip, ".npz": _npz, ".npy": _npy}

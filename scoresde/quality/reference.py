@@ -132,9 +132,7 @@ def of_file(
         about=f"Features of {images.num:,} images in {path}.",
     )
     about = {"folder" if path.is_dir() else "file": path.name, "images": images.num}
-    if path.is_file():
-        about["sha256"] = sha256(path)
-    return found, about
+    return found, about | {"sha256": images.sha256()}
 
 
 def _holds_statistics(path: pathlib.Path) -> bool:

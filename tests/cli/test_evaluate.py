@@ -7,13 +7,16 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import numpy as np
 import pytest
+from PIL import Image
 from tiny_model import make_run, source
 
-from scoresde import metrics
+from scoresde import data, metrics
 from scoresde.cli import main
+from scoresde.registry import UsageWarning
 
 # Where tiny_model is, for processes of their own.
 TESTS = pathlib.Path(__file__).parent.parent
@@ -111,6 +114,40 @@ def test_images_from_anywhere_are_measured_and_nothing_is_written_over(workdir, 
     assert main([*again, "--out", str(tmp_path / "again")]) == 0
     assert numbers(result(tmp_path / "again"))["fd"] == pytest.approx(exact, rel=1e-5)
     assert main(stats) == 2
+
+
+def test_a_repaired_image_costs_nothing_and_images_that_changed_are_said(tmp_path, capsys):
+    images = data.get("digits").splits["test"].images[..., 0] * 15
+    for name in ("images", "same"):
+        (tmp_path / name).mkdir()
+        for number, image in enumerate(images[:24]):
+            Image.fromarray(image).save(tmp_path / name / f"{number:02d}.png")
+    last, out = tmp_path / "images/20.png", tmp_path / "out"
+    given = ["evaluate", "--images", str(last.parent), "--reference", str(tmp_path / "same")]
+    given += [
+        "--features",
+        "digits_classifier",
+        "--batch_size",
+        "8",
+        "--metrics",
+        "fd",
+        "--out",
+        str(out),
+    ]
+    whole = last.read_bytes()
+    last.write_bytes(b"damaged")
+    assert main(given) == 2 and len(list((out / "parts").glob("0*.npz"))) == 2
+    assert "20.png" in capsys.readouterr().err
+    last.write_bytes(whole)
+    with pytest.warns(UsageWarning, match="images changed since its evaluation was begun"):
+        assert main(given) == 0
+    assert "16 of them are there already" in capsys.readouterr().err
+    found = result(out)
+    assert numbers(found)["fd"] == pytest.approx(0, abs=1e-9)
+    assert found["images_sha256"] == found["reference"]["sha256"]  # of the folder's pictures
+    with warnings.catch_warnings(action="error"):
+        warnings.filterwarnings("ignore", ".*for 64 numbers an image")
+        assert main([*given, "--overwrite"]) == 0
 
 
 @pytest.mark.parametrize("more", [["ref.txt"], ["ref"], ["ref.pkl", "--keep_features"]])
