@@ -47,7 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="STEP",
         help="a step, several (1000,2000), all, or best by the first metric; else the latest",
     )
-    parser.add_argument("--average", default="ema", help="average of the parameters; or several")
+    parser.add_argument(
+        "--average", default="ema", help="average of the parameters, or raw; or several"
+    )
     parser.add_argument("--raw", action="store_true", help="the last parameters, not an average")
     parser.add_argument(
         "--sweep",
@@ -103,7 +105,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
                 num=arguments.num,
                 seed=arguments.seed,
                 checkpoints=_checkpoints(arguments.checkpoint),
-                averages=(None,) if arguments.raw else tuple(_names(arguments.average)),
+                averages=(None,) if arguments.raw else _averages(arguments.average),
                 sweep=_sweeps(arguments.sweep),
                 floor=not arguments.no_floor,
             )
@@ -126,6 +128,7 @@ def _of_images(arguments: argparse.Namespace, protocol: Any, progress: Any) -> d
             "of a data set."
         )
     images = pathlib.Path(arguments.images)
+    quality.check_there(arguments.reference, images)  # before weights are looked for
     return quality.evaluate_images(
         images,
         arguments.reference,
@@ -142,6 +145,11 @@ def _of_images(arguments: argparse.Namespace, protocol: Any, progress: Any) -> d
 
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _averages(text: str) -> tuple[str | None, ...]:
+    """The averages; "raw", as results call it, is the last parameters."""
+    return tuple(None if name == "raw" else name for name in _names(text))
 
 
 def extractor_of(arguments: argparse.Namespace) -> Any:

@@ -25,7 +25,7 @@ from scoresde.quality.measures import (
     options_of,
 )
 from scoresde.quality.page import page
-from scoresde.quality.reference import of_anything, of_file, of_split, read_statistics
+from scoresde.quality.reference import check_there, of_anything, of_file, of_split, read_statistics
 from scoresde.quality.report import DONE, as_json, best_row, plain, versions, write_report
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "as_json",
     "best_row",
     "check_possible",
+    "check_there",
     "evaluate_images",
     "extract",
     "label",

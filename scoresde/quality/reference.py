@@ -100,6 +100,17 @@ def of_anything(
     return of_split(None, data.get(str(what)), split, extractor, **options)
 
 
+def check_there(reference: str | pathlib.Path, images: str | pathlib.Path) -> None:
+    """Whether there are images and what they are compared with, before anything is looked for.
+
+    Raises:
+        UsageError: there is no such file, folder or data set.
+    """
+    open_images(images)
+    if str(reference) not in data.SOURCES and not pathlib.Path(reference).expanduser().exists():
+        open_images(reference)  # which says so
+
+
 def of_file(
     path: str | pathlib.Path,
     extractor: Any,

@@ -165,6 +165,19 @@ def test_values_of_a_key_that_is_swept_twice_are_all_taken(workdir):
     assert [row["cell"]["sampler.steps"] for row in rows] == [2, 3, 4]
 
 
+def test_a_reference_that_is_nowhere_is_said_before_weights_are_looked_for(tmp_path, capsys):
+    np.save(tmp_path / "x.npy", np.zeros((2, 4, 4, 3), np.uint8))
+    assert main(["evaluate", "--images", str(tmp_path / "x.npy"), "--reference", "nowhere"]) == 2
+    assert "There is no file or folder 'nowhere'" in capsys.readouterr().err
+
+
+def test_the_last_parameters_are_an_average_called_raw(workdir):
+    given = [*PIXELS, "--num", "8", "--batch_size", "8", "--metrics", "fd", "--name", "averages"]
+    assert main(command(workdir, *given, "--average", "ema,raw", "--config.sampler.steps=2")) == 0
+    rows = result(workdir / "evaluation" / "averages")["rows"]
+    assert [row["cell"]["average"] for row in rows] == ["ema", "raw"]
+
+
 MISTAKES = {
     "nothing": ([], "ne of the arguments --workdir --images is required"),
     "no reference": (["--images", "x.npy", *PIXELS], "--reference"),
@@ -174,6 +187,7 @@ MISTAKES = {
     "raw": (["--images", "x.npy", "--raw"], "--raw is of the samples of a run"),
     "of images": (["--workdir", "RUN", "--out", "x"], "--out is of --images, not of a run"),
     "no images": (["--images", "x.npy", "--reference", "digits"], "There is no file or folder"),
+    "no images, of Inception": (["--images", "x.npy", "--reference", "y"], "'x.npy' to read"),
     "feature": (["--workdir", "RUN", "--feature", "resize=clean"], "give that as well"),
     "feature=": (["--workdir", "RUN", *PIXELS, "--feature", "resize"], "write KEY=VALUE"),
     "sweep": (["--workdir", "RUN", *PIXELS, "--sweep", "sampler.steps"], "write KEY=V1,V2"),
