@@ -18,7 +18,7 @@ against the same reference samples. Writes to the work directory:
 
 Metrics are those of `scoresde.metrics.METRICS`, between the samples themselves, and of images those
 of `scoresde.quality.MEASURES` ("fd", "kid", "precision", ...), between their features: `features`
-of the config names the extractor.
+of the problem names the extractor. "fid" is "fd" of Inception's.
 """
 
 import pathlib
@@ -55,6 +55,7 @@ class Problem(NamedTuple):
         others: as many more, several times: their distances are the noise floor.
         codec: None, or what decodes the samples to images.
         extractor: None, or what makes features of those.
+        seen: the reference's features, where a metric is of features.
     """
 
     denoiser: Any
@@ -63,6 +64,7 @@ class Problem(NamedTuple):
     others: Sequence[jax.Array]
     codec: Codec | None = None
     extractor: Any = None
+    seen: quality.FeatureSet | None = None
 
 
 def mixture_problem(options: dict[str, Any], num: int, seed: int) -> Problem:
@@ -88,10 +90,21 @@ def trained_problem(options: dict[str, Any], num: int, seed: int) -> Problem:
     x = experiment.codec.encode(jax.random.key(seed), images[rows])
     others = [x[rng.permutation(np.arange(num, len(x)))[:num]] for _ in range(_FLOORS)]
     denoiser = run.denoiser(options.get("step"), t_min=experiment.sampling.t_min)
-    protocol = QualityProtocol(extractor=options.get("features"))
-    extractor = protocol.extractor_for(experiment.source.name)
     codec = experiment.codec
-    return Problem(denoiser, codec.shape, x[:num], others, codec, extractor)
+    return Problem(denoiser, codec.shape, x[:num], others, codec)
+
+
+def with_features(problem: Problem, options: dict[str, Any], names: list[str]) -> Problem:
+    """The problem with what measures need that are of features.
+
+    Raises:
+        UsageError: there are no such features, or a FID of other ones is asked for.
+    """
+    source = Run(options["workdir"]).experiment.source.name
+    extractor = QualityProtocol(extractor=options.get("features")).extractor_for(source)
+    quality.measures([name for name in names if is_measure(name)], extractor)
+    problem = problem._replace(extractor=extractor)
+    return problem._replace(seen=features_of(problem.reference, problem))
 
 
 def sampler_of(cell: dict[str, Any]) -> tuple[Any, int | None, Any]:
@@ -131,7 +144,7 @@ def run_cell(
     for repeat in range(settings["repeats"]):
         key = jax.random.key(settings["seed"] + 1 + repeat)
         x, nfe = draw(key, cell, problem, settings["num_samples"], settings["batch_size"])
-        found.append([distance(name, x, problem.reference, problem) for name in names])
+        found.append(distances(names, x, problem))
         if not np.isfinite(found).all():
             raise FloatingPointError("the samples are not finite")
         if repeat == 0:
@@ -148,25 +161,39 @@ def spread(values: Any) -> float:
     return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
 
-def floor(name: str, problem: Problem) -> presentation.Floor:
-    """What the metric says of other true samples."""
-    values = [distance(name, other, problem.reference, problem) for other in problem.others]
-    return presentation.Floor(float(np.mean(values)), spread(values))
+def floors_of(names: list[str], problem: Problem) -> dict[str, presentation.Floor]:
+    """What the metrics say of other true samples."""
+    found = np.transpose([distances(names, other, problem) for other in problem.others])
+    return {n: presentation.Floor(float(np.mean(v)), spread(v)) for n, v in zip(names, found)}
 
 
-def distance(name: str, x: Any, y: Any, problem: Problem) -> float:
-    """The metric called `name` between two sets of samples; all cells are compared alike."""
-    metric = metric_of(name)
-    if name not in quality.MEASURES:
-        return float(metric(jax.random.key(0), x, y))
-    return metric(features_of(x, problem), features_of(y, problem))[name].value
+def distances(names: list[str], x: Any, problem: Problem) -> list[float]:
+    """The metrics between samples and the reference; all cells are compared alike."""
+    seen = features_of(x, problem) if any(map(is_measure, names)) else None
+    return [
+        metric_of(name)(seen, problem.seen)[measure_name(name)].value
+        if is_measure(name)
+        else float(metric_of(name)(jax.random.key(0), x, problem.reference))
+        for name in names
+    ]
+
+
+def is_measure(name: str) -> bool:
+    """Whether a metric is of features."""
+    return measure_name(name) in quality.MEASURES
+
+
+def measure_name(name: str) -> str:
+    """The name among the measures, of which a FID is one."""
+    return "fd" if name == "fid" else name
 
 
 def metric_of(name: str) -> Any:
     """The metric called `name`, of either family."""
-    if name not in quality.MEASURES:
+    if not is_measure(name):
         return make("metric", metrics.METRICS, name)
     # The repeats say what the error is.
+    name = measure_name(name)
     return make("metric", quality.MEASURES, name, **({"bootstrap": 0} if name == "fd" else {}))
 
 
@@ -207,13 +234,15 @@ def sweep(settings: dict[str, Any], workdir: pathlib.Path) -> int:
     names = list(settings["metrics"])
     for name in names:
         metric_of(name)
-        if name in quality.MEASURES and settings["problem"]["name"] != "trained":
+        if is_measure(name) and settings["problem"]["name"] != "trained":
             raise UsageError(f"The metric {name!r} is of images: take a trained run.")
     common = ("problem", "num_samples", "repeats", "seed", "metrics")
     sweeps.check_common(workdir, {key: settings[key] for key in common})
 
     problem = make_problem(options, settings["num_samples"], settings["seed"])
-    floors = {name: floor(name, problem) for name in names}
+    if any(map(is_measure, names)):
+        problem = with_features(problem, options, names)
+    floors = floors_of(names, problem)
 
     def measure(cell, file):
         row, x = run_cell(cell, problem, settings)

@@ -47,7 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="STEP",
         help="a step, several (1000,2000), all, or best by the first metric; else the latest",
     )
-    parser.add_argument("--average", default="ema", help="average of the parameters; or several")
+    parser.add_argument(
+        "--average", default="ema", help="average of the parameters, or raw; or several"
+    )
     parser.add_argument("--raw", action="store_true", help="the last parameters, not an average")
     parser.add_argument(
         "--sweep",
@@ -97,13 +99,14 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
             _check_of_images(arguments, overrides)
             summary = _of_images(arguments, runs.QualityProtocol(**options), progress)
         else:
+            _check_of_runs(arguments)
             protocol = runs.QualityProtocol(
                 **options,
                 num=arguments.num,
                 seed=arguments.seed,
                 checkpoints=_checkpoints(arguments.checkpoint),
-                averages=(None,) if arguments.raw else tuple(_names(arguments.average)),
-                sweep=dict(map(_sweep, arguments.sweep)),
+                averages=(None,) if arguments.raw else _averages(arguments.average),
+                sweep=_sweeps(arguments.sweep),
                 floor=not arguments.no_floor,
             )
             summary = runs.Run(arguments.workdir, overrides).evaluate(
@@ -125,6 +128,7 @@ def _of_images(arguments: argparse.Namespace, protocol: Any, progress: Any) -> d
             "of a data set."
         )
     images = pathlib.Path(arguments.images)
+    quality.check_there(arguments.reference, images)  # before weights are looked for
     return quality.evaluate_images(
         images,
         arguments.reference,
@@ -141,6 +145,11 @@ def _of_images(arguments: argparse.Namespace, protocol: Any, progress: Any) -> d
 
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _averages(text: str) -> tuple[str | None, ...]:
+    """The averages; "raw", as results call it, is the last parameters."""
+    return tuple(None if name == "raw" else name for name in _names(text))
 
 
 def extractor_of(arguments: argparse.Namespace) -> Any:
@@ -168,13 +177,30 @@ def _sweep(item: str) -> tuple[str, list[Any]]:
     return key, [literal("--sweep", f"{key}={value}")[1] for value in text.split(",")]
 
 
-_OF_RUNS = ("checkpoint", "num", "sweep", "name")
+def _sweeps(items: list[str]) -> dict[str, list[Any]]:
+    """The values of every key; those of a key that is given twice come one after the other."""
+    found: dict[str, list[Any]] = {}
+    for key, values in map(_sweep, items):
+        found.setdefault(key, []).extend(values)
+    return found
+
+
+_OF_RUNS = ("checkpoint", "num", "sweep", "name", "seed", "raw", "no_floor")
+_OF_IMAGES = ("out", "bins")
 
 
 def _check_of_images(arguments: argparse.Namespace, overrides: list[str]) -> None:
     given = [f"--{name}" for name in _OF_RUNS if getattr(arguments, name)] + overrides
     if given:
         raise UsageError(f"{given[0]} is of the samples of a run, not of --images: leave it out.")
+
+
+def _check_of_runs(arguments: argparse.Namespace) -> None:
+    if given := [f"--{name}" for name in _OF_IMAGES if getattr(arguments, name) is not None]:
+        raise UsageError(
+            f"{given[0]} is of --images, not of a run, whose results go to its --workdir, below "
+            "evaluation/NAME: leave it out, or give a --name."
+        )
 
 
 def _print(summary: dict[str, Any]) -> None:

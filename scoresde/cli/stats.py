@@ -10,6 +10,7 @@ with --keep_features the features themselves (.npz), which KID, precision and re
 
 import argparse
 import pathlib
+from collections.abc import Mapping
 
 from scoresde.cli.evaluate import add_features, extractor_of
 from scoresde.cli.long_job import long_job
@@ -40,6 +41,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     with long_job(arguments, "images") as progress:
         from scoresde import data, metrics, quality, runs, training
 
+        _check_end(arguments.out, metrics.stats.SUFFIXES, arguments.keep_features)
         chosen = runs.QualityProtocol(extractor=extractor_of(arguments))
         options = {
             "mesh": training.make_mesh(),
@@ -67,3 +69,11 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     print(f"{found.num} images, {len(found.moments.mean)} features each of {extractor.name}")
     print(f"  {arguments.out}")
     return 0
+
+
+def _check_end(out: pathlib.Path, ends: Mapping[str, str], features: bool) -> None:
+    """Refuses a name that says nothing of the format, or another one, before hours are spent."""
+    if features and out.suffix != ".npz":
+        raise UsageError(f"--keep_features writes an .npz: let --out {out} end so.")
+    if out.suffix not in ends:
+        raise UsageError(f"--out {out} must end in {', '.join(ends)}, which says the format.")

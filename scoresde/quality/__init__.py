@@ -18,13 +18,14 @@ from scoresde.quality.measures import (
     Number,
     check_possible,
     label,
+    least_of,
     measure,
     measures,
     nearest,
     options_of,
 )
 from scoresde.quality.page import page
-from scoresde.quality.reference import of_anything, of_file, of_split, read_statistics
+from scoresde.quality.reference import check_there, of_anything, of_file, of_split, read_statistics
 from scoresde.quality.report import DONE, as_json, best_row, plain, versions, write_report
 
 __all__ = [
@@ -38,9 +39,11 @@ __all__ = [
     "as_json",
     "best_row",
     "check_possible",
+    "check_there",
     "evaluate_images",
     "extract",
     "label",
+    "least_of",
     "look",
     "measure",
     "measures",

@@ -1,19 +1,20 @@
 """Images from anywhere, measured against others: the evaluation that needs no run."""
 
 import pathlib
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
-from scoresde import jobs, training
+from scoresde import files, jobs, training
 from scoresde.quality import reference as references
 from scoresde.quality.extract import extract
 from scoresde.quality.images import open_images
 from scoresde.quality.measures import check_possible, measure, measures, options_of
 from scoresde.quality.report import as_json, plain, versions, write_report
-from scoresde.registry import UsageError
+from scoresde.registry import UsageError, UsageWarning
 
 _SHOWN = 64
 
@@ -67,7 +68,9 @@ def evaluate_images(
     parts = jobs.open_parts(directory, computed, overwrite)
     options = {"mesh": training.make_mesh(), "batch_size": batch_size, "progress": progress}
     compared, about = references.of_anything(reference, extractor, split=split, **options)
-    check_possible(chosen, extractor, compared)
+    check_possible(chosen, extractor, compared, opened.num)
+    record["images_sha256"] = opened.sha256()
+    _compare_with_before(parts, record["images_sha256"], images)
     generated = extract(
         opened.read,
         opened.num,
@@ -88,3 +91,18 @@ def evaluate_images(
     written = write_report(directory, result, {"images": shown}, bins=opened.bins)
     parts.remove()  # last, for without them all is there
     return {**result, "files": written}
+
+
+def _compare_with_before(parts: jobs.Parts, digest: str, images: str | pathlib.Path) -> None:
+    """Warns where batches were finished of other images, unless one was only repaired since."""
+    kept = parts.directory / "images.json"
+    if kept.exists() and files.read_json(kept) != {"sha256": digest}:
+        warnings.warn(
+            f"{images} changed since its evaluation was begun, of which what was done is kept: if "
+            "more than what could not be read is new, begin again with --overwrite.",
+            UsageWarning,
+            stacklevel=3,
+        )
+    elif jax.process_index() == 0:
+        parts.begin()
+        files.write_json(kept, {"sha256": digest})

@@ -9,18 +9,24 @@ Arrays are uint8 [n, height, width, channels].
 """
 
 import dataclasses
+import hashlib
 import pathlib
 import zipfile
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from scoresde.channels import ADVICE, channels_first
 from scoresde.data import picture_file
 from scoresde.data.walk import NotRead, is_hidden, picture_suffixes, pictures
+from scoresde.metrics.weight_files import sha256
 from scoresde.registry import UsageError, first_line
 
 _KEYS = ("samples", "arr_0", "image", "images")
+
+# What reading a damaged archive raises; or one that is encrypted, a RuntimeError.
+_DAMAGED = (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,12 +38,25 @@ class Images:
         num: how many there are.
         read: the numbers of some of them, in order -> uint8 [batch, height, width, channels].
         bins: number of gray levels.
+        files: of a folder, those that are read, below it.
     """
 
     name: str
     num: int
     read: Callable[[np.ndarray], np.ndarray]
     bins: int = 256
+    files: Sequence[pathlib.PurePath] = ()
+
+    def sha256(self) -> str:
+        """The hash of the file; of a folder, that of the names and hashes of its pictures."""
+        path = pathlib.Path(self.name)
+        if not self.files:
+            return sha256(path)
+        lines = (f"{sha256(path / name)}  {name.as_posix()}\n" for name in self.files)
+        digest = hashlib.sha256()
+        for line in lines:
+            digest.update(line.encode())
+        return digest.hexdigest()
 
 
 def open_images(path: str | pathlib.Path, bins: int | None = None) -> Images:
@@ -53,7 +72,8 @@ def open_images(path: str | pathlib.Path, bins: int | None = None) -> Images:
     """
     path = pathlib.Path(path).expanduser()
     if path.is_dir():
-        return _pictures(path, sorted(pictures(path, NotRead())), lambda name: None)
+        names = sorted(pictures(path, NotRead()))
+        return dataclasses.replace(_pictures(path, names, lambda name: None), files=names)
     if not path.is_file():
         raise UsageError(f"There is no file or folder {str(path)!r} to read images from.")
     kinds = {".zip": _zip, ".npz": _npz, ".npy": _npy}
@@ -103,7 +123,7 @@ def _zip(path):
     def content(name):
         try:
             return archive.read(name)
-        except (zipfile.BadZipFile, OSError, EOFError) as error:
+        except _DAMAGED as error:
             raise UsageError(
                 f"{name!r} in {str(path)!r} is damaged ({first_line(error)})."
             ) from None
@@ -138,7 +158,7 @@ def _npz(path):
                 bins = int(arrays["bins"])
     except UsageError:
         raise
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+    except (ValueError, *_DAMAGED) as error:
         raise UsageError(f"{str(path)!r} cannot be read ({first_line(error)}).") from None
     return Images(name=str(path), num=array.shape[0], read=array.read, bins=bins)
 
@@ -160,6 +180,15 @@ class _Streamed:
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         """The rows of these numbers, which do not decrease."""
+        try:
+            return self._read(rows)
+        except _DAMAGED as error:
+            raise UsageError(
+                f"{self._archive.filename!r} cannot be read up to row {int(rows[-1])} "
+                f"({first_line(error)})."
+            ) from None
+
+    def _read(self, rows):
         if rows[0] < self._at - 1:
             self._open()
         size = int(np.prod(self.shape[1:])) * self.dtype.itemsize

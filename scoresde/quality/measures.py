@@ -64,6 +64,8 @@ class FrechetInfinity:
         seed: of the subsets, of 15 sizes.
     """
 
+    least: ClassVar[int] = 3  # of two sizes, the smaller one is 2
+
     seed: int = 0
 
     def __call__(self, generated: FeatureSet, reference: FeatureSet) -> Numbers:
@@ -118,6 +120,11 @@ class ClassifierScore:
     splits: int = 10
     seed: int = 2020
 
+    @property
+    def least(self) -> int:
+        """The fewest images that it can be of."""
+        return self.splits
+
     def __call__(self, generated: FeatureSet, reference: FeatureSet) -> Numbers:
         """The mean over the splits, "is", and their standard deviation."""
         if generated.logits is None:
@@ -143,6 +150,11 @@ class PrecisionRecall:
     k: int = 3
     rule: str = "torch_fidelity"
 
+    @property
+    def least(self) -> int:
+        """The fewest images, of either set, that it can be of."""
+        return self.k + 1
+
     def __call__(self, generated: FeatureSet, reference: FeatureSet) -> Numbers:
         """ "precision" and "recall"."""
         found = metrics.prdc(generated.features, reference.features, self.k, self.rule)
@@ -162,6 +174,11 @@ class DensityCoverage:
 
     k: int = 5
     rule: str = "prdc"
+
+    @property
+    def least(self) -> int:
+        """The fewest images, of either set, that it can be of."""
+        return self.k + 1
 
     def __call__(self, generated: FeatureSet, reference: FeatureSet) -> Numbers:
         """ "density" and "coverage"."""
@@ -246,18 +263,39 @@ def measure(
     return found
 
 
-def check_possible(chosen: Mapping[str, Callable], extractor: Any, reference: FeatureSet) -> None:
+def check_possible(
+    chosen: Mapping[str, Callable], extractor: Any, reference: FeatureSet, num: int | None = None
+) -> None:
     """Refuses what cannot be measured against this reference, before samples are drawn.
+
+    Args:
+        chosen: the measures.
+        extractor: of the features.
+        reference: what is compared with.
+        num: how many images will be; None if that is not known.
 
     Raises:
         UsageError: the reference is of other features, or of moments alone where a measure compares
-            the features themselves.
+            the features themselves; or there are too few images for a measure.
     """
     coming = metrics.Moments(np.zeros(extractor.dim), np.zeros(0), None, extractor.protocol)
     metrics.stats.refuse_other_features(coming, reference.moments)
-    for function in chosen.values():
+    for name, function in chosen.items():
+        counts = {"to be measured": num}
         if words := getattr(function, "of_features", None):
             reference.need_features(words)
+            counts["of the reference"] = reference.num
+        for which, count in counts.items():
+            if count is not None and count < least_of(function):
+                raise UsageError(
+                    f"The metric {name} takes {least_of(function)} images or more, and {which} "
+                    f"there are {count}: let it be more, or leave {name} out."
+                )
+
+
+def least_of(function: Callable) -> int:
+    """The fewest images that a measure can be of; 1 of one that does not say."""
+    return getattr(function, "least", 1)
 
 
 def options_of(chosen: Mapping[str, Callable]) -> dict[str, Any]:

@@ -100,6 +100,17 @@ def of_anything(
     return of_split(None, data.get(str(what)), split, extractor, **options)
 
 
+def check_there(reference: str | pathlib.Path, images: str | pathlib.Path) -> None:
+    """Whether there are images and what they are compared with, before anything is looked for.
+
+    Raises:
+        UsageError: there is no such file, folder or data set.
+    """
+    open_images(images)
+    if str(reference) not in data.SOURCES and not pathlib.Path(reference).expanduser().exists():
+        open_images(reference)  # which says so
+
+
 def of_file(
     path: str | pathlib.Path,
     extractor: Any,
@@ -132,9 +143,7 @@ def of_file(
         about=f"Features of {images.num:,} images in {path}.",
     )
     about = {"folder" if path.is_dir() else "file": path.name, "images": images.num}
-    if path.is_file():
-        about["sha256"] = sha256(path)
-    return found, about
+    return found, about | {"sha256": images.sha256()}
 
 
 def _holds_statistics(path: pathlib.Path) -> bool:

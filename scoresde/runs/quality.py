@@ -75,6 +75,7 @@ class _Evaluation:
     def __init__(self, run, protocol, name, overwrite, progress):
         self.run, self.protocol, self.progress = run, protocol, progress
         self.overwrite, source = overwrite, run.experiment.source
+        self.likelihoods: set[str] = set()  # that were measured, or found
         if not run.experiment.codec.of_images:
             raise UsageError(
                 "An evaluation is of images, and the data are none: compare samples by "
@@ -111,7 +112,7 @@ class _Evaluation:
         self.parts = jobs.open_parts(self.directory, computed, overwrite)
         self.reference, self.about_reference = self._reference(protocol.split)
         measured = self._measured(protocol.metrics)
-        quality.check_possible(measured, self.extractor, self.reference)
+        quality.check_possible(measured, self.extractor, self.reference, self.num)
         if jax.process_index() == 0:
             self.parts.begin()
 
@@ -210,15 +211,17 @@ class _Evaluation:
         average = cell.average or "raw"
         name = f"{self.name}_{cell.step}_{average}"
         done = self.run.workdir / "likelihood" / name / LIKELIHOOD
-        if done.exists() and not self.overwrite:
+        again = self.overwrite and name not in self.likelihoods
+        if done.exists() and not again:
             summary = files.read_json(done)
         else:
             protocol = dataclasses.replace(
                 self.protocol.likelihood, step=cell.step, average=cell.average
             )
             summary = measure_likelihood(
-                self.run, protocol, name=name, overwrite=self.overwrite, progress=self.progress
+                self.run, protocol, name=name, overwrite=again, progress=self.progress
             )
+        self.likelihoods.add(name)
         if not summary:  # another process has it
             return quality.Number(math.nan)
         error_is = f"standard error over {summary['images']} {summary['split']} images"
@@ -266,7 +269,10 @@ class _Evaluation:
             progress=self.progress,
         )
         images = images.first(self.num)  # as many as samples, as far as there are
-        numbers = quality.measure(measured, images, self.reference)
+        kept = {name: f for name, f in measured.items() if quality.least_of(f) <= images.num}
+        if images.num < 2 or not kept:  # the samples have their numbers without
+            return None
+        numbers = quality.measure(kept, images, self.reference)
         return {
             "images": f"{images.num} {other} images",
             "metrics": quality.as_json(numbers, self.extractor, self.protocol.metrics),

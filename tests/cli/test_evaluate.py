@@ -7,13 +7,16 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import numpy as np
 import pytest
+from PIL import Image
 from tiny_model import make_run, source
 
-from scoresde import metrics
+from scoresde import data, metrics
 from scoresde.cli import main
+from scoresde.registry import UsageWarning
 
 # Where tiny_model is, for processes of their own.
 TESTS = pathlib.Path(__file__).parent.parent
@@ -113,12 +116,78 @@ def test_images_from_anywhere_are_measured_and_nothing_is_written_over(workdir, 
     assert main(stats) == 2
 
 
+def test_a_repaired_image_costs_nothing_and_images_that_changed_are_said(tmp_path, capsys):
+    images = data.get("digits").splits["test"].images[..., 0] * 15
+    for name in ("images", "same"):
+        (tmp_path / name).mkdir()
+        for number, image in enumerate(images[:24]):
+            Image.fromarray(image).save(tmp_path / name / f"{number:02d}.png")
+    last, out = tmp_path / "images/20.png", tmp_path / "out"
+    given = ["evaluate", "--images", str(last.parent), "--reference", str(tmp_path / "same")]
+    given += [
+        "--features",
+        "digits_classifier",
+        "--batch_size",
+        "8",
+        "--metrics",
+        "fd",
+        "--out",
+        str(out),
+    ]
+    whole = last.read_bytes()
+    last.write_bytes(b"damaged")
+    assert main(given) == 2 and len(list((out / "parts").glob("0*.npz"))) == 2
+    assert "20.png" in capsys.readouterr().err
+    last.write_bytes(whole)
+    with pytest.warns(UsageWarning, match="images changed since its evaluation was begun"):
+        assert main(given) == 0
+    assert "16 of them are there already" in capsys.readouterr().err
+    found = result(out)
+    assert numbers(found)["fd"] == pytest.approx(0, abs=1e-9)
+    assert found["images_sha256"] == found["reference"]["sha256"]  # of the folder's pictures
+    with warnings.catch_warnings(action="error"):
+        warnings.filterwarnings("ignore", ".*for 64 numbers an image")
+        assert main([*given, "--overwrite"]) == 0
+
+
+@pytest.mark.parametrize("more", [["ref.txt"], ["ref"], ["ref.pkl", "--keep_features"]])
+def test_statistics_that_cannot_be_written_are_refused_before_any_are_computed(more, capsys):
+    # Reading the images would be another error.
+    assert main(["stats", "--images", "x.npy", *PIXELS, "--out", *more]) == 2
+    assert f"--out {more[0]}" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_values_of_a_key_that_is_swept_twice_are_all_taken(workdir):
+    given = [*PIXELS, "--num", "8", "--batch_size", "8", "--metrics", "fd", "--name", "twice"]
+    given += ["--sweep", "sampler.steps=2", "--sweep", "config.sampler.steps=3,4"]
+    assert main(command(workdir, *given)) == 0
+    rows = result(workdir / "evaluation" / "twice")["rows"]
+    assert [row["cell"]["sampler.steps"] for row in rows] == [2, 3, 4]
+
+
+def test_a_reference_that_is_nowhere_is_said_before_weights_are_looked_for(tmp_path, capsys):
+    np.save(tmp_path / "x.npy", np.zeros((2, 4, 4, 3), np.uint8))
+    assert main(["evaluate", "--images", str(tmp_path / "x.npy"), "--reference", "nowhere"]) == 2
+    assert "There is no file or folder 'nowhere'" in capsys.readouterr().err
+
+
+def test_the_last_parameters_are_an_average_called_raw(workdir):
+    given = [*PIXELS, "--num", "8", "--batch_size", "8", "--metrics", "fd", "--name", "averages"]
+    assert main(command(workdir, *given, "--average", "ema,raw", "--config.sampler.steps=2")) == 0
+    rows = result(workdir / "evaluation" / "averages")["rows"]
+    assert [row["cell"]["average"] for row in rows] == ["ema", "raw"]
+
+
 MISTAKES = {
     "nothing": ([], "ne of the arguments --workdir --images is required"),
     "no reference": (["--images", "x.npy", *PIXELS], "--reference"),
     "both": (["--images", "x.npy", "--workdir", "y"], "not allowed with"),
     "of runs": (["--images", "x.npy", "--num", "3"], "--num is of the samples of a run"),
+    "seed": (["--images", "x.npy", "--seed", "3"], "--seed is of the samples of a run"),
+    "raw": (["--images", "x.npy", "--raw"], "--raw is of the samples of a run"),
+    "of images": (["--workdir", "RUN", "--out", "x"], "--out is of --images, not of a run"),
     "no images": (["--images", "x.npy", "--reference", "digits"], "There is no file or folder"),
+    "no images, of Inception": (["--images", "x.npy", "--reference", "y"], "'x.npy' to read"),
     "feature": (["--workdir", "RUN", "--feature", "resize=clean"], "give that as well"),
     "feature=": (["--workdir", "RUN", *PIXELS, "--feature", "resize"], "write KEY=VALUE"),
     "sweep": (["--workdir", "RUN", *PIXELS, "--sweep", "sampler.steps"], "write KEY=V1,V2"),

@@ -91,6 +91,27 @@ def test_images_are_measured_by_their_features(tmp_path):
         ablate.sweep(settings(metrics=("fd",)), tmp_path / "none")
 
 
+def test_features_are_extracted_once_a_set_and_only_where_a_metric_is_of_them(
+    tmp_path, monkeypatch
+):
+    make_run(tmp_path / "run")
+    problem = {"name": "trained", "workdir": str(tmp_path / "run")}
+    common = {"num_samples": 16, "repeats": 1, "sweep": [{"name": "ddim", "steps": 2}]}
+    # Of these data, the default features are Inception's, whose weights are not here.
+    chosen = settings(problem=problem, metrics=("sliced_wasserstein",), **common)
+    assert ablate.sweep(chosen, tmp_path / "no_features") == 0
+
+    problem["features"] = "tiny_model:Pixels"
+    sets = []
+    extract = quality.extract
+    monkeypatch.setattr(quality, "extract", lambda *a, **b: sets.append(1) or extract(*a, **b))
+    chosen = settings(problem=problem, metrics=("fd", "kid", "precision"), **common)
+    assert ablate.sweep(chosen, tmp_path / "sweep") == 0
+    assert len(sets) == 1 + 5 + 1  # the reference, what gives the floor, and the cell
+    with pytest.raises(UsageError, match="not of pixels: ask for fd"):
+        ablate.sweep(settings(problem=problem, metrics=("fid",), **common), tmp_path / "fid")
+
+
 def test_a_failing_cell_is_reported_and_does_not_end_the_sweep(tmp_path, capsys):
     sweep = [{"name": "euler", "steps": 0}, {"name": "euler", "steps": 3}]
     assert ablate.sweep(settings(sweep=sweep, batch_size=200), tmp_path) == 1
@@ -114,7 +135,7 @@ def test_cells_of_another_problem_are_not_mixed_in(tmp_path):
         ({"sweep": [{"name": "heun", "nfe": 2}]}, "not enough for one step"),
         ({"sweep": [{"name": "euler", "nfe": 4, "steps": 3}]}, "nfe instead of steps"),
         ({"sweep": [{"name": "probability_flow", "nfe": 9}]}, "not if it is adaptive"),
-        ({"metrics": ("fid",)}, "Unknown metric"),
+        ({"metrics": ("fdd",)}, "Unknown metric"),
         ({"problem": {"name": "images"}}, "Unknown problem"),
     ],
 )

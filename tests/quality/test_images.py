@@ -126,6 +126,30 @@ def cut_off(tmp_path):
     return _write(path, path.read_bytes()[:200])
 
 
+def changed(path, at):
+    """The file, with other bytes somewhere within its data."""
+    content = bytearray(path.read_bytes())
+    content[at : at + 8] = bytes(255 - byte for byte in content[at : at + 8])
+    return _write(path, bytes(content))
+
+
+def changed_npz(tmp_path):
+    path = tmp_path / "changed.npz"
+    np.savez(path, samples=IMAGES)
+    return changed(path, 300)
+
+
+def changed_compressed(tmp_path):
+    return changed(npz(tmp_path), 300)
+
+
+def changed_zip(tmp_path):
+    root = save_pictures(tmp_path / "pictures")
+    with zipfile.ZipFile(tmp_path / "z.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(root / "03.png", "03.png")
+    return changed(tmp_path / "z.zip", 45)
+
+
 def several(tmp_path):
     path = tmp_path / "several.npz"
     np.savez(path, a=IMAGES, b=IMAGES)
@@ -139,6 +163,9 @@ BAD = {
     "damaged": (corrupt, "03.png' cannot be read as an image"),
     "damaged in a zip": (corrupt_in_zip, "a.png' cannot be read as an image"),
     "cut off": (cut_off, "cannot be read"),
+    "changed": (changed_npz, "npz' cannot be read"),
+    "changed and compressed": (changed_compressed, "npz' cannot be read"),
+    "changed zip": (changed_zip, "z.zip' is damaged"),
     "several arrays": (several, "call the array of images one of samples"),
     "empty folder": (lambda path: path, "holds no pictures"),
     "missing": (lambda path: path / "none", "There is no file or folder"),

@@ -103,6 +103,18 @@ def test_what_cannot_be_measured_is_refused_before():
         quality.check_possible({}, Pixels(), longer)
 
 
+def test_too_few_images_are_refused_before_there_are_any():
+    for name, least in {"fd_infinity": 3, "is": 10, "recall": 4, "coverage": 6}.items():
+        chosen = quality.measures([name], Pixels())
+        quality.check_possible(chosen, Pixels(), REFERENCE, least)
+        quality.measure(chosen, GENERATED.first(least), REFERENCE)  # so many will do
+        with pytest.raises(UsageError, match=f"{name} takes {least} images or more, and to be"):
+            quality.check_possible(chosen, Pixels(), REFERENCE, least - 1)
+    chosen = quality.measures(["is", "precision"], Pixels())
+    with pytest.raises(UsageError, match=r"precision takes 4 .* of the reference there are 3"):
+        quality.check_possible(chosen, Pixels(), REFERENCE.first(3), 20)
+
+
 def test_the_nearest_is_the_nearest():
     gen, ref = GENERATED.features[:9], REFERENCE.features
     numbers, distances = quality.nearest(gen, ref)

@@ -8,7 +8,7 @@ import pytest
 from tiny_model import Pixels, make_run, source
 
 import scoresde
-from scoresde import metrics, quality, runs, training
+from scoresde import data, metrics, quality, runs, training
 from scoresde.registry import UsageError
 
 NUM = 40
@@ -139,6 +139,32 @@ def test_samplers_checkpoints_and_averages_are_swept(run):
     bits = swept["rows"][0]["metrics"]["bpd"]
     assert bits["label"] == "bits/dim" and bits["error_is"] == "standard error over 2 test images"
     assert len(list((run.workdir / "likelihood").iterdir())) == 4  # of all samplers once
+
+
+def test_a_likelihood_is_of_all_samplers_once_also_where_results_are_replaced(run):
+    given = {
+        "metrics": ("bpd",),
+        "sweep": {"sampler.steps": [2, 4]},
+        "likelihood": runs.LikelihoodProtocol(num=2, bound="vdm"),
+    }
+    for overwrite in (False, True):
+        told: list[str] = []
+        run.evaluate(
+            protocol(**given),
+            name="bits",
+            overwrite=overwrite,
+            progress=lambda report, told=told: told.append(report.stage),
+        )
+        assert told.count("start") == 1
+
+
+@pytest.mark.parametrize("num, kept", [(5, ["fd", "precision"]), (1, None)])
+def test_true_images_that_are_too_few_for_a_measure_cost_no_number(num, kept, run, monkeypatch):
+    images = source().splits["test"].images[:num]
+    monkeypatch.setitem(run.experiment.source.splits, "test", data.Split(images))
+    found = run.evaluate(protocol(metrics=("fd", "is", "precision")), name=f"few_{num}")
+    assert list(found["metrics"]) == ["fd", "is", "precision"]
+    assert (found["floor"] and list(found["floor"]["metrics"])) == kept
 
 
 def test_samples_that_are_not_finite_are_counted(run):

@@ -9,10 +9,11 @@ torch-fidelity (moments and features), score_sde and dgm-eval. Nothing that they
 
 from scoresde.metrics.stats.protocols import refuse_other_features
 from scoresde.metrics.stats.reading import StoredStatistics, read
-from scoresde.metrics.stats.writing import FORMATS, write, write_features
+from scoresde.metrics.stats.writing import FORMATS, SUFFIXES, write, write_features
 
 __all__ = [
     "FORMATS",
+    "SUFFIXES",
     "StoredStatistics",
     "read",
     "refuse_other_features",
