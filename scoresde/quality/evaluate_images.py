@@ -12,7 +12,7 @@ from scoresde import files, jobs, training
 from scoresde.quality import reference as references
 from scoresde.quality.extract import extract
 from scoresde.quality.images import open_images
-from scoresde.quality.measures import check_possible, measure, measures, options_of
+from scoresde.quality.measures import BITS, check_possible, measure, measures, options_of
 from scoresde.quality.report import as_json, plain, versions, write_report
 from scoresde.registry import UsageError, UsageWarning
 
@@ -53,6 +53,8 @@ def evaluate_images(
     Raises:
         UsageError: images or a reference that cannot be read, or results that are there.
     """
+    if BITS in metrics:
+        raise UsageError(f"{BITS} is of the model of a run, not of images: leave it out.")
     chosen, opened = measures(list(metrics), extractor), open_images(images, bins)
     if opened.num < 2:
         raise UsageError(f"{images} holds one image, which has no distribution: give more.")

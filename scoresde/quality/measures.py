@@ -108,6 +108,12 @@ class KernelDistance:
         return {"kid": Number(found.mean, error, words)}
 
 
+_NO_CLASSES = (
+    "The inception score is of class probabilities, and these features have none: take an "
+    "extractor with classes, or leave `is` out."
+)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClassifierScore:
     """exp of the mean KL of the classes of an image from those of all (arXiv:1606.03498).
@@ -116,6 +122,8 @@ class ClassifierScore:
         splits: parts of the images, over which it is averaged.
         seed: of their order; 2020 is torch-fidelity's.
     """
+
+    of_logits: ClassVar[bool] = True
 
     splits: int = 10
     seed: int = 2020
@@ -128,10 +136,7 @@ class ClassifierScore:
     def __call__(self, generated: FeatureSet, reference: FeatureSet) -> Numbers:
         """The mean over the splits, "is", and their standard deviation."""
         if generated.logits is None:
-            raise UsageError(
-                "The inception score is of class probabilities, and these features have none: take "
-                "an extractor with classes, or leave `is` out."
-            )
+            raise UsageError(_NO_CLASSES)
         mean, std = metrics.inception_score(generated.logits, self.splits, self.seed)
         return {"is": Number(mean, std, f"standard deviation over {self.splits} splits")}
 
@@ -280,7 +285,12 @@ def check_possible(
     """
     coming = metrics.Moments(np.zeros(extractor.dim), np.zeros(0), None, extractor.protocol)
     metrics.stats.refuse_other_features(coming, reference.moments)
+    # What an extractor made has logits if it gives any; files of other tools may leave them out.
+    without = reference.protocol is not None and reference.features is not None
+    without = without and reference.logits is None
     for name, function in chosen.items():
+        if without and getattr(function, "of_logits", False):
+            raise UsageError(_NO_CLASSES)
         counts = {"to be measured": num}
         if words := getattr(function, "of_features", None):
             reference.need_features(words)

@@ -13,6 +13,8 @@ from scoresde.runs.protocol import LikelihoodProtocol
 # Extractors of the data that ship with the package.
 _OF_DATA = {"digits": "digits_classifier", "emoji32": "emoji_classifier"}
 
+_ATTRIBUTES = ("name", "dim", "is_inception", "protocol")  # of an extractor
+
 _NUM = 50_000  # as papers do, where the data have as many
 
 
@@ -90,7 +92,15 @@ class QualityProtocol:
     def extractor_for(self, source: str) -> Any:
         """The extractor; the default one suits the data set called `source`."""
         choice = self.extractor or _OF_DATA.get(source, "inception")
-        return component("feature extractor", features.EXTRACTORS, choice, object)
+        made = component("feature extractor", features.EXTRACTORS, choice, object)
+        missing = [name for name in _ATTRIBUTES if not hasattr(made, name)]
+        if missing or not callable(made):
+            words = f"no {', '.join(missing)}" if missing else "no __call__"
+            raise UsageError(
+                f"The feature extractor {type(made).__name__} has {words}: what it takes is in "
+                "scoresde.metrics.features."
+            )
+        return made
 
     def number_for(self, images: int) -> int:
         """How many samples, where there are so many training images."""

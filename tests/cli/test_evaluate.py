@@ -178,6 +178,7 @@ def test_the_last_parameters_are_an_average_called_raw(workdir):
     assert [row["cell"]["average"] for row in rows] == ["ema", "raw"]
 
 
+HERE = str(TESTS.parent / "docs")
 MISTAKES = {
     "nothing": ([], "ne of the arguments --workdir --images is required"),
     "no reference": (["--images", "x.npy", *PIXELS], "--reference"),
@@ -188,6 +189,7 @@ MISTAKES = {
     "of images": (["--workdir", "RUN", "--out", "x"], "--out is of --images, not of a run"),
     "no images": (["--images", "x.npy", "--reference", "digits"], "There is no file or folder"),
     "no images, of Inception": (["--images", "x.npy", "--reference", "y"], "'x.npy' to read"),
+    "bits": (["--images", HERE, "--reference", HERE, *PIXELS, "--metrics", "fd,bpd"], "of a run"),
     "feature": (["--workdir", "RUN", "--feature", "resize=clean"], "give that as well"),
     "feature=": (["--workdir", "RUN", *PIXELS, "--feature", "resize"], "write KEY=VALUE"),
     "sweep": (["--workdir", "RUN", *PIXELS, "--sweep", "sampler.steps"], "write KEY=V1,V2"),

@@ -115,6 +115,14 @@ def test_too_few_images_are_refused_before_there_are_any():
         quality.check_possible(chosen, Pixels(), REFERENCE.first(3), 20)
 
 
+def test_a_score_of_classes_that_the_extractor_lacks_is_refused_before():
+    chosen = quality.measures(["fd", "is"], Pixels())
+    quality.check_possible(chosen, Pixels(), REFERENCE)
+    made = FeatureSet(name="x", features=REFERENCE.features, protocol=Pixels().protocol)
+    with pytest.raises(UsageError, match="leave `is` out"):
+        quality.check_possible(chosen, Pixels(), made)
+
+
 def test_the_nearest_is_the_nearest():
     gen, ref = GENERATED.features[:9], REFERENCE.features
     numbers, distances = quality.nearest(gen, ref)

@@ -189,6 +189,7 @@ BAD = {
     "value": ({"sweep": {"sampler.steps": [4, -1]}}, "steps"),
     "split": ({"split": "valid"}, "no split 'valid'"),
     "reference": ({"reference": "nowhere.npz"}, "no file or folder 'nowhere.npz'"),
+    "no extractor": ({"extractor": "builtins:dict"}, "dict has no name, dim"),
     "extractor": ({"extractor": "inceptoin"}, "Did you mean 'inception'"),
 }
 
