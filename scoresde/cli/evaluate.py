@@ -216,8 +216,9 @@ def _print(summary: dict[str, Any]) -> None:
         if floor and name in floor["metrics"]:
             line += f"; {floor['images']} have {floor['metrics'][name]['value']:.4f}"
         print(line)
-    if len(rows := summary["rows"]) > 1:
+    cells = {tuple(row["cell"].items()) for row in summary["rows"]}
+    if len(cells) > 1:
         words = ", ".join(f"{key} {value}" for key, value in summary["cell"].items())
-        print(f"These are of the best of {len(rows)}: {words}.")
+        print(f"These are of the best of {len(cells)}: {words}.")
     for path in summary["files"]:
         print(f"  {path}")

@@ -11,6 +11,7 @@ Arrays are uint8 [n, height, width, channels].
 import dataclasses
 import hashlib
 import pathlib
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -21,7 +22,10 @@ from scoresde.channels import ADVICE, channels_first
 from scoresde.data import picture_file
 from scoresde.data.walk import NotRead, is_hidden, picture_suffixes, pictures
 from scoresde.metrics.weight_files import sha256
-from scoresde.registry import UsageError, first_line
+from scoresde.registry import UsageError, UsageWarning, first_line
+
+# Images whose levels are looked at.
+_LOOKED_AT = 64
 
 _KEYS = ("samples", "arr_0", "image", "images")
 
@@ -137,6 +141,7 @@ def _npy(path):
     except (ValueError, OSError) as error:
         raise UsageError(f"{str(path)!r} cannot be read ({first_line(error)}).") from None
     _check(path, array.shape, array.dtype)
+    _warn_of_dark(path, array[:_LOOKED_AT])
     return Images(name=str(path), num=len(array), read=lambda rows: np.asarray(array[rows]))
 
 
@@ -153,7 +158,9 @@ def _npz(path):
         array = _Streamed(archive, f"{key}.npy")
         _check(path, array.shape, array.dtype)
         bins = 256
-        if "bins" in names:
+        if "bins" not in names:
+            _warn_of_dark(path, array.read(np.arange(min(_LOOKED_AT, array.shape[0]))))
+        else:
             with np.load(path, allow_pickle=False) as arrays:
                 bins = int(arrays["bins"])
     except UsageError:
@@ -201,6 +208,17 @@ class _Streamed:
                 self._at += 1
             found.append(np.frombuffer(self._last, self.dtype).reshape(self.shape[1:]))
         return np.stack(found)
+
+
+def _warn_of_dark(path, first):
+    """One line where an array in [0, 1] was probably cast to uint8 before it was scaled."""
+    if first.max() <= 1:
+        warnings.warn(
+            f"The first images of {str(path)!r} hold nothing but 0 and 1: as levels of 0 .. 255 "
+            "they are black. If they were floats in [0, 1], scale them before they become uint8.",
+            UsageWarning,
+            stacklevel=4,
+        )
 
 
 def _check(path, shape, dtype):

@@ -109,6 +109,8 @@ class _Evaluation:
         cells = [cell.record() for cell in self.first_cells]
         computed = {**self.record, "cells": cells, "batch_size": self.batch_size}
         computed |= {"best": protocol.checkpoints == "best", "floor": protocol.floor}
+        if quality.BITS in protocol.metrics:
+            computed["likelihood"] = dataclasses.asdict(protocol.likelihood)
         self.parts = jobs.open_parts(self.directory, computed, overwrite)
         self.reference, self.about_reference = self._reference(protocol.split)
         measured = self._measured(protocol.metrics)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from scoresde.quality import open_images
-from scoresde.registry import UsageError
+from scoresde.registry import UsageError, UsageWarning
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 5, 4, 3), np.uint8)
 
@@ -83,6 +83,14 @@ def test_the_levels_are_what_the_file_or_the_user_says(tmp_path):
     path = npz(tmp_path, "samples", bins=17)
     assert open_images(path).bins == 17
     assert open_images(path, 32).bins == 32
+
+
+def test_images_of_zeros_and_ones_are_warned_of(tmp_path):
+    np.savez(tmp_path / "dark.npz", arr_0=(IMAGES / 255).astype(np.uint8))
+    with pytest.warns(UsageWarning, match="nothing but 0 and 1"):
+        open_images(tmp_path / "dark.npz")
+    np.savez(tmp_path / "two.npz", samples=IMAGES % 2, bins=2)
+    open_images(tmp_path / "two.npz")  # which has two levels
 
 
 def _write(path, content):
