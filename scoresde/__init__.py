@@ -30,6 +30,7 @@ _SUBMODULES = (
     "experiment",
     "jobs",
     "keys",
+    "labeled_mixture",
     "likelihood",
     "losses",
     "metrics",
