@@ -108,12 +108,27 @@ class GaussianMixture:
         x = self.means[which] + jnp.einsum("nij,nj->ni", self.directions[which], scaled)
         return x.reshape(num, *self.event_shape)
 
-    def log_prob(self, x: Array, alpha: ArrayLike = 1.0, sigma: ArrayLike = 0.0) -> Array:
+    def log_prob(
+        self,
+        x: Array,
+        alpha: ArrayLike = 1.0,
+        sigma: ArrayLike = 0.0,
+        among: Array | None = None,
+    ) -> Array:
         """Exact log density in nats, [batch], of alpha x_0 + sigma noise at x [batch, ...].
 
-        With the default arguments, of the data. `alpha` and `sigma` are scalars or [batch].
+        With the default arguments, of the data. `alpha` and `sigma` are scalars or [batch]. `among`
+        says which components each sample may be of, bool [batch, K]: the density is that of x given
+        that it is of one of them.
         """
-        return jax.nn.logsumexp(self._at(x, alpha, sigma)[0], axis=1)
+        joint = self._at(x, alpha, sigma)[0]
+        if among is None:
+            return jax.nn.logsumexp(joint, axis=1)
+        total, share = (
+            jax.nn.logsumexp(jnp.where(among, logs, -jnp.inf), axis=1)
+            for logs in (joint, self.log_weights)
+        )
+        return total - share
 
     def denoiser(self, sde: SDE) -> "MixtureDenoiser":
         """The exact denoiser of this data under `sde`.
@@ -144,9 +159,16 @@ class GaussianMixture:
         log_normal = -0.5 * jnp.sum(offset * whitened + jnp.log(2 * jnp.pi * variance), axis=2)
         return self.log_weights + log_normal, whitened
 
-    def posterior(self, x: Array, alpha: ArrayLike, sigma: ArrayLike) -> Prediction:
-        """E[x_0 | x] and E[noise | x] for x = alpha x_0 + sigma noise, each [batch, ...]."""
+    def posterior(
+        self, x: Array, alpha: ArrayLike, sigma: ArrayLike, among: Array | None = None
+    ) -> Prediction:
+        """E[x_0 | x] and E[noise | x] for x = alpha x_0 + sigma noise, each [batch, ...].
+
+        `among` is as of `log_prob`.
+        """
         joint, whitened = self._at(x, alpha, sigma)
+        if among is not None:
+            joint = jnp.where(among, joint, -jnp.inf)
         responsibility = jax.nn.softmax(joint, axis=1)[:, :, None]
 
         def average(per_component):  # [n, k, d] in eigenbases -> [n, d]

@@ -78,6 +78,13 @@ class BaseDenoiser:
     def check_condition(self, condition: Condition) -> None:
         """Raises UsageError for values in a condition that are known and that it cannot be told."""
 
+    def absent(self, name: str, value: Any) -> Any | None:
+        """What stands in a condition in the place of `value` for samples that are told no `name`.
+
+        Like value, a row for each sample; None where no value says so, and the name is left out.
+        """
+        return None
+
     def given(self, condition: Condition) -> "Given":
         """This denoiser with the condition of its samples fixed: called as (x, t)."""
         return Given(self, condition)
@@ -191,7 +198,8 @@ class Denoiser(BaseDenoiser):
         network: `apply(params, x, noise_condition, condition) -> output`, a hashable pure function.
             What it is told of the time is `prediction.time_input`: 999 t if nothing is said.
             If it is, or is a method of, an object with `check_condition(condition)`, that refuses
-            what the network cannot be told, such as a label that is none of its classes.
+            what the network cannot be told, such as a label that is none of its classes; its
+            `absent(name, value)`, if any, is that of `BaseDenoiser`.
         params: the network's parameters, any pytree.
 
     Raises:
@@ -236,6 +244,10 @@ class Denoiser(BaseDenoiser):
     def check_condition(self, condition: Condition) -> None:
         if check := getattr(self._network_itself(), "check_condition", None):
             check(condition)
+
+    def absent(self, name: str, value: Any) -> Any | None:
+        absent = getattr(self._network_itself(), "absent", None)
+        return absent and absent(name, value)
 
     def _network_itself(self):
         network = self.network

@@ -30,6 +30,7 @@ FAMILIES = {
     "features": Family("features of images", "scoresde.metrics.features", "EXTRACTORS"),
     "final_denoisings": Family("what is done with the last noise", "scoresde.samplers", "FINALS"),
     "grids": Family("grids of times", "scoresde.times", "GRIDS"),
+    "guidance": Family("denoisers that wrap a denoiser", "scoresde.guidance", "GUIDANCE"),
     "likelihoods": Family(
         "log-likelihoods, exact or bounded", "scoresde.likelihood", "LIKELIHOODS"
     ),

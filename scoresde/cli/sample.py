@@ -3,6 +3,7 @@
 Example:
   scoresde sample --workdir runs/digits --num 64 --animation
   scoresde sample --workdir runs/digits --name heun --config.sampler.name=heun
+  scoresde sample --workdir runs/digits --guidance cfg --scale 2 --labels 0-9
 
 Writes DIR/samples/NAME/: samples.npz (uint8 levels), grid.png, samples.json (how they were drawn)
 and, with --animation, noise_to_image.gif. A run that was stopped, or killed, goes on at the batch
@@ -14,6 +15,7 @@ from typing import Any
 
 from scoresde.cli.arguments import add_checkpoint, add_results, add_workdir, seed
 from scoresde.cli.long_job import long_job
+from scoresde.registry import UsageError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch_size", type=int, default=64, help="samples at a time")
     parser.add_argument("--seed", type=seed, default=0, help="the same seed gives the same samples")
     parser.add_argument("--label", help="class of a class-conditional network: number or name")
+    parser.add_argument("--labels", help="classes in turn: as 0-9, or 3,5,7 or their names")
+    parser.add_argument("--guidance", metavar="NAME", help="a method of `scoresde list guidance`")
+    parser.add_argument("--scale", type=float, help="of the guidance; cfg: 1 is the network alone")
     parser.add_argument("--animation", action="store_true", help="also write noise_to_image.gif")
     add_checkpoint(parser)
     add_results(parser, "step_STEP")
@@ -40,6 +45,8 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
             step=arguments.step,
             average=None if arguments.raw else arguments.average,
             label=arguments.label,
+            labels=arguments.labels,
+            guidance=_guidance(arguments),
             animation=arguments.animation,
         )
         summary = runs.Run(arguments.workdir, overrides).draw(
@@ -48,6 +55,16 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     if not summary:  # another process prints
         return 0
     return _print(summary)
+
+
+def _guidance(arguments: argparse.Namespace) -> dict[str, Any] | None:
+    """The section of the guidance."""
+    scale = {} if arguments.scale is None else {"scale": arguments.scale}
+    if arguments.guidance is None:
+        if scale:
+            raise UsageError("--scale is that of a guidance method: say which, as --guidance cfg.")
+        return None
+    return {"name": arguments.guidance, **scale}
 
 
 def _print(summary: dict[str, Any]) -> int:

@@ -233,7 +233,7 @@ def _check(experiment: Experiment) -> None:
     """What the parts cannot know of each other."""
     for name in experiment.condition:
         known = getattr(experiment.network, "condition_names", {name})
-        if name not in known:
+        if name not in {*known, "label"}:  # of labels the network itself says more
             raise UsageError(
                 f"config.data.condition feeds {name!r} to a network that does not take it; it "
                 f"takes {', '.join(sorted(known))}."

@@ -162,6 +162,14 @@ class Network:
         if num_classes and condition and condition.get("label") is not None:
             check_labels(condition["label"], num_classes)
 
+    def absent(self, name: str, value: Any) -> jax.Array | None:
+        """ "No class" for each of the labels `value`; None for another name or without classes."""
+        if name != "label" or not self.num_classes:
+            return None
+        if jnp.ndim(value) == 2:
+            return jnp.zeros_like(value)
+        return jnp.full(jnp.shape(value), self.num_classes, jnp.int32)
+
     @property
     def num_classes(self) -> int | None:
         """The number of classes that the module says it knows; None if it says nothing."""
@@ -169,9 +177,13 @@ class Network:
 
     @property
     def condition_names(self) -> set[str]:
-        """What a condition may hold for this network: "label", and further arguments it takes."""
+        """What a condition may hold for this network.
+
+        "label", unless the module says that it knows no classes, and further arguments it takes.
+        """
         parameters = set(inspect.signature(type(self.module).__call__).parameters)
-        return {"label"} | parameters - {"self", "x", "noise_condition", "labels", "train"}
+        label = {"label"} if getattr(self.module, "num_classes", ...) is not None else set()
+        return label | parameters - {"self", "x", "noise_condition", "labels", "train"}
 
 
 def _arguments(image_shape: tuple[int, int, int]) -> tuple[jax.ShapeDtypeStruct, ...]:

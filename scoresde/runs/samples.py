@@ -22,6 +22,7 @@ from scoresde.runs.generate import (
     recording,
     whole_batch,
 )
+from scoresde.runs.guided import guided, requested_classes
 from scoresde.runs.trained_model import TrainedModel
 
 DONE = "samples.json"
@@ -42,10 +43,13 @@ class SampleRequest:
         step: the checkpoint; the latest if None.
         average: which average of the parameters; None for the last iterate.
         label: the class of all of them, its number or its name; the classes in turn if None.
+        labels: classes that are drawn in turn, as "0-9" or "3,5,7", by number or name; all if None.
+        guidance: a section of `scoresde.guidance.GUIDANCE`, {"name": "cfg", "scale": 2.0}, or a
+            list of such, the outermost last.
         animation: whether an animation of noise that becomes images is written as well.
 
     Raises:
-        UsageError: a value of another type, or no samples.
+        UsageError: a value of another type, no samples, or both a label and labels.
     """
 
     num: int = 64
@@ -54,11 +58,15 @@ class SampleRequest:
     step: int | None = None
     average: str | None = "ema"
     label: int | str | None = None
+    labels: str | None = None
+    guidance: Any = None
     animation: bool = False
 
     def __post_init__(self):
         check_fields(self)
         check_positive(num=self.num, batch_size=self.batch_size)
+        if self.label is not None and self.labels is not None:
+            raise UsageError("Give one label for all samples, or labels in turn, not both.")
 
 
 def draw_samples(
@@ -91,11 +99,12 @@ def draw_samples(
         UsageError: a class that there is not, a checkpoint that is not there, or results that are.
     """
     experiment, codec, mesh = run.experiment, run.experiment.codec, run.mesh
-    _check_label(experiment, request)
+    classes = requested_classes(experiment, request.label, request.labels)
     if request.animation and not codec.of_images:
         raise UsageError("An animation shows images, and the data are none: leave it out.")
     step = run.step(request.step)
     denoiser = run.denoiser(step, request.average, experiment.sampling.t_min)
+    denoiser, sections = guided(denoiser, request.guidance)
     record = {
         "num": request.num,
         "seed": request.seed,
@@ -105,6 +114,8 @@ def draw_samples(
         "config": model_sections(run.config),
         "t_min": denoiser.sde.t_min,
         "bins": codec.bins,
+        **({"guidance": sections} if sections else {}),
+        **({"labels": classes} if request.labels is not None else {}),
     }
     directory = run.workdir / "samples" / (name or f"step_{step}")
     batch_size = whole_batch(request.batch_size, request.num, mesh)
@@ -120,7 +131,7 @@ def draw_samples(
         request.num,
         mesh=mesh,
         batch_size=batch_size,
-        condition=functools.partial(_condition, experiment, request.label),
+        condition=functools.partial(_condition, experiment, classes),
         sampling=sampling,
         trajectory=stride,
         recorded=_SHOWN,
@@ -145,7 +156,7 @@ def draw_samples(
     if codec.bins is not None:
         arrays["bins"] = np.array(codec.bins)
     if "label" in experiment.condition:
-        arrays["labels"] = _labels(experiment, request.label, np.arange(request.num))
+        arrays["labels"] = _labels(classes, np.arange(request.num))
     if request.animation:
         summary["unfinished_in_animation"] = int(drawn.trajectory_unfinished.sum())
     files.write_arrays(directory / "samples.npz", **arrays)
@@ -182,23 +193,13 @@ def _words(run: TrainedModel) -> str:
     return f"{section['name']}, in steps of its own"
 
 
-def _check_label(experiment: Experiment, request: SampleRequest) -> None:
-    if request.label is None:
-        return
-    if "label" not in experiment.condition:
-        raise UsageError("A label needs a network trained with config.data.labels=True.")
-    experiment.source.label_number(request.label)
+def _labels(classes: list[int], rows: np.ndarray) -> np.ndarray:
+    """The classes of the samples of these numbers, in turn."""
+    return np.asarray(classes)[rows % len(classes)]
 
 
-def _labels(experiment: Experiment, label: int | str | None, rows: np.ndarray) -> np.ndarray:
-    """The classes of the samples of these numbers: in turn, or that which was asked for."""
-    if label is None:
-        return rows % max(1, len(experiment.source.label_names))
-    return np.full(len(rows), experiment.source.label_number(label))
-
-
-def _condition(experiment: Experiment, label: int | str | None, rows: np.ndarray) -> Condition:
+def _condition(experiment: Experiment, classes: list[int], rows: np.ndarray) -> Condition:
     condition = condition_in_turn(experiment, len(rows), int(rows[0]))
     if condition and "label" in condition:
-        condition["label"] = _labels(experiment, label, rows)
+        condition["label"] = _labels(classes, rows)
     return condition

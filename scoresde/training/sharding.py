@@ -107,10 +107,10 @@ def place(mesh: Mesh, state: TrainState, rules: Rules = ()) -> TrainState:
 def replicate(mesh: Mesh, tree: PyTree) -> PyTree:
     """Puts a tree of arrays, equal on every process, whole on every device of the mesh.
 
-    Arrays that are there already are not copied.
+    Arrays that are there already are not copied; plain numbers, as a scale, stay such.
     """
     sharding = replicated(mesh)
-    return jax.tree.map(lambda leaf: _put(leaf, sharding), tree)
+    return jax.tree.map(lambda leaf: _put(leaf, sharding) if hasattr(leaf, "dtype") else leaf, tree)
 
 
 def _put(leaf: Any, sharding: NamedSharding) -> jax.Array:

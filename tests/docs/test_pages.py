@@ -138,6 +138,12 @@ def test_the_page_on_samplers_runs():
     assert names["drawn"].x.shape == (2, 2)
 
 
+def test_the_page_on_guidance_runs():
+    names = {}
+    exec(compile("\n".join(blocks("guidance.md")), "guidance.md", "exec"), names)
+    assert np.isfinite(names["nats"]).all()
+
+
 def test_the_minimal_config_of_the_readme_is_one():
     (block,) = re.findall(r"```python\n(def get_config.*?)```", README.read_text(), re.DOTALL)
     assert len(block.strip().splitlines()) <= 10
