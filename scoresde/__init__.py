@@ -34,6 +34,7 @@ _SUBMODULES = (
     "losses",
     "metrics",
     "networks",
+    "observations",
     "ode",
     "predictions",
     "pretrained",
