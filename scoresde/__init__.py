@@ -28,6 +28,7 @@ _SUBMODULES = (
     "dequantization",
     "evaluation",
     "experiment",
+    "guidance",
     "jobs",
     "keys",
     "likelihood",
