@@ -4,10 +4,12 @@ from scoresde.guidance.posterior import PosteriorGuidance
 from scoresde.guidance.posterior_dps import DPS
 from scoresde.guidance.posterior_pigdm import PiGDM
 from scoresde.guidance.posterior_tmpd import TMPD
+from scoresde.guidance.replacement import Projected, Replacement, project
 
 POSTERIORS = {
     "dps": DPS,
     "pigdm": PiGDM,
+    "projected": Projected,
     "tmpd": TMPD,
 }
 """Posterior guidance by name: (denoiser, observation, **options)."""
@@ -17,5 +19,8 @@ __all__ = [
     "POSTERIORS",
     "PiGDM",
     "PosteriorGuidance",
+    "Projected",
+    "Replacement",
     "TMPD",
+    "project",
 ]
