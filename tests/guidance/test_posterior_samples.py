@@ -5,8 +5,9 @@ import pathlib
 import jax
 import numpy as np
 import pytest
+from scipy import stats
 
-from scoresde import analytic, guidance, observations, samplers, sdes
+from scoresde import analytic, guidance, likelihood, observations, samplers, sdes
 
 GOLDEN = pathlib.Path(__file__).parent.parent / "data" / "guidance"
 PROCESSES = {"vp": sdes.VP(), "ve": sdes.VE(sigma_min=0.01, sigma_max=50.0)}
@@ -57,3 +58,16 @@ def test_the_published_step_is_as_long_however_uncertain_the_observation_is(key)
     np.testing.assert_array_equal(*drawn)
     assert abs(drawn[0][:, 0].mean() - 1) < 0.1 and abs(drawn[0][:, 1].mean()) < 0.1
     assert jax.numpy.isfinite(drawn[0]).all()
+
+
+def test_the_likelihood_of_a_guided_gaussian_is_that_of_its_posterior(key):
+    covariance = np.array([[1.0, 0.6], [0.6, 0.8]])
+    data = analytic.gaussian(np.array([0.5, -0.3]), covariance)
+    observation = observations.Matrix(matrix=np.eye(2)[:1], noise=0.3)
+    guided = guidance.TMPD(data.denoiser(sdes.VP()), observation)
+    x, y = np.array([[1.1, 0.2], [0.7, -0.5]]), np.array([[1.2], [0.4]])
+    result = likelihood.log_prob(key, guided, x, condition={"observation": y}, trace="exact")
+    gain = covariance[:, 0] / (1 + 0.3**2)
+    means = np.array([0.5, -0.3]) + gain * (y - 0.5)
+    posterior = stats.multivariate_normal(cov=covariance - np.outer(gain, covariance[0]))
+    np.testing.assert_allclose(result.nats, posterior.logpdf(x - means), atol=0.02)
