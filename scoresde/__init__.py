@@ -36,6 +36,7 @@ _SUBMODULES = (
     "losses",
     "metrics",
     "networks",
+    "observations",
     "ode",
     "predictions",
     "pretrained",

@@ -38,6 +38,7 @@ FAMILIES = {
     "metrics": Family("distances between sets of samples", "scoresde.metrics", "METRICS"),
     "networks": Family("networks", "scoresde.networks", "NETWORKS"),
     "objectives": Family("training objectives", "scoresde.losses", "OBJECTIVES"),
+    "observations": Family("what is observed of x_0", "scoresde.observations", "OBSERVATIONS"),
     "ode_methods": Family("Runge-Kutta pairs", "scoresde.ode", "METHODS"),
     "optimizers": Family("optimizers", "scoresde.training", "OPTIMIZERS"),
     "predictions": Family("what a network predicts", "scoresde.predictions", "PREDICTIONS"),

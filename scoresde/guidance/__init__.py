@@ -2,6 +2,7 @@
 
     guided = guidance.get("cfg", denoiser, scale=2.0)
     samples = samplers.sample(key, sampler, guided, shape, condition={"label": labels}, steps=50)
+    posterior = guidance.get("tmpd", denoiser, observation=observations.get("blur", noise=0.05))
 
 They compose: what is outermost comes last. Each says which setting changes nothing.
 """
@@ -16,8 +17,21 @@ from scoresde.guidance.classifier_free import ClassifierFreeGuidance
 from scoresde.guidance.clipping import ClipX0, DynamicThresholding
 from scoresde.guidance.interval import Interval
 from scoresde.guidance.noisy_classifier import NoisyClassifier
+from scoresde.guidance.posterior import PosteriorGuidance
+from scoresde.guidance.posterior_dps import DPS
+from scoresde.guidance.posterior_pigdm import PiGDM
+from scoresde.guidance.posterior_tmpd import TMPD
+from scoresde.guidance.replacement import Projected, Replacement, project
 from scoresde.guidance.temperature import Temperature
 from scoresde.registry import make
+
+POSTERIORS = {
+    "dps": DPS,
+    "pigdm": PiGDM,
+    "projected": Projected,
+    "tmpd": TMPD,
+}
+"""Guidance by an observation, which it takes as the option `observation`."""
 
 GUIDANCE = {
     "cfg": ClassifierFreeGuidance,
@@ -26,10 +40,15 @@ GUIDANCE = {
     "clip": ClipX0,
     "dynamic_thresholding": DynamicThresholding,
     "temperature": Temperature,
+    **POSTERIORS,
 }
+"""Guidance methods by name; `package.module:Name` reaches one's own."""
 
 __all__ = [
+    "DPS",
     "GUIDANCE",
+    "POSTERIORS",
+    "TMPD",
     "Autoguidance",
     "ClassifierFreeGuidance",
     "ClassifierGuidance",
@@ -38,8 +57,13 @@ __all__ = [
     "Guidance",
     "Interval",
     "NoisyClassifier",
+    "PiGDM",
+    "PosteriorGuidance",
+    "Projected",
+    "Replacement",
     "Temperature",
     "get",
+    "project",
 ]
 
 

@@ -31,6 +31,7 @@ from scoresde.samplers.predictors import (
     ReverseDiffusion,
 )
 from scoresde.samplers.probability_flow import ProbabilityFlow, encode
+from scoresde.samplers.repaint import RePaint, resampling_schedule, undo
 from scoresde.samplers.runge_kutta import RK4, Euler, Heun
 from scoresde.samplers.unipc import UniPC
 
@@ -56,6 +57,7 @@ SAMPLERS = {
     "unipc": UniPC,
     "deis": DEIS,
     "pndm": PNDM,
+    "repaint": RePaint,
 }
 
 
@@ -101,6 +103,7 @@ __all__ = [
     "PredictorCorrector",
     "ProbabilityFlow",
     "RK4",
+    "RePaint",
     "ReverseDiffusion",
     "SAMPLERS",
     "SDEDPMSolverPP2M",
@@ -113,5 +116,7 @@ __all__ = [
     "get",
     "interpolate",
     "pc",
+    "resampling_schedule",
     "sample",
+    "undo",
 ]

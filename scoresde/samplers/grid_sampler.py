@@ -13,13 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from scoresde.condition import Condition
 from scoresde.denoiser import BaseDenoiser
 from scoresde.keys import fold_in, split
 from scoresde.registry import UsageError
-from scoresde.samplers.interface import Sampler, Samples
+from scoresde.samplers.interface import Constraint, Sampler, Samples
 
 # Folded into a sample's key for its constraint; the driver folds in one more, steps their numbers.
-_CONSTRAINT = 2**31 - 2
+CONSTRAINT = 2**31 - 2
 
 
 class Move:
@@ -86,7 +87,7 @@ class GridSampler(Sampler, Move):
 
     def run(self, keys, x, times, steps, denoiser, condition, constraint, observer):
         given = denoiser.given(condition)
-        own_keys = None if constraint is None else fold_in(keys, _CONSTRAINT)
+        own_keys = None if constraint is None else fold_in(keys, CONSTRAINT)
 
         def make(moves, number, x, t, s, carries):
             """`moves` one after another, of the step of this number."""
@@ -96,7 +97,7 @@ class GridSampler(Sampler, Move):
                 after.append(carry)
                 if constraint is not None:
                     imposed_keys = _keys_of(own_keys, number, i, moves)
-                    x = _impose(constraint, imposed_keys, x, move.arrival(t, s), condition)
+                    x = impose(constraint, imposed_keys, x, move.arrival(t, s), condition)
             return x, tuple(after)
 
         def body(number, state):
@@ -121,7 +122,8 @@ def _keys_of(keys, number, i, moves):
     return keys if len(moves) == 1 else split(keys, len(moves))[i]
 
 
-def _impose(constraint, keys, x, t, condition):
+def impose(constraint: Constraint, keys: Array, x: Array, t: Array, condition: Condition) -> Array:
+    """What the constraint makes of x [batch, ...], which must have its shape."""
     imposed = constraint(keys, x, t, condition)
     if jnp.shape(imposed) != x.shape:
         raise UsageError(

@@ -144,6 +144,12 @@ def test_the_page_on_guidance_runs():
     assert np.isfinite(names["nats"]).all()
 
 
+def test_the_page_on_posteriors_has_the_mean_it_says():
+    names = {}
+    exec(compile("\n".join(blocks("posteriors.md")), "posteriors.md", "exec"), names)
+    np.testing.assert_allclose(names["drawn"].x.mean(axis=0), [1.142, 0.085], atol=0.07)
+
+
 def test_the_minimal_config_of_the_readme_is_one():
     (block,) = re.findall(r"```python\n(def get_config.*?)```", README.read_text(), re.DOTALL)
     assert len(block.strip().splitlines()) <= 10

@@ -1,0 +1,73 @@
+"""What posterior guidance reaches for Gaussian data, against its moment equations."""
+
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+from scipy import stats
+
+from scoresde import analytic, guidance, likelihood, observations, samplers, sdes
+
+GOLDEN = pathlib.Path(__file__).parent.parent / "data" / "guidance"
+PROCESSES = {"vp": sdes.VP(), "ve": sdes.VE(sigma_min=0.01, sigma_max=50.0)}
+METHODS = {"dps": guidance.DPS, "pigdm": guidance.PiGDM, "tmpd": guidance.TMPD}
+NUM = 4000
+
+
+@pytest.mark.parametrize(
+    "name, process, way, method",
+    [
+        ("a", "vp", "sde", "dps"),
+        ("a", "vp", "sde", "pigdm"),
+        ("a", "vp", "sde", "tmpd"),
+        ("b", "ve", "ode", "dps"),
+        ("b", "ve", "ode", "tmpd"),
+    ],
+)
+def test_samples_have_the_moments_that_the_method_has_in_the_limit(name, process, way, method, key):
+    prior = np.load(GOLDEN / f"posterior_gaussian_{name}.npz")
+    limit = np.load(GOLDEN / f"expected_linear_gaussian_{name}.npz")
+    mean, covariance = (
+        limit[f"{method}/{process}/{way}/{what}"] for what in ("mean", "covariance")
+    )
+    data = analytic.gaussian(prior["prior_means"][0], prior["prior_covariances"][0])
+    observation = observations.Matrix(matrix=prior["A"], noise=np.sqrt(np.diag(prior["R"])))
+    guided = METHODS[method](data.denoiser(PROCESSES[process]), observation)
+    sampler, steps = ("ancestral_sampling", 500) if way == "sde" else ("heun", 80)
+    y = np.broadcast_to(prior["y"], (NUM, prior["y"].size))
+    x = samplers.sample(
+        key, samplers.get(sampler), guided, (NUM, 2), steps=steps, condition={"observation": y}
+    ).x
+    variances = np.diag(covariance)
+    error = np.sqrt(variances / NUM)
+    np.testing.assert_array_less(np.abs(x.mean(axis=0) - mean), 4 * error + 2e-3)
+    error = np.sqrt((np.outer(variances, variances) + covariance**2) / NUM)
+    np.testing.assert_array_less(np.abs(np.cov(x.T) - covariance), 4 * error + 2e-3)
+
+
+def test_the_published_step_is_as_long_however_uncertain_the_observation_is(key):
+    data = analytic.gaussian(np.zeros(2), np.eye(2)).denoiser(sdes.VP())
+    y = {"observation": np.ones((NUM, 1))}
+    drawn = []
+    for noise in (0.1, 1.0):
+        observation = observations.Matrix(matrix=np.eye(2)[:1], noise=noise)
+        guided = guidance.DPS(data, observation, 0.1, norm="published", steps=100)
+        sampler = samplers.get("ancestral_sampling")
+        drawn.append(samplers.sample(key, sampler, guided, (NUM, 2), steps=100, condition=y).x)
+    np.testing.assert_array_equal(*drawn)
+    assert abs(drawn[0][:, 0].mean() - 1) < 0.1 and abs(drawn[0][:, 1].mean()) < 0.1
+    assert jax.numpy.isfinite(drawn[0]).all()
+
+
+def test_the_likelihood_of_a_guided_gaussian_is_that_of_its_posterior(key):
+    covariance = np.array([[1.0, 0.6], [0.6, 0.8]])
+    data = analytic.gaussian(np.array([0.5, -0.3]), covariance)
+    observation = observations.Matrix(matrix=np.eye(2)[:1], noise=0.3)
+    guided = guidance.TMPD(data.denoiser(sdes.VP()), observation)
+    x, y = np.array([[1.1, 0.2], [0.7, -0.5]]), np.array([[1.2], [0.4]])
+    result = likelihood.log_prob(key, guided, x, condition={"observation": y}, trace="exact")
+    gain = covariance[:, 0] / (1 + 0.3**2)
+    means = np.array([0.5, -0.3]) + gain * (y - 0.5)
+    posterior = stats.multivariate_normal(cov=covariance - np.outer(gain, covariance[0]))
+    np.testing.assert_allclose(result.nats, posterior.logpdf(x - means), atol=0.02)
