@@ -32,7 +32,7 @@ def all_of_them():
         "dynamic_thresholding": {"percentile": 0.9, "low": -2.0, "high": 2.0},
         "temperature": {"temperature": 0.9},
     }
-    assert options.keys() == guidance.GUIDANCE.keys()
+    assert options.keys() == guidance.GUIDANCE.keys() - guidance.POSTERIORS.keys()
     for name, given in options.items():
         denoiser = guidance.get(name, denoiser, **given)
     return denoiser
