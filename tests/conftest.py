@@ -6,11 +6,12 @@ import pathlib
 
 # The weight gradient of a convolution is three times faster outside XLA's YNNPACK path. Without
 # most optimizations, below, what the fusion emitters write takes half of all the time to compile;
-# with them, as users have it, it is the quicker in every respect.
+# with them, as users have it, it is the quicker in every respect. A program is compiled in one
+# part: every core has a process.
 os.environ.setdefault(
     "XLA_FLAGS",
     "--xla_cpu_experimental_ynn_fusion_type=-LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION "
-    "--xla_cpu_use_fusion_emitters=false",
+    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
 )
 # Programs here take longer to compile than to run.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
