@@ -19,10 +19,10 @@ from jax import Array
 from scoresde.condition import Condition
 from scoresde.denoiser import BaseDenoiser, predict
 from scoresde.guidance.base import Guidance
+from scoresde.guidance.gradient import with_gradient
 from scoresde.guidance.interval import Interval
 from scoresde.predictions import Prediction
 from scoresde.registry import UsageError, shown
-from scoresde.sdes import expand
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,12 +88,7 @@ class ClassifierGuidance(Guidance):
         if self.is_neutral:
             return prediction
         pull = self.scale_at(t, x) * self.gradient(x, t, condition)
-        alpha, sigma = expand(self.sde.alpha(t), x), expand(self.sde.sigma(t), x)
-        # Where nothing is left of the data there is nothing to classify.
-        ratio = jnp.where(alpha > 0, sigma**2 / jnp.where(alpha > 0, alpha, 1), 0)
-        return prediction._replace(
-            x0=prediction.x0 + ratio * pull, noise=prediction.noise - sigma * pull
-        )
+        return with_gradient(prediction, self.sde, t, pull)
 
     def gradient(self, x: Array, t: Array, condition: Condition = None) -> Array:
         """grad_x log p(y | x_t) at x_t = x, [batch, ...].

@@ -19,11 +19,13 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from scoresde.condition import Condition
-from scoresde.denoiser import BaseDenoiser, WrappedDenoiser, check_denoiser, predict
+from scoresde.denoiser import BaseDenoiser, check_denoiser, predict
+from scoresde.guidance.gradient import score_to_x0, with_gradient
+from scoresde.guidance.observed import ObservedDenoiser
 from scoresde.observations import Observation
 from scoresde.predictions import Prediction
 from scoresde.registry import UsageError, shown
-from scoresde.sdes import SDE, expand
+from scoresde.sdes import expand
 
 
 class Linearized(NamedTuple):
@@ -49,10 +51,10 @@ class Linearized(NamedTuple):
     @property
     def score_to_x0(self) -> Array:
         """sigma^2 / alpha: how far a term of the score moves x0, and Cov[x_0 | x_t] over H."""
-        return self.sigma**2 / _positive(self.alpha)
+        return score_to_x0(self.alpha, self.sigma)
 
 
-class PosteriorGuidance(WrappedDenoiser):
+class PosteriorGuidance(ObservedDenoiser):
     """The base of what is guided by an observation: a subclass says how a residual is weighed.
 
     The condition holds the samples' "observation", and what else the observation reads.
@@ -105,32 +107,6 @@ class PosteriorGuidance(WrappedDenoiser):
         weighed = self.weigh(observation.residual(y, x0, condition), at)
         gradient = self.scale * at.denoise(at.pull(weighed))
         return with_gradient(prediction, sde, t, gradient)
-
-    @property
-    def condition_names(self) -> set[str] | None:
-        known = self.denoiser.condition_names
-        return None if known is None else known | {"observation", *self.observation.reads}
-
-    def check_condition(self, condition: Condition) -> None:
-        self.denoiser.check_condition(condition)
-        self.observation.check_condition(condition)
-
-
-def with_gradient(prediction: Prediction, sde: SDE, t: Array, gradient: Array) -> Prediction:
-    """The prediction at t [batch] with a gradient [batch, ...] added to its score.
-
-    Both x0 and noise are moved by it, neither by way of the other.
-    """
-    alpha, sigma = expand(sde.alpha(t), gradient), expand(sde.sigma(t), gradient)
-    return prediction._replace(
-        x0=prediction.x0 + sigma**2 / _positive(alpha) * gradient,
-        noise=prediction.noise - sigma * gradient,
-    )
-
-
-def _positive(alpha):
-    """alpha where it is not zero; where it is, x_t tells nothing of x_0, and gradients are zero."""
-    return jnp.maximum(alpha, jnp.finfo(alpha.dtype).tiny ** 0.25)
 
 
 def inverse_where_positive(m: Array) -> Array:

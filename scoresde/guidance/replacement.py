@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from scoresde.condition import Condition
-from scoresde.denoiser import BaseDenoiser, WrappedDenoiser, predict
+from scoresde.denoiser import BaseDenoiser, predict
+from scoresde.guidance.observed import ObservedDenoiser
 from scoresde.guidance.posterior_solve import solve
 from scoresde.keys import normal
 from scoresde.observations import Observation
@@ -76,7 +77,7 @@ class Replacement:
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Projected(WrappedDenoiser):
+class Projected(ObservedDenoiser):
     """E[x_0 | x_t] with what is observed in its place (DDNM: Wang et al. 2022, arXiv:2212.00490).
 
     A final denoising of it has exactly y.
@@ -94,12 +95,3 @@ class Projected(WrappedDenoiser):
         prediction = predict(self.denoiser, x, t, condition)
         x0 = project(self.observation, y, prediction.x0, condition)
         return with_x0(prediction, self.sde, jnp.asarray(t, x.dtype), x0)
-
-    @property
-    def condition_names(self) -> set[str] | None:
-        known = self.denoiser.condition_names
-        return None if known is None else known | {"observation", *self.observation.reads}
-
-    def check_condition(self, condition: Condition) -> None:
-        self.denoiser.check_condition(condition)
-        self.observation.check_condition(condition)
