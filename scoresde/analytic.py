@@ -190,7 +190,7 @@ def gaussian(mean: ArrayLike, covariance: ArrayLike) -> GaussianMixture:
 @functools.partial(jax.tree_util.register_dataclass, data_fields=["sde", "data"], meta_fields=[])
 @dataclasses.dataclass(frozen=True)
 class MixtureDenoiser(BaseDenoiser):
-    """The exact denoiser of Gaussian-mixture data. A condition is ignored."""
+    """The exact denoiser of Gaussian-mixture data, which reads no condition."""
 
     sde: SDE
     data: GaussianMixture
@@ -198,6 +198,10 @@ class MixtureDenoiser(BaseDenoiser):
     def __call__(self, x: Array, t: Array, condition: Condition = None) -> Prediction:
         t = jnp.broadcast_to(jnp.asarray(t, x.dtype), x.shape[:1])
         return self.data.posterior(x, self.sde.alpha(t), self.sde.sigma(t))
+
+    @property
+    def condition_names(self) -> set[str]:
+        return set()
 
     def terminal_log_prob(self, z: Array, condition: Condition = None) -> Array:
         """Exact log p at t_max, which the prior only approximates."""

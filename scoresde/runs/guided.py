@@ -1,21 +1,27 @@
 """Which classes are drawn, and how the denoiser is guided to them."""
 
 import re
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 from scoresde import guidance
 from scoresde.denoiser import BaseDenoiser
 from scoresde.experiment import Experiment
-from scoresde.registry import UsageError, shown
+from scoresde.registry import UsageError, UsageWarning, shown
 
 
-def guided(denoiser: BaseDenoiser, sections: Any) -> tuple[BaseDenoiser, list[dict[str, Any]]]:
+def guided(
+    denoiser: BaseDenoiser, sections: Any, network: Mapping[str, Any]
+) -> tuple[BaseDenoiser, list[dict[str, Any]]]:
     """The denoiser with these guidance methods around it, and their sections.
+
+    Warns of classifier-free guidance where the network was never trained without its class.
 
     Args:
         denoiser: of the run.
         sections: None; a section of `guidance.GUIDANCE`; or a list of them, the outermost last.
+        network: the network's section of the config.
 
     Raises:
         UsageError: no such section, or what the method refuses.
@@ -29,7 +35,15 @@ def guided(denoiser: BaseDenoiser, sections: Any) -> tuple[BaseDenoiser, list[di
                 f"{shown(section)}."
             )
         options = dict(section)
-        denoiser = guidance.get(options.pop("name"), denoiser, **options)
+        name = options.pop("name")
+        denoiser = guidance.get(name, denoiser, **options)
+        if name == "cfg" and not network.get("label_dropout"):
+            warnings.warn(
+                "Classifier-free guidance is away from the model without the class, and this "
+                "network was trained with it always: train with config.network.label_dropout=0.1.",
+                UsageWarning,
+                stacklevel=2,
+            )
     return denoiser, [dict(section) for section in sections]
 
 

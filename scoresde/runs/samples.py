@@ -104,14 +104,15 @@ def draw_samples(
         raise UsageError("An animation shows images, and the data are none: leave it out.")
     step = run.step(request.step)
     denoiser = run.denoiser(step, request.average, experiment.sampling.t_min)
-    denoiser, sections = guided(denoiser, request.guidance)
+    model = model_sections(run.config)
+    denoiser, sections = guided(denoiser, request.guidance, model["network"])
     record = {
         "num": request.num,
         "seed": request.seed,
         "step": step,
         "parameters": request.average or "raw",
         "sampler": run.sampler_section(),
-        "config": model_sections(run.config),
+        "config": model,
         "t_min": denoiser.sde.t_min,
         "bins": codec.bins,
         **({"guidance": sections} if sections else {}),

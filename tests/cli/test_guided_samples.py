@@ -10,6 +10,7 @@ import pytest
 from scoresde import training
 from scoresde.cli import main
 from scoresde.experiment import build, load_config
+from scoresde.registry import UsageWarning
 from scoresde.runs import save_config
 
 SMALL = ["nf=8", "ch_mult=(1,)", "num_res_blocks=1", "attn_resolutions=()"]
@@ -47,7 +48,8 @@ def sample(workdir, name, *items):
 
 def test_the_classes_come_in_turn_and_the_guidance_is_recorded(workdir):
     cfg = ["--guidance", "cfg", "--scale"]
-    record, guided = sample(workdir, "guided", *cfg, "4", "--labels", "3,7-8")
+    with pytest.warns(UsageWarning, match="label_dropout=0.1"):  # it knows no model without
+        record, guided = sample(workdir, "guided", *cfg, "4", "--labels", "3,7-8")
     assert record["guidance"] == [{"name": "cfg", "scale": 4.0}]
     assert record["labels"] == [3, 7, 8] and guided["labels"].tolist() == [3, 7, 8, 3, 7]
     record, plain = sample(workdir, "plain", "--labels", "3,7-8")

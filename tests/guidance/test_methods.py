@@ -292,6 +292,8 @@ UNCONDITIONAL = Denoiser(
             "needs a network that is told it. This one is not",
         ),
         (lambda: ClassifierFreeGuidance(EXACT, 2.0, guided="text"), "by 'text'.* reads label"),
+        # An exact mixture is told nothing: guided by that it would stay what it is, in silence.
+        (lambda: ClassifierFreeGuidance(DATA.data.denoiser(SDE), 2.0), "reads nothing"),
         (lambda: ClassifierFreeGuidance(EXACT, "2"), "must be a number, not '2'"),
         (lambda: ClassifierFreeGuidance(EXACT, True), "must be a number, not True"),
         (lambda: ClassifierFreeGuidance(EXACT, float("nan")), "must be a finite number"),
