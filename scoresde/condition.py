@@ -48,8 +48,6 @@ def check_condition(
         )
     if denoiser is not None:  # before large integers are cut to 32 bits
         denoiser.check_condition(condition)
-        if not others_read:
-            _check_names(condition, denoiser.condition_names)
     condition = {name: _arrays(name, value) for name, value in condition.items()}
     for name, value in condition.items():
         for leaf in jax.tree.leaves(value):
@@ -58,6 +56,8 @@ def check_condition(
                     f"The condition {name!r} of {batch} samples needs arrays [{batch}, ...], got "
                     f"one of shape {leaf.shape}."
                 )
+    if denoiser is not None and not others_read:
+        _check_names(condition, denoiser.condition_names)
     return condition or None
 
 
