@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from scoresde import codecs, losses, predictions, sdes, times
-from scoresde.registry import UsageError
+from scoresde import codecs, losses, predictions, times
 
 CODEC = codecs.get("images", image_shape=(4, 4, 3), bins=256)
 
