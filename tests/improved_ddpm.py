@@ -40,11 +40,6 @@ class Golden:
         value = self.arrays[name]
         return channels_last(value) if value.ndim == 4 else jnp.asarray(value)
 
-    def step(self, row):
-        """(t, s) of the step of a single image; s is None from level 0."""
-        level = self.level[row]
-        return float(self.times[level]), float(self.times[level - 1]) if level else None
-
     @property
     def denoiser(self):
         """One that outputs what the condition "output" says."""

@@ -40,12 +40,13 @@ class _Chain(SDE):
 
     def log_alpha(self, t):
         """log alpha(t)."""
-        index = jnp.asarray(t) * (self.num_scales - 1)
+        index = jnp.clip(jnp.asarray(t) * self.chain_steps, 0, self.chain_steps)
         rounding = jnp.round(index) - index
         rounding = jnp.where(jnp.abs(rounding) < _ROUNDING, rounding, 0)
         index += jax.lax.stop_gradient(rounding)  # with the slope that it has
-        levels = jnp.arange(self.num_scales, dtype=jnp.result_type(float))
-        return jnp.interp(index, levels, jnp.asarray(self._log_alpha_table, levels.dtype))
+        below = jnp.clip(index.astype(int), 0, self.chain_steps - 1)
+        table, share = jnp.asarray(self._log_alpha_table, index.dtype), index - below
+        return (1 - share) * table[below] + share * table[below + 1]
 
     def alpha(self, t):
         return jnp.exp(self.log_alpha(t))
