@@ -59,13 +59,15 @@ def size(experiment):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_network_takes_the_images_and_the_process_reads_it(name):
     config, experiment = load(name)
-    assert size(experiment)[1] == (1, *experiment.image_shape)
     sde, prediction = experiment.sde, experiment.prediction
+    *sides, channels = experiment.image_shape
+    assert size(experiment)[1] == (1, *sides, prediction.outputs_per_channel * channels)
     t = jnp.linspace(sde.t_min, sde.t_max, 3)
     x = np.ones((3, 2, 2, 1), np.float32)
     inputs, condition = prediction.inputs(sde, x, t)
     assert inputs.shape == x.shape and np.isfinite(condition).all()
-    read = prediction.read(sde, x, t, x)
+    output = np.repeat(x, prediction.outputs_per_channel, axis=-1)
+    read = prediction.read(sde, x, t, output)
     for part in (read.x0, read.noise):
         assert part.shape == x.shape and np.isfinite(part).all()
     again = ml_collections.ConfigDict(json.loads(config.to_json()))
