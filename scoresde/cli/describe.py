@@ -58,6 +58,7 @@ def _print_costs(experiment, params) -> None:
     import jax
     import jax.numpy as jnp
 
+    from scoresde import networks
     from scoresde.networks import cost
 
     settings = experiment.training
@@ -68,7 +69,11 @@ def _print_costs(experiment, params) -> None:
         x = jax.ShapeDtypeStruct((batch, *experiment.shape), jnp.float32)
         t = jax.ShapeDtypeStruct((batch,), jnp.float32)
         known = {"label": jax.ShapeDtypeStruct((batch,), jnp.int32)}
-        return x, t, known if conditional else None
+        known = known if conditional else {}
+        if isinstance(network, networks.Network):
+            for name, shape in network.condition_shapes(experiment.shape).items():
+                known[name] = jax.ShapeDtypeStruct((batch, *shape), jnp.float32)
+        return x, t, known or None
 
     def gradient(params, key, x, t, condition):
         def loss(params):
