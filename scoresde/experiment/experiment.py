@@ -188,12 +188,23 @@ class Experiment:
                 )
         return {name: rows[name] for name in self.condition} or None
 
+    def init_memory(self) -> Any:
+        """What the objective remembers from step to step, before the first; None if nothing."""
+        objective = self.make_objective(self.codec_without_data)
+        return objective.init_memory() if hasattr(objective, "init_memory") else None
+
     def loss_fn(self, train: bool = True) -> Callable:
-        """(params, key, batch of the data) -> (loss, {}), for `scoresde.training`."""
+        """(params, key, batch of the data) -> (loss, {}), for `scoresde.training`.
+
+        Given a memory, by the name `memory`, it returns the one after the step as well.
+        """
         objective = self.make_objective(self.codec)
 
-        def loss_fn(params, key, batch):
-            loss = objective(params, key, batch["image"], self.condition_of(batch), train=train)
-            return loss, {}
+        def loss_fn(params, key, batch, memory=None):
+            inputs = params, key, batch["image"], self.condition_of(batch)
+            if memory is None:
+                return objective(*inputs, train=train), {}
+            loss, memory = objective.remembering(memory, *inputs, train=train)
+            return loss, {}, memory
 
         return loss_fn

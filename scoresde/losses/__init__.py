@@ -1,4 +1,4 @@
-"""Training objectives: denoising score matching, and the variational bound of discrete images.
+"""Training objectives: denoising score matching, and variational bounds of discrete images.
 
 All are made and called alike, so that any of them is built by its name:
 
@@ -8,9 +8,16 @@ All are made and called alike, so that any of them is built by its name:
 `images` are records of the data, [batch, ...]: an objective encodes them, or takes them as they
 are, as it needs. Where `trains_schedule`, the process is trained too, and `params` are those of
 both, {"network": ..., "sde": ...} with the learned fields of the process; else the network's.
+
+An objective may remember what is not its parameters from step to step. Then `init_memory()` is what
+there is before the first, else None, and training calls
+
+    loss, memory = objective.remembering(memory, params, key, images, condition, train=True)
 """
 
 from scoresde.losses.denoising import REDUCTIONS, DenoisingScoreMatching
+from scoresde.losses.hybrid import ChainLoss, HybridLoss
+from scoresde.losses.timed import TimedLoss
 from scoresde.losses.variational import VariationalLoss, schedule_loss
 from scoresde.losses.weightings import (
     WEIGHTINGS,
@@ -21,6 +28,8 @@ from scoresde.losses.weightings import (
 
 OBJECTIVES = {
     "denoising": DenoisingScoreMatching,
+    "hybrid": HybridLoss,
+    "vlb": ChainLoss,
     "variational": VariationalLoss,
 }
 
@@ -28,10 +37,13 @@ __all__ = [
     "OBJECTIVES",
     "REDUCTIONS",
     "WEIGHTINGS",
+    "ChainLoss",
     "DenoisingScoreMatching",
     "EDMWeighting",
+    "HybridLoss",
     "LikelihoodWeighting",
     "NoiseWeighting",
+    "TimedLoss",
     "VariationalLoss",
     "schedule_loss",
 ]

@@ -48,7 +48,9 @@ def train(config: Any, workdir: str | os.PathLike) -> training.TrainState:
         _check_test_images(source, mesh)
     init_key, train_key, eval_key, sample_key = jax.random.split(jax.random.key(experiment.seed), 4)
     params, loss_fn = experiment.init(init_key), experiment.loss_fn()
-    state = training.create_state(train_key, params, experiment.optimizer, experiment.averages)
+    state = training.create_state(
+        train_key, params, experiment.optimizer, experiment.averages, experiment.init_memory()
+    )
     train_step = training.make_train_step(
         loss_fn,
         experiment.optimizer,

@@ -2,7 +2,6 @@
 
 from scoresde.times.distributions import (
     DISTRIBUTIONS,
-    Discrete,
     LikelihoodImportance,
     LogNormal,
     Stratified,
@@ -23,6 +22,7 @@ from scoresde.times.grids import (
     UniformGrid,
     make_grid,
 )
+from scoresde.times.levels import Discrete, LossSecondMoment
 from scoresde.times.respacing import respaced_grid, respaced_levels
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "LikelihoodImportance",
     "LogNormal",
     "LogSNRGrid",
+    "LossSecondMoment",
     "QuadraticGrid",
     "Stratified",
     "Uniform",
