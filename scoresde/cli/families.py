@@ -24,6 +24,7 @@ class Family(NamedTuple):
 FAMILIES = {
     "averages": Family("averages of the parameters", "scoresde.training", "AVERAGES"),
     "bounds": Family("lower bounds on the log-likelihood", "scoresde.likelihood", "BOUNDS"),
+    "classifiers": Family("classifiers of noisy images", "scoresde.networks", "CLASSIFIERS"),
     "codecs": Family("the way of an image to x and back", "scoresde.codecs", "CODECS"),
     "correctors": Family("correctors of PC samplers", "scoresde.samplers", "CORRECTORS"),
     "decoders": Family(
