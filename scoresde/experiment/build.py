@@ -236,8 +236,8 @@ def _check_classifier(experiment: Experiment) -> None:
     if gives_logits > trains or (trains > gives_logits and isinstance(network, networks.Network)):
         raise UsageError(
             "Classifiers, of `scoresde list classifiers`, are trained by config.loss.objective="
-            "'classification', and other networks by others: here is "
-            f"{'one' if gives_logits else 'none'}, with {'that' if trains else 'another'} objective."
+            "'classification', and other networks by others: this network is "
+            f"{'one' if gives_logits else 'none'}, and its objective is another."
         )
     if trains and "label" not in experiment.condition:
         raise UsageError("A classifier is trained on labels: set config.data.labels=True.")
