@@ -23,7 +23,7 @@ from scoresde.times.grids import (
     make_grid,
 )
 from scoresde.times.levels import Discrete, LossSecondMoment
-from scoresde.times.respacing import respaced_grid, respaced_levels
+from scoresde.times.respacing import RespacedGrid, respaced_grid, respaced_levels
 
 __all__ = [
     "DISTRIBUTIONS",
@@ -35,6 +35,7 @@ __all__ = [
     "LogSNRGrid",
     "LossSecondMoment",
     "QuadraticGrid",
+    "RespacedGrid",
     "Stratified",
     "Uniform",
     "UniformGrid",

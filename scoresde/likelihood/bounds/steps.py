@@ -48,7 +48,7 @@ class DDPMBound:
     Attributes:
         steps: number of steps of a named grid.
         grid: a name of `scoresde.times.GRIDS` (the process's `default_grid` if None) or decreasing
-            times.
+            times, which may start below t_max, with the prior that `sample` has there.
         variance: of p(x_s | x_t) and of the decoder, one of `scoresde.variances.VARIANCES` or its
             name: "posterior", that of q(x_s | x_t, x_0), DDPM's beta tilde; "forward", b^2, DDPM's
             beta; or "learned", the network's, pixel by pixel.
@@ -212,4 +212,7 @@ def _ddpm(
     if variance.fixed:  # known of all steps, whichever are evaluated
         each = variance_cost(sde, variance, times[:-1], times[1:], None)
         diffusion += math.prod(x.shape[1:]) * jnp.sum(each)
-    return make_bound(prior_cost(sde, x), diffusion, decoder_cost[:, -1], repeats * (samples + 1))
+    # Of a chain that starts below t_max, the prior is the one that `sample` draws from there.
+    prior_std = sde.prior_std * sde.sigma(times[0]) / sde.sigma(sde.t_max)
+    prior = prior_cost(sde, x, times[0], prior_std)
+    return make_bound(prior, diffusion, decoder_cost[:, -1], repeats * (samples + 1))
