@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from scoresde import networks, predictions
 from scoresde.registry import UsageError, closest
-from scoresde.sdes import SDE, DiscreteVP
+from scoresde.sdes import SDE, DiscreteCosine, DiscreteVP
 
 UNET = {
     "image_size": 64,
@@ -68,7 +68,7 @@ CHANNEL_MULT = {
 }
 """By the size of the images, where the flag is empty; super-resolution to 512 has those of 256."""
 
-SDES = {"linear": DiscreteVP}
+SDES = {"linear": DiscreteVP, "cosine": DiscreteCosine}
 """Chains by `noise_schedule`, made with their number of steps."""
 
 NUM_CLASSES = 1000
