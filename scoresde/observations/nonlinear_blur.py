@@ -30,9 +30,9 @@ class NonlinearBlur(Observation):
     continued at its edges. For a contrast near zero it is linear, for a large one the brightest
     point on the path.
 
-    It is one operator, drawn of a seed when it is made. (The nonlinear blur of DPS, arXiv:2209.14687,
-    is a trained network that is not here, and its published code draws another kernel at every
-    call, so that y is of another operator than the likelihood.)
+    It is one operator, drawn of a seed. (The nonlinear blur of DPS, arXiv:2209.14687, is a trained
+    network that is not here; its published code draws another kernel at every call, so that y is of
+    another operator than the likelihood.)
 
     Attributes:
         contrast: the logarithm of how much brighter white is than black, > 0.

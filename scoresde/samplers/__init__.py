@@ -33,6 +33,8 @@ from scoresde.samplers.predictors import (
 from scoresde.samplers.probability_flow import ProbabilityFlow, encode
 from scoresde.samplers.repaint import RePaint, resampling_schedule, undo
 from scoresde.samplers.runge_kutta import RK4, Euler, Heun
+from scoresde.samplers.sdedit import KeptPixels, sdedit, time_of_strength
+from scoresde.samplers.translation import translate
 from scoresde.samplers.unipc import UniPC
 
 # The first line of each docstring says what it is.
@@ -93,6 +95,7 @@ __all__ = [
     "GottaGoFast",
     "GridSampler",
     "Heun",
+    "KeptPixels",
     "Langevin",
     "LastMean",
     "Move",
@@ -118,5 +121,8 @@ __all__ = [
     "pc",
     "resampling_schedule",
     "sample",
+    "sdedit",
+    "time_of_strength",
+    "translate",
     "undo",
 ]
