@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +23,8 @@ class Blur(Observation):
         std: of a Gaussian kernel, in pixels, > 0; it ends at three of them.
         kernel: any other one, [height, width], both odd; it need not be symmetric.
     """
+
+    pictured: ClassVar[bool] = True
 
     std: float = dataclasses.field(default=1.0, metadata={"static": True})
     kernel: ArrayLike | None = None

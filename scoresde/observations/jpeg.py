@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from scoresde import plain
-from scoresde.errors import UsageError, shown
-from scoresde.observations.base import Observation, image_shape
+from scoresde.errors import UsageError
+from scoresde.observations.base import Observation, checked_range, image_shape
 from scoresde.observations.jpeg_tables import TO_RGB, TO_YCC, TRANSFORM, quantization_table
 from scoresde.registry import member
 
@@ -39,6 +39,7 @@ class JPEG(Observation):
     """
 
     linear: ClassVar[bool] = False
+    pictured: ClassVar[bool] = True
 
     quality: int = dataclasses.field(default=75, metadata={"static": True})
     subsampling: str = dataclasses.field(default="4:4:4", metadata={"static": True})
@@ -91,21 +92,6 @@ class JPEG(Observation):
         kept = _through(lambda c: _round(jnp.round(8 * c) / (8 * table)) * table, coefficients)
         blocks = jnp.einsum("ki,backl,lj->baicj", transform, kept, transform)
         return blocks.reshape(padded.shape)[:, :height, :width]
-
-
-def checked_range(data_range: tuple[float, float]) -> tuple[float, float]:
-    """(low, high) as floats.
-
-    Raises:
-        UsageError: they are not two numbers, the smaller first.
-    """
-    try:
-        low, high = (float(end) for end in data_range)
-    except (TypeError, ValueError):
-        low = high = 0.0
-    if not -jnp.inf < low < high < jnp.inf:
-        raise UsageError(f"data_range must be (low, high), low < high, not {shown(data_range)}.")
-    return low, high
 
 
 def _round(x):

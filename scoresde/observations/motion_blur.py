@@ -1,6 +1,7 @@
 """Motion blur: a camera that shook while the picture was taken."""
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -51,6 +52,8 @@ class MotionBlur(Observation):
         bend: how crooked the path is, >= 0.
         seed: of the path, which is the same at every call.
     """
+
+    pictured: ClassVar[bool] = True
 
     size: int = dataclasses.field(default=9, metadata={"static": True})
     bend: float = dataclasses.field(default=0.5, metadata={"static": True})

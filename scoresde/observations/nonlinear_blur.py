@@ -10,9 +10,8 @@ from jax import Array
 
 from scoresde import plain
 from scoresde.errors import UsageError
-from scoresde.observations.base import Observation
+from scoresde.observations.base import Observation, checked_range
 from scoresde.observations.blur import convolve
-from scoresde.observations.jpeg import checked_range
 from scoresde.observations.motion_blur import check_motion, motion_kernel
 
 
@@ -43,6 +42,7 @@ class NonlinearBlur(Observation):
     """
 
     linear: ClassVar[bool] = False
+    pictured: ClassVar[bool] = True
 
     contrast: float = dataclasses.field(default=4.0, metadata={"static": True})
     size: int = dataclasses.field(default=9, metadata={"static": True})

@@ -87,9 +87,9 @@ def sdedit(
     noise, the more are samples like the data and the less like the guide. Strength 0 is the guide
     itself; at 1 nothing is left of it but alpha(t_max). The paper takes 0.3 to 0.6.
 
-    For Gaussian data N(m, C) and the exact score, samples of a stochastic sampler have the mean
-    m + K (guide - m) with K = alpha C (alpha^2 C + sigma^2)^-1 alpha, and the covariance
-    C - alpha C (alpha^2 C + sigma^2)^-1 alpha C + K sigma^2 / alpha^2 K^T, of alpha and sigma at t0.
+    For Gaussian data N(m, C), with alpha and sigma at t0 and G = alpha C (alpha^2 C + sigma^2)^-1,
+    samples of the exact score by a stochastic sampler have the mean m + alpha G (guide - m) and
+    the covariance C - alpha G C + sigma^2 G G^T.
 
     Args:
         key: one key, or one for each sample, [batch].
