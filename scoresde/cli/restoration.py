@@ -110,8 +110,8 @@ def _print(summary: dict[str, Any]) -> int:
     inputs, unfinished = len(summary["inputs"]), summary["unfinished"]
     num = inputs * summary["samples"]
     print(
-        f"{num} samples of {inputs} images by step {summary['step']} in {summary['seconds']:.1f} s, "
-        f"NFE {summary['nfe_mean']:.0f} a sample (compilation included)."
+        f"{num} samples of {inputs} images by step {summary['step']} in "
+        f"{summary['seconds']:.1f} s, NFE {summary['nfe_mean']:.0f} a sample (compilation included)."
     )
     if unfinished:
         print(

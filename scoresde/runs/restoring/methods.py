@@ -77,10 +77,8 @@ def observed_by(
     options = section("method", method)
     name = options.pop("name")
     if name not in _EXACT:
-        guided = make(
-            "method", METHODS, name, denoiser=denoiser, observation=observation, **options
-        )
-        return Observed(guided, sampling, None)
+        options |= {"denoiser": denoiser, "observation": observation}
+        return Observed(make("method", METHODS, name, **options), sampling, None)
     if not observation.linear:
         raise UsageError(
             f"{name!r} is for linear observations, and {type(observation).__name__} is not linear: "

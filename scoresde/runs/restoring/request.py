@@ -117,9 +117,7 @@ class Model:
         """
         names = self.experiment.condition
         if others := [name for name in names if name != "label"]:
-            raise UsageError(
-                f"The network is told {others[0]!r} of its samples, not a class alone."
-            )
+            raise UsageError(f"The network is told {others[0]!r} of a sample, not a class alone.")
         if not names:
             if label is not None:
                 raise UsageError("A label needs a network trained with config.data.labels=True.")
