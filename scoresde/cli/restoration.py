@@ -109,9 +109,10 @@ def run_request(
 def _print(summary: dict[str, Any]) -> int:
     inputs, unfinished = len(summary["inputs"]), summary["unfinished"]
     num = inputs * summary["samples"]
+    seconds, nfe = summary["seconds"], summary["nfe_mean"]
     print(
-        f"{num} samples of {inputs} images by step {summary['step']} in "
-        f"{summary['seconds']:.1f} s, NFE {summary['nfe_mean']:.0f} a sample (compilation included)."
+        f"{num} samples of {inputs} images by step {summary['step']} in {seconds:.1f} s, "
+        f"NFE {nfe:.0f} a sample (compilation included)."
     )
     if unfinished:
         print(

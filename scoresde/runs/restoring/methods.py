@@ -1,6 +1,7 @@
 """How samples are made to have an observation: methods by name."""
 
 import dataclasses
+import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ from scoresde.denoiser import BaseDenoiser
 from scoresde.experiment import Sampling
 from scoresde.observations import Observation
 from scoresde.plain import hints_of
-from scoresde.registry import UsageError, lookup, make, shown
+from scoresde.registry import UsageError, UsageWarning, lookup, make, shown
 from scoresde.runs.restoring.scale import PixelScale
 
 # Those that put what is observed in its place: it is taken to be exact, and must be linear.
@@ -88,6 +89,13 @@ def observed_by(
         denoise = sampling.sampler.denoise
         sampler = make("method", METHODS, name, **{"denoise": denoise, **options})
         sampling = dataclasses.replace(sampling, sampler=sampler)
+        if sampling.steps is not None and sampling.steps <= sampler.jump_length:
+            warnings.warn(
+                f"repaint goes back by {sampler.jump_length} steps and there are {sampling.steps}: "
+                "it never does. Give --config.sampler.steps more, or a smaller jump_length.",
+                UsageWarning,
+                stacklevel=2,
+            )
     elif options:
         raise UsageError(f"The method {name!r} has no options, got {', '.join(options)}.")
     constraint = None
