@@ -67,20 +67,19 @@ class OfClasses(Classless):
     condition_names = frozenset({"label"})
 
 
-def make_run(workdir, network="Classless", **sections):
-    """A work directory with this model at step 0."""
+def make_run(workdir, network="Classless", mean=MEAN):
+    """A work directory with this model at step 0; any other mean is a worse one."""
     config = {
         "data": {"source": "tiny_color:source", "image_shape": SHAPE, "dequantize": True},
         "sde": "vp",
         "prediction": "noise",
         "network": f"tiny_color:{network}",
         "training": {"batch_size": 8, "num_steps": 1},
-        "sampler": {"name": "ancestral_sampling", "steps": 8, "t_min": 1e-3},
-        **sections,
+        "sampler": {"name": "ancestral_sampling", "steps": 30, "grid": "log_snr", "t_min": 1e-3},
     }
     config["data"]["labels"] = network == "OfClasses"
     experiment = build(config)
-    params = experiment.init(jax.random.key(0))
+    params = {"mean": jnp.full(SHAPE, mean)}
     save_config(workdir, config)
     with training.Checkpoints(workdir / "checkpoints") as checkpoints:
         key, averages = jax.random.key(1), experiment.averages

@@ -119,6 +119,11 @@ def _print(summary: dict[str, Any]) -> int:
             f"Warning: {unfinished} of {num} samples are not finite, and gray in pictures. Let the "
             "sampler take more steps, or the method a smaller scale."
         )
+    if astray := summary["astray"]:
+        print(
+            f"Warning: {astray} of {num} samples went far beyond black and white: the method takes "
+            "more steps than these, more noise of what is observed, or a smaller scale."
+        )
     shown = summary["files"][:5]
     for path in shown:
         print(f"  {path}")

@@ -11,7 +11,7 @@ from scoresde import files, jobs, training
 from scoresde.registry import UsageError, shown
 from scoresde.runs.generate import whole_batch
 from scoresde.runs.restoring.inputs import digest
-from scoresde.runs.restoring.request import RestorationRequest, Work, open_model
+from scoresde.runs.restoring.request import RestorationRequest, open_model
 from scoresde.runs.restoring.results import DONE, remove_earlier, write_pictures, write_sheet
 from scoresde.runs.trained_model import TrainedModel
 
@@ -79,7 +79,7 @@ def restore_images(
         directory, {**record, "told": told, "batch_size": batch_size}, overwrite
     )
     drawn = jobs.in_batches(
-        _computer(work, request, mesh, num),
+        _computer(work, request, mesh, num, model.scale.astray),
         num=num,
         batch_size=batch_size,
         parts=parts,
@@ -101,6 +101,7 @@ def restore_images(
         "nfe_mean": float(np.mean(drawn["nfe"])),
         "nfe_max": int(np.max(drawn["nfe"])),
         "unfinished": int(drawn["unfinished"].sum()),
+        "astray": int(drawn["astray"].sum()),
         "seconds": round(float(drawn["seconds"].sum()), 3),
         "devices": mesh.size,
     }
@@ -111,7 +112,7 @@ def restore_images(
     return {**summary, "files": [*sheet, directory / DONE, *paths]}
 
 
-def _computer(work: Work, request: RestorationRequest, mesh: jax.sharding.Mesh, num: int):
+def _computer(work, request, mesh, num, astray):
     """What draws the samples of these numbers; sample i is number i % samples of its input."""
     keys = work.inputs.keys(jax.random.key(request.seed))
     fold = jax.vmap(jax.random.fold_in)
@@ -126,7 +127,12 @@ def _computer(work: Work, request: RestorationRequest, mesh: jax.sharding.Mesh, 
         samples = work.draw(put(fold(keys[inputs], numbers)), put(condition))
         x, nfe = fetch((samples.x, samples.nfe))
         unfinished = ~np.isfinite(x).all(axis=tuple(range(1, x.ndim)))
-        return {"images": work.finish(x, inputs), "nfe": nfe, "unfinished": unfinished}
+        return {
+            "images": work.finish(x, inputs),
+            "nfe": nfe,
+            "unfinished": unfinished,
+            "astray": astray(x),
+        }
 
     return compute
 

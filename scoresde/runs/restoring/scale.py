@@ -63,3 +63,8 @@ class PixelScale:
         """The model's nearest levels to x, uint8; what is not finite is the level in the middle."""
         real = np.clip(self.real_levels(x), 0, self.bins - 1)
         return np.round(np.where(np.isnan(real), self.bins // 2, real)).astype(np.uint8)
+
+    def astray(self, x: np.ndarray) -> np.ndarray:
+        """Which samples x [batch, ...] have a tenth of their values a whole range off, bool."""
+        away = np.abs(self.real_levels(x) / (self.bins - 1) - 0.5) > 1.5
+        return away.mean(axis=tuple(range(1, x.ndim))) > 0.1
