@@ -29,6 +29,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
         overrides,
         lambda runs: runs.ColorizeRequest,
         method=method(arguments),
+        clip=not arguments.no_clip,
         noise=arguments.noise,
         observe=arguments.observe,
     )

@@ -40,5 +40,6 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
         box=arguments.box,
         threshold=arguments.threshold,
         method=method(arguments),
+        clip=not arguments.no_clip,
         noise=arguments.noise,
     )

@@ -42,6 +42,11 @@ def add_method(parser: argparse.ArgumentParser, default: str) -> None:
         metavar="KEY=VALUE",
         help="another option of the method, as rounds=5",
     )
+    parser.add_argument(
+        "--no_clip",
+        action="store_true",
+        help="do not clip E[x0] to the range of the data after dps, pigdm or tmpd",
+    )
 
 
 def add_noise(parser: argparse.ArgumentParser) -> None:

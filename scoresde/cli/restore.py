@@ -48,5 +48,6 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
         lambda runs: runs.RestoreRequest,
         observation={"name": arguments.observation, **options},
         method=method(arguments),
+        clip=not arguments.no_clip,
         observe=arguments.observe,
     )

@@ -81,11 +81,13 @@ def test_inpainting_keeps_what_is_known_and_finds_what_is_not(method, place):
 
 
 def test_samples_that_went_astray_are_told_of(place, capsys):
-    """DPS of little noise takes more steps than 30 are."""
-    items = ["--box", "0,5,8,3", "--method", "dps", "--noise", "0.1"]
+    """DPS of little noise takes more steps than 30 are, and clipping mends that."""
+    items = ["--box", "0,5,8,3", "--method", "dps", "--noise", "0.1", "--no_clip"]
     status, out = command(place, "inpaint", "astray", *items)
     assert status == 0 and done(out)["astray"] == 3
     assert "Warning: 3 of 3 samples went far beyond black and white" in capsys.readouterr().out
+    status, out = command(place, "inpaint", "not astray", *items[:-1])
+    assert status == 0 and done(out)["astray"] == 0 and done(out)["clip"]
 
 
 def test_colors_are_found_and_gray_is_kept_to_the_level(place):

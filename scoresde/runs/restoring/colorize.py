@@ -21,6 +21,7 @@ class ColorizeRequest(RestorationRequest):
         method: a name or section of METHODS.
         noise: as of inpainting; dps needs some.
         observe: the inputs are in color, and their colors are forgotten first.
+        clip: clip E[x_0 | x_t] to the range of the data after guidance by dps, pigdm or tmpd.
     """
 
     task: ClassVar[str] = "colorize"
@@ -28,6 +29,7 @@ class ColorizeRequest(RestorationRequest):
     method: Any = "replacement"
     noise: float = 0.0
     observe: bool = False
+    clip: bool = True
 
     def prepare(self, model: Model) -> Work:
         if model.shape[2] != 3:
@@ -55,6 +57,7 @@ class ColorizeRequest(RestorationRequest):
             observation,
             self.method,
             condition,
+            clip=self.clip,
             shown={"input": levels, **shown} if self.observe else shown,
             record={
                 "method": section("method", self.method),

@@ -28,6 +28,7 @@ class InpaintRequest(RestorationRequest):
         method: a name or section of METHODS.
         noise: how far the known pixels may be from those of a sample on its way, in units of x;
             dps needs some.
+        clip: clip E[x_0 | x_t] to the range of the data after guidance by dps, pigdm or tmpd.
     """
 
     task: ClassVar[str] = "inpaint"
@@ -37,6 +38,7 @@ class InpaintRequest(RestorationRequest):
     threshold: int | None = None
     method: Any = "replacement"
     noise: float = 0.0
+    clip: bool = True
 
     def __post_init__(self):
         super().__post_init__()
@@ -64,6 +66,7 @@ class InpaintRequest(RestorationRequest):
             Inpainting(noise=self.noise),
             self.method,
             condition,
+            clip=self.clip,
             shown={"observed": seen.astype(np.uint8), "mask": white(known, model)},
             record={"method": section("method", self.method), "noise": self.noise},
             finish=keeping(levels, known, model),

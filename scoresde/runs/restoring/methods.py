@@ -67,9 +67,22 @@ def observation_of(value: Any, scale: PixelScale) -> Observation:
 
 
 def observed_by(
-    method: Any, denoiser: BaseDenoiser, observation: Observation, sampling: Sampling
+    method: Any,
+    denoiser: BaseDenoiser,
+    observation: Observation,
+    sampling: Sampling,
+    clip: tuple[float, float] | None = None,
 ) -> Observed:
     """The method of a name or section, for this observation.
+
+    Args:
+        method: of METHODS.
+        denoiser: the model.
+        observation: what is observed.
+        sampling: by which sampler.
+        clip: (low, high) that E[x_0 | x_t] is clipped to after guidance, or None. Networks are bad
+            Gaussians at high noise, and without it guidance of few steps goes astray. Not of what
+            puts the observation in its place.
 
     Raises:
         UsageError: unknown name or option, what the method refuses, or a method for linear
@@ -79,7 +92,10 @@ def observed_by(
     name = options.pop("name")
     if name not in _EXACT:
         options |= {"denoiser": denoiser, "observation": observation}
-        return Observed(make("method", METHODS, name, **options), sampling, None)
+        guided = make("method", METHODS, name, **options)
+        if clip is not None:
+            guided = guidance.ClipX0(guided, low=clip[0], high=clip[1])
+        return Observed(guided, sampling, None)
     if not observation.linear:
         raise UsageError(
             f"{name!r} is for linear observations, and {type(observation).__name__} is not linear: "

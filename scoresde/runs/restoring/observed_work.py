@@ -26,6 +26,7 @@ def observed_work(
     method: Any,
     condition: Mapping[str, np.ndarray],
     *,
+    clip: bool,
     shown: Mapping[str, np.ndarray],
     record: Mapping[str, Any],
     finish: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
@@ -38,6 +39,7 @@ def observed_work(
         observation: what is observed of an image.
         method: a name or section of METHODS.
         condition: "observation" and what else is read, a row an input.
+        clip: whether guided x_0 are clipped to the data's range, see `observed_by`.
         shown: as of `Work`, and what follows.
         record: of what was asked for.
         finish: the nearest levels if None.
@@ -46,7 +48,8 @@ def observed_work(
         UsageError: as `observed_by`.
     """
     sampling, shape = model.experiment.sampling, model.codec.shape
-    way = observed_by(method, model.denoiser, observation, sampling)
+    limits = model.codec.data_range if clip else None
+    way = observed_by(method, model.denoiser, observation, sampling, limits)
     way.sampling.sampler.check(way.denoiser)
 
     def draw(keys: jax.Array, condition: Condition) -> Samples:
@@ -60,7 +63,7 @@ def observed_work(
         draw=draw,
         shown=shown,
         finish=finish or (lambda x, rows: np.asarray(model.codec.decode(x))),
-        record=record,
+        record={**record, "clip": clip},
     )
 
 

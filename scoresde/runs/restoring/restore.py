@@ -23,6 +23,7 @@ class RestoreRequest(RestorationRequest):
         method: a name or section of METHODS.
         observe: the inputs are clean pictures, and observed first. Else they are what is observed:
             pictures, or .npy arrays in units of x where that is no picture.
+        clip: clip E[x_0 | x_t] to the range of the data after guidance by dps, pigdm or tmpd.
     """
 
     task: ClassVar[str] = "restore"
@@ -30,6 +31,7 @@ class RestoreRequest(RestorationRequest):
     observation: Any
     method: Any = "pigdm"
     observe: bool = False
+    clip: bool = True
 
     def prepare(self, model: Model) -> Work:
         observation = observation_of(self.observation, model.scale)
@@ -70,7 +72,14 @@ class RestoreRequest(RestorationRequest):
             "observe": self.observe,
         }
         return observed_work(
-            model, inputs, observation, self.method, condition, shown=shown, record=record
+            model,
+            inputs,
+            observation,
+            self.method,
+            condition,
+            clip=self.clip,
+            shown=shown,
+            record=record,
         )
 
 
