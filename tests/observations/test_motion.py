@@ -46,7 +46,7 @@ def light(x, contrast, low=-1.0, high=1.0):
     return low + (high - low) * np.log(blurred) / contrast
 
 
-@pytest.mark.parametrize("contrast", [0.5, 4.0, 50.0])
+@pytest.mark.parametrize("contrast", [0.5, 50.0])
 def test_nonlinear_blur_is_the_logarithm_of_blurred_light(contrast):
     blur = observations.NonlinearBlur(contrast=contrast, size=5, seed=2)
     y = blur.forward(X)

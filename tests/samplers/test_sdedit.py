@@ -31,9 +31,10 @@ def after(sde, strength, repeats):
     return mean, covariance
 
 
-@pytest.mark.parametrize("repeats", [1, 2])
-@pytest.mark.parametrize("strength, steps", [(0.2, 400), (0.5, 200)])
-@pytest.mark.parametrize("name", PROCESSES)
+CASES = [("vp", 0.2, 400, 1), ("vp", 0.5, 200, 2), ("ve", 0.5, 200, 1)]
+
+
+@pytest.mark.parametrize("name, strength, steps, repeats", CASES)
 def test_of_gaussian_data_mean_and_covariance_are_known(name, strength, steps, repeats, key):
     sde, num = PROCESSES[name], 4000
     drawn = samplers.sdedit(
@@ -91,10 +92,10 @@ def gaussian_images():
     return analytic.gaussian(np.zeros((4, 4, 1)), 0.5 * np.eye(16)).denoiser(sdes.VP())
 
 
-@pytest.mark.parametrize("name", ["dpm_solver_pp_2m", "pc", "repaint"])
+@pytest.mark.parametrize("name", ["pc", "repaint"])
 def test_what_is_kept_is_the_guide_and_the_rest_is_not(name, gaussian_images, key):
     drawn = samplers.sdedit(
-        key, samplers.get(name), gaussian_images, IMAGES, keep=KEEP, steps=8, strength=0.6
+        key, samplers.get(name), gaussian_images, IMAGES, keep=KEEP, steps=6, strength=0.7
     )
     kept = np.broadcast_to(KEEP[..., None], IMAGES.shape)
     np.testing.assert_array_equal(drawn.x[kept], IMAGES[kept])
@@ -127,20 +128,19 @@ def test_kept_pixels_have_new_noise_of_the_time_that_they_are_at(key):
     assert jnp.abs(x - other)[kept].mean() > 0.1
 
 
-def test_a_discretely_trained_network_starts_at_one_of_its_levels(key):
-    asked = []
+def test_a_discretely_trained_network_starts_at_one_of_its_levels(key, monkeypatch):
+    grids = []
 
-    def network(params, x, noise_condition, condition=None):
-        jax.debug.callback(lambda n: asked.append(float(n)), noise_condition[0])
-        return x
+    def sample(key, sampler, denoiser, *, x_init, grid, **options):
+        grids.append(grid)
+        return samplers.Samples(x_init, jnp.zeros(len(x_init), jnp.int32))
 
-    sde = sdes.DiscreteVP(num_scales=25)
-    denoiser = Denoiser(sde, Noise(time_input=Index(num_scales=25)), network, None)
-    samplers.sdedit(
-        key, samplers.get("ddim"), denoiser, jnp.zeros((2, 2)), strength=0.52, steps=24
-    ).x.block_until_ready()
-    jax.effects_barrier()
-    np.testing.assert_allclose(sorted(asked), np.arange(13), atol=1e-3)
+    monkeypatch.setattr("scoresde.samplers.sdedit.sample", sample)
+    index, ddim, guide = Index(num_scales=25), samplers.get("ddim"), jnp.zeros((2, 2))
+    denoiser = Denoiser(sdes.DiscreteVP(num_scales=25), Noise(time_input=index), jnp.add, None)
+    samplers.sdedit(key, ddim, denoiser, guide, strength=0.52, steps=24)
+    levels = index(denoiser.sde, grids[0])
+    np.testing.assert_allclose(levels, np.arange(12, -1, -1), atol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -160,8 +160,3 @@ def test_what_cannot_be_is_a_line(options, message, gaussian_images, key):
     with pytest.raises(UsageError, match=message) as error:
         samplers.sdedit(key, denoiser=gaussian_images, guide=IMAGES, **arguments)
     assert "\n" not in str(error.value)
-
-
-def test_an_adaptive_solver_edits_too(gaussian_images, key):
-    drawn = samplers.sdedit(key, samplers.get("probability_flow"), gaussian_images, IMAGES)
-    assert jnp.isfinite(drawn.x).all() and (drawn.nfe > 5).all()

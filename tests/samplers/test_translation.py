@@ -38,5 +38,3 @@ def test_of_gaussian_classes_a_sample_goes_to_its_place_in_the_other(denoiser):
         expected.append(m0 + s0 / s1 * (latent - m1))
     np.testing.assert_allclose(moved.x[:, 0], expected, atol=2e-3)
     assert expected[2] == pytest.approx(-0.7) and (moved.nfe > 10).all()
-    alone = samplers.translate(denoiser, x[1:2], {"label": source[1:2]}, {"label": target[1:2]})
-    np.testing.assert_allclose(alone.x[0], moved.x[1], atol=1e-4)
