@@ -15,6 +15,7 @@ from scoresde.samplers.dpm_multistep import DPMSolverPP2M, DPMSolverPP3M, SDEDPM
 from scoresde.samplers.dpm_solver import DPMSolver1, DPMSolver2, DPMSolver3
 from scoresde.samplers.dpm_solver_pp import DPMSolverPP2S, DPMSolverPP3S
 from scoresde.samplers.driver import sample
+from scoresde.samplers.editing import KeptPixels, sdedit, time_of_strength
 from scoresde.samplers.edm import EDMHeun
 from scoresde.samplers.final import FINALS, Final, LastMean, Nothing, Tweedie
 from scoresde.samplers.grid_sampler import GridSampler, Move
@@ -33,7 +34,6 @@ from scoresde.samplers.predictors import (
 from scoresde.samplers.probability_flow import ProbabilityFlow, encode
 from scoresde.samplers.repaint import RePaint, resampling_schedule, undo
 from scoresde.samplers.runge_kutta import RK4, Euler, Heun
-from scoresde.samplers.sdedit import KeptPixels, sdedit, time_of_strength
 from scoresde.samplers.translation import translate
 from scoresde.samplers.unipc import UniPC
 

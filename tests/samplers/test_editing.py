@@ -135,7 +135,7 @@ def test_a_discretely_trained_network_starts_at_one_of_its_levels(key, monkeypat
         grids.append(grid)
         return samplers.Samples(x_init, jnp.zeros(len(x_init), jnp.int32))
 
-    monkeypatch.setattr("scoresde.samplers.sdedit.sample", sample)
+    monkeypatch.setattr("scoresde.samplers.editing.sample", sample)
     index, ddim, guide = Index(num_scales=25), samplers.get("ddim"), jnp.zeros((2, 2))
     denoiser = Denoiser(sdes.DiscreteVP(num_scales=25), Noise(time_input=index), jnp.add, None)
     samplers.sdedit(key, ddim, denoiser, guide, strength=0.52, steps=24)
