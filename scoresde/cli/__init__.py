@@ -16,7 +16,12 @@ from scoresde.registry import UsageError, UsageWarning, see_current_folder
 COMMANDS = (
     "train",
     "train-dequantizer",
+    "train-classifier",
     "sample",
+    "restore",
+    "inpaint",
+    "colorize",
+    "edit",
     "likelihood",
     "evaluate",
     "stats",

@@ -24,6 +24,7 @@ class Family(NamedTuple):
 FAMILIES = {
     "averages": Family("averages of the parameters", "scoresde.training", "AVERAGES"),
     "bounds": Family("lower bounds on the log-likelihood", "scoresde.likelihood", "BOUNDS"),
+    "classifiers": Family("classifiers of noisy images", "scoresde.networks", "CLASSIFIERS"),
     "codecs": Family("the way of an image to x and back", "scoresde.codecs", "CODECS"),
     "correctors": Family("correctors of PC samplers", "scoresde.samplers", "CORRECTORS"),
     "decoders": Family(
@@ -48,6 +49,9 @@ FAMILIES = {
     "predictors": Family("predictors of PC samplers", "scoresde.samplers", "PREDICTORS"),
     "reductions": Family("of a sample's loss over its dimensions", "scoresde.losses", "REDUCTIONS"),
     "samplers": Family("samplers", "scoresde.samplers", "SAMPLERS"),
+    "restorations": Family(
+        "how samples are made to have an observation", "scoresde.runs.restoring", "METHODS"
+    ),
     "sdes": Family("forward processes", "scoresde.sdes", "SDES"),
     "sources": Family("data sets", "scoresde.data", "SOURCES"),
     "time_distributions": Family("training times", "scoresde.times", "DISTRIBUTIONS"),

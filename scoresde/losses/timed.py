@@ -71,6 +71,7 @@ class TimedLoss:
     """
 
     trains_schedule: ClassVar[bool] = False
+    trains_classifier: ClassVar[bool] = False
 
     sde: SDE
     prediction: PredictionKind

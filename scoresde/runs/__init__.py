@@ -6,6 +6,7 @@ result = run.likelihood(runs.LikelihoodProtocol(split="test"))
 train(config, "runs/mine")
 """
 
+from scoresde.runs.classifier import measure_classifier, train_classifier, trained_classifier
 from scoresde.runs.dequantizer import train_dequantizer
 from scoresde.runs.flow import trained_flow
 from scoresde.runs.generate import Generated, condition_in_turn, generate, recording
@@ -14,6 +15,14 @@ from scoresde.runs.pretrained import Imported, import_checkpoint
 from scoresde.runs.protocol import LikelihoodProtocol
 from scoresde.runs.quality import evaluate
 from scoresde.runs.quality_protocol import Cell, QualityProtocol
+from scoresde.runs.restoring import (
+    ColorizeRequest,
+    EditRequest,
+    InpaintRequest,
+    RestorationRequest,
+    RestoreRequest,
+    restore_images,
+)
 from scoresde.runs.run import Run
 from scoresde.runs.samples import SampleRequest, draw_samples
 from scoresde.runs.train import train
@@ -22,23 +31,32 @@ from scoresde.runs.workdir import save_config, saved_config
 
 __all__ = [
     "Cell",
+    "ColorizeRequest",
+    "EditRequest",
     "Generated",
     "Imported",
+    "InpaintRequest",
     "LikelihoodProtocol",
     "QualityProtocol",
+    "RestorationRequest",
+    "RestoreRequest",
     "Run",
     "SampleRequest",
     "TrainedModel",
     "condition_in_turn",
     "draw_samples",
     "evaluate",
+    "measure_classifier",
     "measure_likelihood",
     "generate",
     "import_checkpoint",
     "saved_config",
     "recording",
+    "restore_images",
     "save_config",
     "train",
+    "train_classifier",
     "train_dequantizer",
+    "trained_classifier",
     "trained_flow",
 ]

@@ -67,7 +67,8 @@ def train(config: Any, workdir: str | os.PathLike) -> training.TrainState:
     callbacks = []
     if settings.eval_every:
         callbacks.append((settings.eval_every, _evaluation(experiment, mesh, eval_key)))
-    if settings.sample_every and experiment.codec.of_images:  # what else is no picture
+    pictures_of = experiment.codec.of_images and not experiment.trains_classifier
+    if settings.sample_every and pictures_of:
         callbacks.append((settings.sample_every, _grid(experiment, mesh, sample_key, workdir)))
     if settings.eval_fd_every:
         callbacks.append((settings.eval_fd_every, _distance(experiment, mesh, sample_key, workdir)))
