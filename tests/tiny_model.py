@@ -92,6 +92,17 @@ def make_run(workdir, **dequantizer):
     config.network = {"name": "tiny_model:Network"}
     config.likelihood.update({"batch_size": 2, "rtol": 1e-3, "atol": 1e-3, "t_min": 1e-4})
     config.dequantizer.update(dequantizer)
+    _save(workdir, config)
+
+
+def make_digits_run(workdir):
+    """Likewise of the digits, of which the model knows no more than of its own pixels."""
+    config = load_config("vp/digits").unlock()
+    config.network = {"name": "tiny_model:Network"}
+    _save(workdir, config)
+
+
+def _save(workdir, config):
     experiment = build(config)
     params = experiment.init(jax.random.key(0))
     save_config(workdir, config)

@@ -49,6 +49,9 @@ FAMILIES = {
     "predictors": Family("predictors of PC samplers", "scoresde.samplers", "PREDICTORS"),
     "reductions": Family("of a sample's loss over its dimensions", "scoresde.losses", "REDUCTIONS"),
     "samplers": Family("samplers", "scoresde.samplers", "SAMPLERS"),
+    "restorations": Family(
+        "how samples are made to have an observation", "scoresde.runs.restoring", "METHODS"
+    ),
     "sdes": Family("forward processes", "scoresde.sdes", "SDES"),
     "sources": Family("data sets", "scoresde.data", "SOURCES"),
     "time_distributions": Family("training times", "scoresde.times", "DISTRIBUTIONS"),

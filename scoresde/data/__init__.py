@@ -11,7 +11,7 @@ from typing import Any
 
 from scoresde.data import arrays, embedded, folder, tfds, tfrecord
 from scoresde.data.in_order import batches
-from scoresde.data.pictures import image_grid, save_animation, save_grid
+from scoresde.data.pictures import image_grid, save_animation, save_grid, save_picture
 from scoresde.data.source import Source
 from scoresde.data.split import Split
 from scoresde.data.transforms import (
@@ -51,6 +51,7 @@ __all__ = [
     "quantize",
     "save_animation",
     "save_grid",
+    "save_picture",
     "scale",
     "to_unit",
     "unscale",

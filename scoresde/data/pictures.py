@@ -50,8 +50,7 @@ def image_grid(
     if columns < 1 or scale < 1:
         raise UsageError(f"columns and scale must be at least 1, not {columns} and {scale}.")
 
-    stretched = np.round(images * (255 / (bins - 1))).astype(np.uint8)
-    enlarged = [_enlarge(image, scale) for image in stretched]
+    enlarged = [_enlarge(image, scale) for image in _stretched(images, bins)]
     rows, height, width = -(-n // columns), height * scale + _GAP, width * scale + _GAP
     shape = (rows * height + _GAP, columns * width + _GAP, channels)
     grid = np.full(shape, _GAP_GRAY, np.uint8)
@@ -59,6 +58,27 @@ def image_grid(
         top, left = _GAP + i // columns * height, _GAP + i % columns * width
         grid[top : top + height - _GAP, left : left + width - _GAP] = image
     return grid
+
+
+def save_picture(path: str | os.PathLike, image: np.ndarray, *, bins: int = 256) -> None:
+    """Writes one image as a picture of its own size, PNG by its suffix; makes parent folders.
+
+    Args:
+        path: the file; it is replaced in one step, never half written.
+        image: uint8 levels [height, width, channels]; see `drawable` for their channels.
+        bins: number of gray levels; 0 .. bins-1 become 0 .. 255.
+
+    Raises:
+        UsageError: values beyond the levels, or a suffix of no known format.
+    """
+    image = np.asarray(image)
+    check_levels(image, bins)
+    _save(path, [_stretched(drawable(image), bins)])
+
+
+def _stretched(images, bins):
+    """Levels 0 .. bins-1 as 0 .. 255."""
+    return np.round(images * (255 / (bins - 1))).astype(np.uint8)
 
 
 def drawable(images: np.ndarray) -> np.ndarray:

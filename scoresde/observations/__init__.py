@@ -15,7 +15,10 @@ from scoresde.observations.colorization import Colorization, couple, decouple
 from scoresde.observations.compressed_sensing import CompressedSensing
 from scoresde.observations.function import Function
 from scoresde.observations.inpainting import Inpainting
+from scoresde.observations.jpeg import JPEG
 from scoresde.observations.matrix import Matrix
+from scoresde.observations.motion_blur import MotionBlur, motion_kernel
+from scoresde.observations.nonlinear_blur import NonlinearBlur
 from scoresde.observations.phase_retrieval import PhaseRetrieval
 from scoresde.observations.super_resolution import SuperResolution
 from scoresde.registry import make
@@ -26,7 +29,10 @@ OBSERVATIONS = {
     "compressed_sensing": CompressedSensing,
     "function": Function,
     "inpainting": Inpainting,
+    "jpeg": JPEG,
     "matrix": Matrix,
+    "motion_blur": MotionBlur,
+    "nonlinear_blur": NonlinearBlur,
     "phase_retrieval": PhaseRetrieval,
     "super_resolution": SuperResolution,
 }
@@ -49,11 +55,15 @@ __all__ = [
     "CompressedSensing",
     "Function",
     "Inpainting",
+    "JPEG",
     "Matrix",
+    "MotionBlur",
+    "NonlinearBlur",
     "Observation",
     "PhaseRetrieval",
     "SuperResolution",
     "couple",
     "decouple",
     "get",
+    "motion_kernel",
 ]

@@ -36,6 +36,8 @@ class Observation:
 
     # Whether forward is linear in x0, so that it has an adjoint.
     linear: ClassVar[bool] = True
+    # Whether y are images with values like those of x0, so that a picture file may hold one.
+    pictured: ClassVar[bool] = False
     # What it reads of a condition, besides the observed y.
     reads: ClassVar[tuple[str, ...]] = ()
 
@@ -158,3 +160,18 @@ def image_shape(x0: Array, what: str) -> tuple[int, int, int]:
             f"{what} is of images [batch, height, width, channels], not of shape {x0.shape}."
         )
     return x0.shape[1:]
+
+
+def checked_range(data_range: tuple[float, float]) -> tuple[float, float]:
+    """(low, high) as floats.
+
+    Raises:
+        UsageError: they are not two numbers, the smaller first.
+    """
+    try:
+        low, high = (float(end) for end in data_range)
+    except (TypeError, ValueError):
+        low = high = 0.0
+    if not -np.inf < low < high < np.inf:
+        raise UsageError(f"data_range must be (low, high), low < high, not {shown(data_range)}.")
+    return low, high

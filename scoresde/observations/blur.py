@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,8 @@ class Blur(Observation):
         kernel: any other one, [height, width], both odd; it need not be symmetric.
     """
 
+    pictured: ClassVar[bool] = True
+
     std: float = dataclasses.field(default=1.0, metadata={"static": True})
     kernel: ArrayLike | None = None
 
@@ -33,17 +36,7 @@ class Blur(Observation):
             raise UsageError(f"std must be positive, got {self.std}.")
 
     def forward(self, x0: Array, condition=None) -> Array:
-        channels = image_shape(x0, "A blur")[2]
-        kernel = self._kernel(x0.dtype)
-        return jax.lax.conv_general_dilated(
-            x0,
-            # A convolution, for which JAX's correlation reads the kernel backward.
-            jnp.tile(kernel[::-1, ::-1, None, None], (1, 1, 1, channels)),
-            window_strides=(1, 1),
-            padding=[(size // 2, size // 2) for size in kernel.shape],
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            feature_group_count=channels,
-        )
+        return convolve(x0, self._kernel(x0.dtype), "A blur")
 
     def _kernel(self, dtype):
         if self.kernel is None:
@@ -57,3 +50,28 @@ class Blur(Observation):
                 f"A kernel is [height, width], both odd, and not of shape {kernel.shape}."
             )
         return kernel
+
+
+def convolve(x: Array, kernel: Array, what: str, outside: str = "constant") -> Array:
+    """Each channel of images [batch, height, width, channels] convolved with one kernel.
+
+    Args:
+        x: the images.
+        kernel: [height, width], both odd.
+        what: what it is, for the error message.
+        outside: what is beyond the edges: "constant" for zeros, "edge" for the last pixels again.
+
+    Raises:
+        UsageError: x are no images.
+    """
+    channels = image_shape(x, what)[2]
+    around = [(0, 0), *((size // 2, size // 2) for size in kernel.shape), (0, 0)]
+    return jax.lax.conv_general_dilated(
+        jnp.pad(x, around, mode=outside),
+        # A convolution, for which JAX's correlation reads the kernel backward.
+        jnp.tile(kernel[::-1, ::-1, None, None], (1, 1, 1, channels)),
+        window_strides=(1, 1),
+        padding="VALID",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=channels,
+    )

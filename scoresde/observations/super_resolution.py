@@ -1,6 +1,7 @@
 """Super-resolution: means of squares of pixels."""
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 from jax import Array
@@ -19,6 +20,8 @@ class SuperResolution(Observation):
     Attributes:
         factor: the side of a square of pixels, >= 1; it divides height and width.
     """
+
+    pictured: ClassVar[bool] = True
 
     factor: int = dataclasses.field(default=2, metadata={"static": True})
 

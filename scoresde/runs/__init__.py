@@ -15,6 +15,14 @@ from scoresde.runs.pretrained import Imported, import_checkpoint
 from scoresde.runs.protocol import LikelihoodProtocol
 from scoresde.runs.quality import evaluate
 from scoresde.runs.quality_protocol import Cell, QualityProtocol
+from scoresde.runs.restoring import (
+    ColorizeRequest,
+    EditRequest,
+    InpaintRequest,
+    RestorationRequest,
+    RestoreRequest,
+    restore_images,
+)
 from scoresde.runs.run import Run
 from scoresde.runs.samples import SampleRequest, draw_samples
 from scoresde.runs.train import train
@@ -23,10 +31,15 @@ from scoresde.runs.workdir import save_config, saved_config
 
 __all__ = [
     "Cell",
+    "ColorizeRequest",
+    "EditRequest",
     "Generated",
     "Imported",
+    "InpaintRequest",
     "LikelihoodProtocol",
     "QualityProtocol",
+    "RestorationRequest",
+    "RestoreRequest",
     "Run",
     "SampleRequest",
     "TrainedModel",
@@ -39,6 +52,7 @@ __all__ = [
     "import_checkpoint",
     "saved_config",
     "recording",
+    "restore_images",
     "save_config",
     "train",
     "train_classifier",

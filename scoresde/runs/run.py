@@ -11,6 +11,7 @@ from scoresde.runs.likelihood import measure_likelihood
 from scoresde.runs.protocol import LikelihoodProtocol
 from scoresde.runs.quality import evaluate
 from scoresde.runs.quality_protocol import QualityProtocol
+from scoresde.runs.restoring import RestorationRequest, restore_images
 from scoresde.runs.samples import SampleRequest, draw_samples
 from scoresde.runs.trained_model import TrainedModel
 
@@ -22,6 +23,7 @@ class Run(TrainedModel):
         denoiser = run.denoiser()                  # of the latest checkpoint's average
         drawn = run.generate(64, seed=0)           # in memory
         run.draw(SampleRequest(num=64))            # in the directory, as `scoresde sample` does
+        run.restore(InpaintRequest(input="a.png", box="2,2,4,4"), out="mended")
         result = run.likelihood(LikelihoodProtocol(split="test"))
         result = run.evaluate(QualityProtocol(metrics=["fd", "kid"]))
 
@@ -50,6 +52,10 @@ class Run(TrainedModel):
     def draw(self, request: SampleRequest, **options: Any) -> dict[str, Any]:
         """Samples on disk; see `scoresde.runs.draw_samples`."""
         return draw_samples(self, request, **options)
+
+    def restore(self, request: RestorationRequest, **options: Any) -> dict[str, Any]:
+        """Restored or edited images on disk; see `scoresde.runs.restore_images`."""
+        return restore_images(self, request, **options)
 
     def likelihood(self, protocol: LikelihoodProtocol, **options: Any) -> dict[str, Any]:
         """Log-likelihoods by `protocol`; see `scoresde.runs.measure_likelihood`."""

@@ -15,6 +15,7 @@ from scoresde.samplers.dpm_multistep import DPMSolverPP2M, DPMSolverPP3M, SDEDPM
 from scoresde.samplers.dpm_solver import DPMSolver1, DPMSolver2, DPMSolver3
 from scoresde.samplers.dpm_solver_pp import DPMSolverPP2S, DPMSolverPP3S
 from scoresde.samplers.driver import sample
+from scoresde.samplers.editing import KeptPixels, sdedit, time_of_strength
 from scoresde.samplers.edm import EDMHeun
 from scoresde.samplers.final import FINALS, Final, LastMean, Nothing, Tweedie
 from scoresde.samplers.grid_sampler import GridSampler, Move
@@ -33,6 +34,7 @@ from scoresde.samplers.predictors import (
 from scoresde.samplers.probability_flow import ProbabilityFlow, encode
 from scoresde.samplers.repaint import RePaint, resampling_schedule, undo
 from scoresde.samplers.runge_kutta import RK4, Euler, Heun
+from scoresde.samplers.translation import translate
 from scoresde.samplers.unipc import UniPC
 
 # The first line of each docstring says what it is.
@@ -93,6 +95,7 @@ __all__ = [
     "GottaGoFast",
     "GridSampler",
     "Heun",
+    "KeptPixels",
     "Langevin",
     "LastMean",
     "Move",
@@ -118,5 +121,8 @@ __all__ = [
     "pc",
     "resampling_schedule",
     "sample",
+    "sdedit",
+    "time_of_strength",
+    "translate",
     "undo",
 ]

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny_model
 
 from scoresde import (
     analytic,
@@ -23,6 +24,8 @@ from scoresde import (
     sdes,
     training,
 )
+from scoresde.cli import _parser
+from scoresde.cli.arguments import parse
 
 README = pathlib.Path(__file__).parent.parent.parent / "README.md"
 DOCS = README.parent / "docs"
@@ -160,6 +163,20 @@ def test_the_page_on_posteriors_has_the_mean_it_says():
     names = {}
     exec(compile("\n".join(blocks("posteriors.md")), "posteriors.md", "exec"), names)
     np.testing.assert_allclose(names["drawn"].x.mean(axis=0), [1.142, 0.085], atol=0.07)
+
+
+def test_the_page_on_restoration_runs_and_its_commands_are_some(tmp_path, monkeypatch):
+    tiny_model.make_digits_run(tmp_path / "runs" / "digits")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(compile("\n".join(blocks("restoration.md")), "restoration.md", "exec"), names)
+    assert len(list((tmp_path / "mended").glob("*_*.png"))) == 12
+    assert names["edited"].x.shape == (3, 8, 8, 1)
+    page = (DOCS / "restoration.md").read_text()
+    commands = re.findall(r"^scoresde (.*)$", page, re.MULTILINE)
+    assert len(commands) == 7
+    for command in commands:
+        parse(_parser(), command.split())
 
 
 def test_the_minimal_config_of_the_readme_is_one():

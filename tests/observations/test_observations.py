@@ -23,6 +23,7 @@ LINEAR = {
     "super_resolution": (observations.SuperResolution(factor=4), None),
     "blur": (observations.Blur(std=0.8), None),
     "blur with a kernel": (observations.Blur(kernel=KERNEL), None),
+    "motion_blur": (observations.MotionBlur(size=5, seed=1), None),
     "colorization": (observations.Colorization(), None),
 }
 
