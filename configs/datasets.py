@@ -124,3 +124,18 @@ def digits(config: Section) -> Section:
         {"probes": 2, "rtol": 1e-3, "atol": 1e-3, "batch_size": 33}
     )
     return config
+
+
+def imagenet(config: Section, size: int, batch_size: int) -> Section:
+    """ImageNet: the central square of each image, and its class where the network has classes."""
+    _tfds(config, size, dataset="imagenet2012", test="validation", image_size=size)
+    config.data.labels = config.network.get("num_classes") is not None
+    config.training.batch_size = batch_size
+    config.likelihood.batch_size = max(1, batch_size // 8)
+    return config
+
+
+def imagenet64(config: Section) -> Section:
+    """Downsampled ImageNet, 64x64, as van den Oord et al. 2016 made it; it has no classes."""
+    _tfds(config, 64, dataset="downsampled_imagenet/64x64", test="validation")
+    return config

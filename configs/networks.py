@@ -139,3 +139,32 @@ def edm_ncsnpp(label_dim: int = 0) -> Section:
         }
     )
     return network
+
+
+def small_classifier(num_classes: int) -> Section:
+    """ADM's classifier for the bundled digits: 0.36 million parameters."""
+    return Section(
+        {
+            "name": "adm_encoder",
+            "num_classes": num_classes,
+            "pool": "adaptive",
+            "num_channels": 32,
+            "num_res_blocks": 1,
+            "channel_mult": (1, 2),
+            "attention_resolutions": (4,),
+            "num_head_channels": 32,
+            "dropout": 0.1,
+        }
+    )
+
+
+def wide_resnet(num_classes: int) -> Section:
+    """score_sde's WRN-28-10 of noisy images in [0, 1], fed with sigma: 38.9 million parameters."""
+    return Section(
+        {
+            "name": "wide_resnet",
+            "num_classes": num_classes,
+            "blocks_per_group": 4,
+            "channel_multiplier": 10,
+        }
+    )

@@ -164,3 +164,22 @@ def edm(network: Section) -> Section:
     config.sampler = Section({"name": "edm", "steps": 17, "grid": "edm"})
     config.likelihood.t_min = None
     return config
+
+
+def classifier(config: Section, network: Section) -> Section:
+    """A classifier of the noisy images of an experiment, to guide its samples."""
+    config.data.labels = True
+    config.network = network
+    config.loss = Section({"objective": "classification", "times": config.loss.times})
+    config.optimizer = Section(
+        {
+            "name": "adamw",
+            "learning_rate": config.optimizer.learning_rate,
+            "weight_decay": 0.05,
+            "warmup": config.optimizer.warmup,
+            "gradient_clip": 1.0,
+            "schedule": "linear",
+        }
+    )
+    config.training.sample_every = 0  # there are none
+    return config

@@ -56,6 +56,19 @@ class BaseDenoiser:
         """The gradient of log p_t at x, [batch, ...]."""
         return -predict(self, x, t, condition).noise / expand(self.sde.sigma(t), x)
 
+    def apart(self, x: Array, t: Array, condition: Condition = None) -> tuple[Prediction, Array]:
+        """The prediction without guidance, and the gradient that guidance adds to its score.
+
+        For samplers that add it to something else.
+
+        Raises:
+            UsageError: this denoiser is not guided by a gradient.
+        """
+        raise UsageError(
+            f"A {type(self).__name__} is not guided by a gradient that could be kept apart: "
+            "guided='mean' of ancestral sampling is for ClassifierGuidance as the outermost."
+        )
+
     def velocity(self, x: Array, t: Array, condition: Condition = None) -> Array:
         """dx/dt of the probability flow, [batch, ...].
 
@@ -301,6 +314,9 @@ class Given(WrappedDenoiser):
     def score(self, x: Array, t: Array, condition: Condition = None) -> Array:
         condition = self.condition if condition is None else condition
         return _like(x, self.denoiser.score(x, t, condition), "a score", self.denoiser)
+
+    def apart(self, x: Array, t: Array, condition: Condition = None) -> tuple[Prediction, Array]:
+        return self.denoiser.apart(x, t, self.condition if condition is None else condition)
 
     def velocity(self, x: Array, t: Array, condition: Condition = None) -> Array:
         condition = self.condition if condition is None else condition

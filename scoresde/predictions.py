@@ -115,10 +115,13 @@ class Index:
     Attributes:
         num_scales: number of levels.
         descending: whether level 0 is the most noise (SMLD), not the least (DDPM).
+        scale: the factor on the number; a network of T levels that is told them out of a thousand
+            ("rescale_timesteps" of arXiv:2102.09672's code) has 1000 / T.
     """
 
     num_scales: int = 1000
     descending: bool = False
+    scale: float = 1.0
 
     @property
     def trained_levels(self) -> int:
@@ -127,7 +130,8 @@ class Index:
 
     def __call__(self, sde: SDE, t: Array) -> Array:
         index = t / sde.t_max * (self.num_scales - 1)
-        return jnp.round(self.num_scales - 1 - index) if self.descending else index
+        index = jnp.round(self.num_scales - 1 - index) if self.descending else index
+        return index if self.scale == 1 else self.scale * index
 
 
 TIME_INPUTS = {

@@ -8,7 +8,9 @@ import jax.numpy as jnp
 from scoresde import sdes
 
 PROCESSES = {
-    name: sde() for name, sde in sdes.SDES.items() if name not in ("discrete_vp", "learned_vp")
+    name: sde()
+    for name, sde in sdes.SDES.items()
+    if name not in ("discrete_vp", "discrete_cosine", "learned_vp")
 }
 
 

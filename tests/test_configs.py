@@ -15,9 +15,11 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import pytest
+from released_models import RELEASED
 
-from scoresde import networks
+from scoresde import losses, networks, times
 from scoresde.experiment import build, load_config
+from scoresde.pretrained.openai_flags import read_flags
 from scoresde.published import CONFIGS
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -59,13 +61,20 @@ def size(experiment):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_network_takes_the_images_and_the_process_reads_it(name):
     config, experiment = load(name)
-    assert size(experiment)[1] == (1, *experiment.image_shape)
+    *places, channels = experiment.image_shape
+    outputs = (*places, channels * experiment.prediction.outputs_per_channel)
+    if experiment.trains_classifier:
+        outputs = (experiment.network.num_classes,)
+    count, output_shape = size(experiment)
+    assert output_shape == (1, *outputs)
+    assert count == RELEASED.get(name, (count,))[0]
     sde, prediction = experiment.sde, experiment.prediction
     t = jnp.linspace(sde.t_min, sde.t_max, 3)
     x = np.ones((3, 2, 2, 1), np.float32)
     inputs, condition = prediction.inputs(sde, x, t)
     assert inputs.shape == x.shape and np.isfinite(condition).all()
-    read = prediction.read(sde, x, t, x)
+    output = np.concatenate([x] * prediction.outputs_per_channel, axis=-1)
+    read = prediction.read(sde, x, t, output)
     for part in (read.x0, read.noise):
         assert part.shape == x.shape and np.isfinite(part).all()
     again = ml_collections.ConfigDict(json.loads(config.to_json()))
@@ -78,7 +87,7 @@ def test_every_published_experiment_is_there():
         f"edm/cifar10_{network}_{labels}"
         for network in ("ddpmpp", "ncsnpp")
         for labels in ("cond", "uncond")
-    }
+    } | set(RELEASED)
 
 
 @pytest.mark.parametrize("row", PUBLISHED, ids=lambda row: row["config"])
@@ -162,6 +171,32 @@ def _number(text):
         return float(text) if {".", "e"} & set(text) else int(text)
     except ValueError:
         return text
+
+
+@pytest.mark.parametrize("name", [name for name, (_, flags) in RELEASED.items() if flags])
+def test_the_released_model_is_that_of_its_flags(name):
+    """Its network, chain, inputs and loss; its size is tested above."""
+    _, flags = RELEASED[name]
+    _, experiment = load(name)
+    model = read_flags(flags)
+    dropout = getattr(experiment.network.module, "dropout", 0.0)
+    assert model.network.module.clone(dropout=dropout) == experiment.network.module
+    assert model.image_shape == experiment.image_shape
+    assert model.sde == experiment.sde
+    if model.prediction is None:
+        assert experiment.trains_classifier
+        return
+    assert dropout == float(flags.get("dropout", 0.0))
+    assert model.prediction == experiment.prediction
+    weight = 0.001 if flags.get("rescale_learned_sigmas") else 1 / flags["diffusion_steps"]
+    objective = experiment.make_objective(experiment.codec_without_data)
+    if "use_kl" in flags:
+        assert isinstance(objective, losses.ChainLoss)
+        assert isinstance(objective.times, times.LossSecondMoment)
+    else:
+        assert isinstance(objective, losses.HybridLoss) and objective.weight == weight
+    assert ("low_resolution" in experiment.condition) == ("large_size" in flags)
+    assert ("label" in experiment.condition) == flags.get("class_cond", False)
 
 
 @pytest.mark.parametrize("name, count", EDM_PARAMETERS.items())

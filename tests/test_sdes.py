@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import improved_ddpm
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from scoresde import sdes
 from scoresde.registry import UsageError
 
-CONTINUOUS = [name for name in sdes.SDES if name != "discrete_vp"]
+CONTINUOUS = [name for name in sdes.SDES if not name.startswith("discrete_")]
 
 # float64 values of (beta, alpha, sigma, g^2) of VP and sub-VP and (sigma, g) of VE(0.01, 50).
 GOLDEN = np.array(
@@ -144,6 +145,46 @@ def test_transition_gives_the_published_tables():
         np.testing.assert_allclose(b_squared, sigma[1:] ** 2 - sigma[:-1] ** 2, rtol=1e-9)
 
 
+@pytest.mark.parametrize("name", improved_ddpm.CHAINS)
+def test_chains_and_their_sub_chains_are_those_of_improved_diffusion(name):
+    """Its tables of the whole chain and, by the transitions alone, of the respaced one."""
+    golden = improved_ddpm.Golden(name)
+    sde, t = golden.sde, golden.times
+    np.testing.assert_allclose(sde.betas, golden.arrays["betas_original"], rtol=1e-11)
+    for x64, rtol in ((True, 1e-9), (False, 3e-6)):
+        with jax.enable_x64(x64):
+            alpha_bar = sde.alpha(t) ** 2
+            np.testing.assert_allclose(alpha_bar, golden.arrays["table/alphas_cumprod"], rtol=rtol)
+            a, b_squared = sde.transition(t[:-1], t[1:])
+            np.testing.assert_allclose(b_squared, golden.arrays["table/betas"][1:], rtol=rtol)
+            np.testing.assert_allclose(a**2, 1 - golden.arrays["table/betas"][1:], rtol=rtol)
+
+
+@pytest.mark.parametrize(
+    "sde, first, last",
+    [
+        (sdes.DiscreteVP(), 1e-4, 4.0358e-5),
+        (sdes.DiscreteVP(num_scales=4000), 0.25e-4, None),
+        (sdes.DiscreteVP(num_scales=21), 1e-4 * 1000 / 21, None),
+        (sdes.DiscreteCosine(), 4.128e-5, 2.429e-9),
+        (sdes.DiscreteCosine(num_scales=4000), 9.866e-6, 1.518e-10),
+    ],
+)
+def test_a_chain_of_any_length_keeps_its_digits_in_float32(sde, first, last):
+    """Also at its end, where next to nothing of the data is left, and in its small first steps."""
+    assert last is None or abs(sde.alpha(1.0) ** 2 / last - 1) < 3e-4
+    np.testing.assert_allclose(sde.sigma(0.0) ** 2, first, rtol=3e-4)
+    t = np.arange(sde.num_scales) / (sde.num_scales - 1)
+    _, b_squared = sde.transition(t[:-1], t[1:])
+    np.testing.assert_allclose(b_squared, sde.betas[1:], rtol=2e-4)
+
+
+def test_the_cosine_chain_clips_its_last_step_alone():
+    for num in (10, 1000, 4000):
+        betas = sdes.DiscreteCosine(num_scales=num).betas
+        assert betas[-1] == 0.999 and (betas[:-1] < 0.999).all() and (np.diff(betas) >= 0).all()
+
+
 @pytest.mark.parametrize("name", list(sdes.SDES))
 def test_prior_density_matches_prior_samples(name, key):
     sde = sdes.SDES[name]()
@@ -200,6 +241,10 @@ def test_a_learned_field_is_differentiable_data():
         lambda: sdes.RectifiedFlow(t_max=2.0),
         lambda: sdes.Cosine(log_snr_max=-30.0),
         lambda: sdes.DiscreteVP(num_scales=1),
+        lambda: sdes.DiscreteVP(num_scales=20),  # the last step would leave nothing
+        lambda: sdes.DiscreteCosine(num_scales=1),
+        lambda: sdes.DiscreteCosine(beta_largest=1.0),
+        lambda: sdes.DiscreteCosine(offset=-0.1),
     ],
 )
 def test_impossible_processes_are_refused(make):

@@ -55,6 +55,35 @@ class Network:
         return jnp.sqrt(variance) * offset / (STD**2 * alpha**2 + variance)
 
 
+@dataclasses.dataclass(frozen=True)
+class LearnedVariance:
+    """`tiny_model:LearnedVariance`: noise and a variance's share of linear functions of x, each."""
+
+    def init(self, key, image_shape):
+        return {"slope": jnp.zeros((2, *image_shape)), "share": jnp.zeros(())}
+
+    def __call__(self, params, x, noise_condition, condition=None, *, train=False, rng=None):
+        noise, share = (x * slope for slope in params["slope"])
+        return jnp.concatenate([noise, share + params["share"]], axis=-1)
+
+
+LEARNED = {
+    **BARE,
+    "sde": {"name": "discrete_cosine", "num_scales": 6},
+    "prediction": {
+        "name": "noise",
+        "learned_variance": True,
+        "time_input": {"name": "index", "num_scales": 6},
+    },
+    "network": "tiny_model:LearnedVariance",
+    "loss": {"objective": "hybrid", "times": {"name": "loss_second_moment", "history": 2}},
+    "optimizer": {"learning_rate": 0.05, "warmup": 0},
+    "training": {"batch_size": 16, "num_steps": 8, "sample_every": 0, "log_every": 1},
+    "sampler": {"name": "ancestral_sampling", "variance": "learned"},
+}
+"""A chain whose variances are learned, at times by the losses."""
+
+
 def make_run(workdir, **dequantizer):
     """A work directory with this model at step 0, and changes of config.dequantizer."""
     path = pathlib.Path(__file__).parent.parent / "configs/vp/digits.py"

@@ -14,13 +14,15 @@ import jax
 import jax.numpy as jnp
 from timing import machine, paired
 
-from scoresde import build, guidance, load_config, samplers
+from scoresde import build, guidance, load_config, observations, samplers
+
+POSTERIOR = guidance.DPS, guidance.PiGDM
 
 
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--config", default="configs/vp/digits.py")
+    parser.add_argument("--config", default="vp/digits")
     parser.add_argument("--batch_size", type=int, default=64)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=20)
@@ -32,12 +34,19 @@ def main() -> None:
     denoiser = experiment.denoiser(experiment.init(key))
     batch = arguments.batch_size
     condition = {"label": jnp.arange(batch) % 10}
+    observation = observations.get("inpainting", noise=0.1)
+    seen = {
+        "observation": jnp.zeros((batch, *experiment.shape)),
+        "mask": jnp.ones((batch, *experiment.shape)),
+    }
     guided = {
         "unguided": denoiser,
         "cfg": guidance.get("cfg", denoiser, scale=2.0),
         "cfg at scale 1": guidance.get("cfg", denoiser, scale=1.0),
         "autoguidance": guidance.get("autoguidance", denoiser, weaker=denoiser, scale=2.0),
         "dynamic_thresholding": guidance.get("dynamic_thresholding", denoiser),
+        "DPS": guidance.DPS(denoiser, observation),
+        "PiGDM": guidance.PiGDM(denoiser, observation),
     }
 
     def draw(denoiser):
@@ -46,7 +55,7 @@ def main() -> None:
             samplers.get("ddim"),
             denoiser,
             (batch, *experiment.shape),
-            condition=condition,
+            condition=condition | (seen if isinstance(denoiser, POSTERIOR) else {}),
             steps=arguments.steps,
         ).x
 

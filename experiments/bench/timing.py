@@ -4,14 +4,15 @@ Who goes first changes from round to round, so that nobody always runs after the
 """
 
 import platform
+import statistics
 import time
 from collections.abc import Callable
 
 import jax
 
 
-def paired(candidates: dict[str, Callable[[], object]], rounds: int = 5) -> dict[str, float]:
-    """Seconds of each candidate's quickest call, the one that the machine disturbed least.
+def turns(candidates: dict[str, Callable[[], object]], rounds: int = 5) -> dict[str, list[float]]:
+    """Seconds of each candidate's calls, a call a round.
 
     One call of each comes before, and is not counted.
 
@@ -27,7 +28,23 @@ def paired(candidates: dict[str, Callable[[], object]], rounds: int = 5) -> dict
             if number:
                 seconds[name].append(time.perf_counter() - start)
         names = names[1:] + names[:1]
-    return {name: min(values) for name, values in seconds.items()}
+    return seconds
+
+
+def paired(candidates: dict[str, Callable[[], object]], rounds: int = 5) -> dict[str, float]:
+    """Seconds of each candidate's quickest call, the one that the machine disturbed least.
+
+    Args: as of `turns`.
+    """
+    return {name: min(seconds) for name, seconds in turns(candidates, rounds).items()}
+
+
+def medians(candidates: dict[str, Callable[[], object]], rounds: int = 5) -> dict[str, float]:
+    """The median seconds of each candidate's calls.
+
+    Args: as of `turns`.
+    """
+    return {name: statistics.median(s) for name, s in turns(candidates, rounds).items()}
 
 
 def machine() -> str:

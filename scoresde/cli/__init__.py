@@ -16,6 +16,7 @@ from scoresde.registry import UsageError, UsageWarning, see_current_folder
 COMMANDS = (
     "train",
     "train-dequantizer",
+    "train-classifier",
     "sample",
     "restore",
     "inpaint",

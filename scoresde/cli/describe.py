@@ -35,7 +35,8 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
     params = experiment.abstract_params
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     shape = "x".join(map(str, experiment.shape))
-    print(f"{count:,} parameters; images {shape} in, {shape} out.\n")
+    out = f"{experiment.network.num_classes} logits" if experiment.trains_classifier else shape
+    print(f"{count:,} parameters; images {shape} in, {out} out.\n")
     _print_stages(experiment)
     _print_costs(experiment, params)
     print(f"\n{NOTE}")
@@ -58,6 +59,7 @@ def _print_costs(experiment, params) -> None:
     import jax
     import jax.numpy as jnp
 
+    from scoresde import networks
     from scoresde.networks import cost
 
     settings = experiment.training
@@ -68,7 +70,11 @@ def _print_costs(experiment, params) -> None:
         x = jax.ShapeDtypeStruct((batch, *experiment.shape), jnp.float32)
         t = jax.ShapeDtypeStruct((batch,), jnp.float32)
         known = {"label": jax.ShapeDtypeStruct((batch,), jnp.int32)}
-        return x, t, known if conditional else None
+        known = known if conditional else {}
+        if isinstance(network, networks.Network):
+            for name, shape in network.condition_shapes(experiment.shape).items():
+                known[name] = jax.ShapeDtypeStruct((batch, *shape), jnp.float32)
+        return x, t, known or None
 
     def gradient(params, key, x, t, condition):
         def loss(params):
@@ -82,11 +88,17 @@ def _print_costs(experiment, params) -> None:
 
         return jax.jvp(velocity, (x,), (probe,))
 
+    def guiding(params, x, t, condition, probe):
+        return jax.grad(lambda x: jnp.sum(network(params, x, t)[:, 0]))(x)
+
     x, t, condition = shapes(1)
     key = jax.eval_shape(lambda: jax.random.key(0))
     forward = cost.estimate(network, params, x, t, condition)
     training = cost.estimate(gradient, params, key, *shapes(batch))
-    likelihood = cost.estimate(drift_and_probe, params, x, t, condition, x)
+    use, words = drift_and_probe, "likelihood evaluation, one probe"
+    if experiment.trains_classifier:
+        use, words = guiding, "gradient that guides"
+    used = cost.estimate(use, params, x, t, condition, x)
 
     weights = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(params))
     activations = training.peak_bytes - weights  # the gradients are alive at the end
@@ -98,7 +110,7 @@ def _print_costs(experiment, params) -> None:
     for name, flops, size in (
         ("forward", forward.flops, forward.peak_bytes),
         ("training step", training.flops / batch, activations / batch),
-        ("likelihood evaluation, one probe", likelihood.flops, likelihood.peak_bytes),
+        (words, used.flops, used.peak_bytes),
     ):
         print(f"{name:<32}{flops / 1e9:>10.4g}{human_size(size):>12}")
     print(f"\n{f'training, {batch} images at once':<42}{'memory':>12}")

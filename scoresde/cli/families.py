@@ -24,8 +24,12 @@ class Family(NamedTuple):
 FAMILIES = {
     "averages": Family("averages of the parameters", "scoresde.training", "AVERAGES"),
     "bounds": Family("lower bounds on the log-likelihood", "scoresde.likelihood", "BOUNDS"),
+    "classifiers": Family("classifiers of noisy images", "scoresde.networks", "CLASSIFIERS"),
     "codecs": Family("the way of an image to x and back", "scoresde.codecs", "CODECS"),
     "correctors": Family("correctors of PC samplers", "scoresde.samplers", "CORRECTORS"),
+    "decoders": Family(
+        "the mass of a level's bin in a bound", "scoresde.likelihood", "GAUSSIAN_DECODERS"
+    ),
     "dequantizers": Family("dequantizers", "scoresde.dequantization", "DEQUANTIZERS"),
     "features": Family("features of images", "scoresde.metrics.features", "EXTRACTORS"),
     "final_denoisings": Family("what is done with the last noise", "scoresde.samplers", "FINALS"),

@@ -4,6 +4,8 @@ Example:
   scoresde sample --workdir runs/digits --num 64 --animation
   scoresde sample --workdir runs/digits --name heun --config.sampler.name=heun
   scoresde sample --workdir runs/digits --guidance cfg --scale 2 --labels 0-9
+  scoresde sample --workdir runs/digits --guidance classifier --classifier runs/c --scale 3
+  scoresde sample --workdir runs/digits --guidance autoguidance --weak runs/digits@300 --scale 2
 
 Writes DIR/samples/NAME/: samples.npz (uint8 levels), grid.png, samples.json (how they were drawn)
 and, with --animation, noise_to_image.gif. A run that was stopped, or killed, goes on at the batch
@@ -28,6 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels", help="classes in turn: as 0-9, or 3,5,7 or their names")
     parser.add_argument("--guidance", metavar="NAME", help="a method of `scoresde list guidance`")
     parser.add_argument("--scale", type=float, help="of the guidance; cfg: 1 is the network alone")
+    parser.add_argument(
+        "--classifier", metavar="DIR[@STEP]", help="run of `train-classifier` that guides"
+    )
+    parser.add_argument(
+        "--weak", metavar="DIR[@STEP]", help="run of the weaker model of autoguidance"
+    )
     parser.add_argument("--animation", action="store_true", help="also write noise_to_image.gif")
     add_checkpoint(parser)
     add_results(parser, "step_STEP")
@@ -59,12 +67,28 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
 def _guidance(arguments: argparse.Namespace) -> dict[str, Any] | None:
     """The section of the guidance."""
-    scale = {} if arguments.scale is None else {"scale": arguments.scale}
+    options = {
+        "scale": arguments.scale,
+        "classifier": arguments.classifier,
+        "weaker": arguments.weak,
+    }
+    options = {name: value for name, value in options.items() if value is not None}
     if arguments.guidance is None:
-        if scale:
-            raise UsageError("--scale is that of a guidance method: say which, as --guidance cfg.")
+        for name, method in (("scale", "cfg"), ("classifier", "classifier")):
+            if name in options:
+                raise UsageError(
+                    f"--{name} is that of a guidance method: say which, as --guidance {method}."
+                )
+        if options:
+            raise UsageError("--weak is that of autoguidance: --guidance autoguidance.")
         return None
-    return {"name": arguments.guidance, **scale}
+    if arguments.guidance == "classifier" and arguments.classifier is None:
+        raise UsageError(
+            "Guidance by a classifier needs one: --classifier DIR, of `scoresde train-classifier`."
+        )
+    if arguments.guidance == "autoguidance" and arguments.weak is None:
+        raise UsageError("Autoguidance is away from a weaker model: --weak DIR or DIR@STEP.")
+    return {"name": arguments.guidance, **options}
 
 
 def _print(summary: dict[str, Any]) -> int:

@@ -1,5 +1,6 @@
 """Evaluating a model on a data set: long runs that can be interrupted, and their error bars."""
 
+from scoresde.evaluation.accuracy_figure import plot_accuracy
 from scoresde.evaluation.errors import StandardError, standard_error
 from scoresde.evaluation.estimators import Estimate, Estimator
 from scoresde.evaluation.figure import plot_likelihood
@@ -19,6 +20,7 @@ __all__ = [
     "StandardError",
     "in_passes",
     "per_image",
+    "plot_accuracy",
     "plot_likelihood",
     "standard_error",
     "summarize",

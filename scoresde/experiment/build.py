@@ -229,6 +229,22 @@ def _drops_labels(network):
     return getattr(getattr(network, "module", None), "label_dropout", 0.0) > 0
 
 
+def _check_classifier(experiment: Experiment) -> None:
+    """A classifier, and no other network, is trained by an objective that trains classifiers."""
+    network, trains = experiment.network, experiment.trains_classifier
+    gives_logits = isinstance(network, networks.ClassifierNetwork)
+    if gives_logits > trains or (trains > gives_logits and isinstance(network, networks.Network)):
+        raise UsageError(
+            "Classifiers, of `scoresde list classifiers`, are trained by config.loss.objective="
+            "'classification', and other networks by others: this network is "
+            f"{'one' if gives_logits else 'none'}, and its objective is another."
+        )
+    if trains and "label" not in experiment.condition:
+        raise UsageError("A classifier is trained on labels: set config.data.labels=True.")
+    if trains and experiment.training.eval_fd_every:
+        raise UsageError("A classifier has no samples: set config.training.eval_fd_every=0.")
+
+
 def _check(experiment: Experiment) -> None:
     """What the parts cannot know of each other."""
     for name in experiment.condition:
@@ -245,6 +261,7 @@ def _check(experiment: Experiment) -> None:
             "True, or leave out num_classes (label_dim of EDM's networks). One that is trained "
             "with label_dropout may be used without its classes."
         )
+    _check_classifier(experiment)
     objective = experiment.make_objective(experiment.codec_without_data)
     learned = bool(learned_fields(experiment.sde))
     if learned != getattr(objective, "trains_schedule", False):

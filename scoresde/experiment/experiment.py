@@ -14,6 +14,7 @@ from scoresde.codecs import Codec
 from scoresde.condition import Condition
 from scoresde.denoiser import Denoiser
 from scoresde.experiment.sections import DequantizerTraining, Training
+from scoresde.guidance import NoisyClassifier
 from scoresde.keys import one_key
 from scoresde.likelihood import ExactLikelihood
 from scoresde.predictions import PredictionKind
@@ -166,8 +167,42 @@ class Experiment:
         """The shapes and types of the parameters; nothing is computed."""
         return jax.eval_shape(lambda: self.init(jax.random.key(0)))
 
+    @functools.cached_property
+    def trains_classifier(self) -> bool:
+        """Whether the network is a classifier of noisy images, not one of a denoiser."""
+        objective = self.make_objective(self.codec_without_data)
+        return getattr(objective, "trains_classifier", False)
+
+    def classifier(self, params: Any, t_min: float | None = None) -> NoisyClassifier:
+        """The classifier with these parameters, on the process from `t_min` (its own if None).
+
+        Raises:
+            UsageError: the experiment trains none.
+        """
+        if not self.trains_classifier:
+            raise UsageError(
+                "This is no classifier: config.loss.objective='classification' trains one."
+            )
+        sde = self.sde if t_min is None else dataclasses.replace(self.sde, t_min=t_min)
+        return NoisyClassifier(
+            sde,
+            self.network,
+            params,
+            time_input=self.prediction.time_input,
+            num_classes=getattr(self.network, "num_classes", None),
+        )
+
     def denoiser(self, params: Any, t_min: float | None = None) -> Denoiser:
-        """The denoiser with these parameters, on the process from `t_min` (its own if None)."""
+        """The denoiser with these parameters, on the process from `t_min` (its own if None).
+
+        Raises:
+            UsageError: the experiment trains a classifier.
+        """
+        if self.trains_classifier:
+            raise UsageError(
+                "This run is of a classifier, which guides another's samples: sample --workdir "
+                "OTHER --guidance classifier --classifier DIR --scale 1."
+            )
         sde = self.sde if t_min is None else dataclasses.replace(self.sde, t_min=t_min)
         if learned_fields(sde):
             sde, params = with_learned_fields(sde, params["sde"]), params["network"]
@@ -188,12 +223,23 @@ class Experiment:
                 )
         return {name: rows[name] for name in self.condition} or None
 
+    def init_memory(self) -> Any:
+        """What the objective remembers from step to step, before the first; None if nothing."""
+        objective = self.make_objective(self.codec_without_data)
+        return objective.init_memory() if hasattr(objective, "init_memory") else None
+
     def loss_fn(self, train: bool = True) -> Callable:
-        """(params, key, batch of the data) -> (loss, {}), for `scoresde.training`."""
+        """(params, key, batch of the data) -> (loss, {}), for `scoresde.training`.
+
+        Given a memory, by the name `memory`, it returns the one after the step as well.
+        """
         objective = self.make_objective(self.codec)
 
-        def loss_fn(params, key, batch):
-            loss = objective(params, key, batch["image"], self.condition_of(batch), train=train)
-            return loss, {}
+        def loss_fn(params, key, batch, memory=None):
+            inputs = params, key, batch["image"], self.condition_of(batch)
+            if memory is None:
+                return objective(*inputs, train=train), {}
+            loss, memory = objective.remembering(memory, *inputs, train=train)
+            return loss, {}, memory
 
         return loss_fn

@@ -51,7 +51,7 @@ _FAMILIES = {
     "sde": _Family("SDE", SDES),
     "prediction": _Family("prediction", predictions.PREDICTIONS),
     "prediction.time_input": _Family("time input", predictions.TIME_INPUTS),
-    "network": _Family("network", networks.NETWORKS),
+    "network": _Family("network", networks.NETWORKS | networks.CLASSIFIERS),
     "loss": _Family(
         "objective",
         losses.OBJECTIVES,

@@ -35,7 +35,7 @@ class Config:
         data: what is modeled, see `Data`.
         sde: the forward process: a name of `scoresde.sdes.SDES`, or a section of it and options.
         prediction: how the network is fed and read, of `scoresde.predictions.PREDICTIONS`.
-        network: of `scoresde.networks.NETWORKS`.
+        network: of `scoresde.networks.NETWORKS`, or a classifier of `CLASSIFIERS` there.
         loss: the objective: its name in "objective", and its options; or its name.
         optimizer: of `scoresde.training.OPTIMIZERS`, with its learning rate and schedule.
         training: how long is trained, and how it is watched, see `Training`.

@@ -31,8 +31,9 @@ class ClassifierGuidance(Guidance):
 
     The classifier is differentiated at x_t. What the published code does with `clip_denoised` is
     `ClassifierGuidance(ClipX0(denoiser), classifier, scale)`: the noise is that of the clipped x0,
-    and the guided x0 is not clipped again. Its rule for ancestral sampling, which moves the mean
-    of a step by the variance times the gradient, is the same for small steps.
+    and the guided x0 is not clipped again. Its rule for ancestral sampling (Algorithm 1) moves the
+    mean of a step by the variance times the gradient, x0 staying as it is: an option of the
+    sampler, `AncestralSampling(guided="mean")`. The two are the same for small steps.
 
     Attributes:
         denoiser: a denoiser. It is told what it reads of the condition, an unconditional network
@@ -84,11 +85,16 @@ class ClassifierGuidance(Guidance):
         return {name: value for name, value in condition.items() if name in names} or None
 
     def __call__(self, x: Array, t: Array, condition: Condition = None) -> Prediction:
+        if self.is_neutral:
+            return predict(self.denoiser, x, t, self._read(condition))
+        prediction, pull = self.apart(x, t, condition)
+        return with_gradient(prediction, self.sde, t, pull)
+
+    def apart(self, x: Array, t: Array, condition: Condition = None) -> tuple[Prediction, Array]:
         prediction = predict(self.denoiser, x, t, self._read(condition))
         if self.is_neutral:
-            return prediction
-        pull = self.scale_at(t, x) * self.gradient(x, t, condition)
-        return with_gradient(prediction, self.sde, t, pull)
+            return prediction, jnp.zeros_like(x)
+        return prediction, self.scale_at(t, x) * self.gradient(x, t, condition)
 
     def gradient(self, x: Array, t: Array, condition: Condition = None) -> Array:
         """grad_x log p(y | x_t) at x_t = x, [batch, ...].

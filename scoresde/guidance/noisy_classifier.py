@@ -45,10 +45,13 @@ class NoisyClassifier:
         time_input = component("time input", TIME_INPUTS, self.time_input, Callable)
         object.__setattr__(self, "time_input", time_input)
 
-    def __call__(self, x: Array, t: Array, condition: Condition = None) -> Array:
-        labels = _labels(condition)
+    def log_probs(self, x: Array, t: Array) -> Array:
+        """log p(y | x_t) of all classes, [batch, classes]."""
         logits = self.network(self.params, x, self.time_input(self.sde, t))
-        logs = jax.nn.log_softmax(logits.astype(x.dtype) / self.temperature)
+        return jax.nn.log_softmax(logits.astype(x.dtype) / self.temperature)
+
+    def __call__(self, x: Array, t: Array, condition: Condition = None) -> Array:
+        labels, logs = _labels(condition), self.log_probs(x, t)
         return jnp.take_along_axis(logs, jnp.asarray(labels)[:, None], axis=1)[:, 0]
 
     def check_condition(self, condition: Condition) -> None:

@@ -3,6 +3,7 @@
 from scoresde.likelihood.bits import bits_per_dim
 from scoresde.likelihood.bounds import (
     BOUNDS,
+    GAUSSIAN_DECODERS,
     Bound,
     DDPMBound,
     ScoreFlowBound,
@@ -23,6 +24,7 @@ LIKELIHOODS = {"exact": ExactLikelihood, **BOUNDS}
 
 __all__ = [
     "BOUNDS",
+    "GAUSSIAN_DECODERS",
     "LIKELIHOODS",
     "TRACES",
     "Bound",

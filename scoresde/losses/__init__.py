@@ -1,4 +1,4 @@
-"""Training objectives: denoising score matching, and the variational bound of discrete images.
+"""Training objectives: denoising score matching, variational bounds, and noisy classification.
 
 All are made and called alike, so that any of them is built by its name:
 
@@ -8,9 +8,18 @@ All are made and called alike, so that any of them is built by its name:
 `images` are records of the data, [batch, ...]: an objective encodes them, or takes them as they
 are, as it needs. Where `trains_schedule`, the process is trained too, and `params` are those of
 both, {"network": ..., "sde": ...} with the learned fields of the process; else the network's.
+Where `trains_classifier`, the network gives logits, and the condition "label" is their target.
+
+An objective may remember what is not its parameters from step to step. Then `init_memory()` is what
+there is before the first, else None, and training calls
+
+    loss, memory = objective.remembering(memory, params, key, images, condition, train=True)
 """
 
+from scoresde.losses.classification import ClassificationLoss
 from scoresde.losses.denoising import REDUCTIONS, DenoisingScoreMatching
+from scoresde.losses.hybrid import ChainLoss, HybridLoss
+from scoresde.losses.timed import TimedLoss
 from scoresde.losses.variational import VariationalLoss, schedule_loss
 from scoresde.losses.weightings import (
     WEIGHTINGS,
@@ -20,7 +29,10 @@ from scoresde.losses.weightings import (
 )
 
 OBJECTIVES = {
+    "classification": ClassificationLoss,
     "denoising": DenoisingScoreMatching,
+    "hybrid": HybridLoss,
+    "vlb": ChainLoss,
     "variational": VariationalLoss,
 }
 
@@ -28,10 +40,14 @@ __all__ = [
     "OBJECTIVES",
     "REDUCTIONS",
     "WEIGHTINGS",
+    "ChainLoss",
+    "ClassificationLoss",
     "DenoisingScoreMatching",
     "EDMWeighting",
+    "HybridLoss",
     "LikelihoodWeighting",
     "NoiseWeighting",
+    "TimedLoss",
     "VariationalLoss",
     "schedule_loss",
 ]

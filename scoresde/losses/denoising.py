@@ -5,24 +5,22 @@ The published discrete losses are the weighting `noise` on a discrete grid of ti
 Score it is SMLD's.
 
 What a network says of a variance beside the mean gets no gradient here: that takes the variational
-bound (L_hybrid of arXiv:2102.09672), which in turn leaves the mean alone.
+bound, `scoresde.losses.hybrid`.
 """
 
 import dataclasses
-import math
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 
-from scoresde.condition import Condition, check_condition
+from scoresde.condition import Condition
+from scoresde.losses.timed import TimedLoss, check_factor, network_output
 from scoresde.losses.weightings import WEIGHTINGS
 from scoresde.predictions import PredictionKind
-from scoresde.registry import UsageError, component, lookup
+from scoresde.registry import component, lookup
 from scoresde.sdes import SDE, expand
-from scoresde.times import DISTRIBUTIONS
 
 
 def mean(square: Array) -> Array:
@@ -39,6 +37,29 @@ REDUCTIONS = {"mean": mean, "half_sum": half_sum}
 """From the squares of a sample's errors, [batch, dims], to its loss, [batch]."""
 
 
+def residual_of(
+    sde: SDE, prediction: PredictionKind, output: Array, x0: Array, noise: Array, t: Array
+) -> Array:
+    """Predicted noise less noise, of a network's output at x_t = alpha x0 + sigma noise.
+
+    It is the output's error times a coefficient: nothing cancels at small sigma.
+
+    Args:
+        sde: the forward process.
+        prediction: how the network is read.
+        output: of the network.
+        x0: data, [batch, ...].
+        noise: like x0.
+        t: [batch].
+
+    Raises:
+        UsageError: the network has not the outputs that the prediction reads.
+    """
+    mean, _ = prediction.split(x0, output)
+    error = mean - prediction.target(sde, x0, noise, t)
+    return expand(prediction.coefficients(sde, t).noise_output, x0) * error
+
+
 def noise_residual(
     sde: SDE,
     prediction: PredictionKind,
@@ -51,69 +72,34 @@ def noise_residual(
     condition: Condition = None,
     train: bool = True,
 ) -> Array:
-    """Predicted noise less noise, of a network in training, at x_t = alpha x0 + sigma noise.
+    """`residual_of` a network in training.
 
-    It is the output's error times a coefficient: nothing cancels at small sigma.
-
-    Args:
-        sde: the forward process.
-        prediction: how the network is fed and read.
-        network: `apply(params, x, noise_condition, condition, *, train, rng) -> output`.
-        params: the network's parameters.
-        key: of the network's own randomness.
-        x0: data, [batch, ...].
-        noise: like x0.
-        t: [batch].
-        condition: what is known of each sample, see `scoresde.denoiser`.
-        train: whether the network drops out units.
-
-    Raises:
-        UsageError: the network has not the outputs that the prediction reads.
+    Args: as of `residual_of` and `scoresde.losses.timed.network_output`.
     """
-    network_input, noise_condition = prediction.inputs(sde, sde.perturb(x0, noise, t), t)
-    output = network(params, network_input, noise_condition, condition, train=train, rng=key)
-    mean, _ = prediction.split(x0, output.astype(x0.dtype))
-    error = mean - prediction.target(sde, x0, noise, t)
-    return expand(prediction.coefficients(sde, t).noise_output, x0) * error
+    x, model = sde.perturb(x0, noise, t), (sde, prediction, network, params)
+    output = network_output(*model, key, x, t, condition, train)
+    return residual_of(sde, prediction, output, x0, noise, t)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DenoisingScoreMatching:
+class DenoisingScoreMatching(TimedLoss):
     """E_t,x_0,noise [ w(t) ||predicted noise - noise||^2 ]  (arXiv:2011.13456, equation 7).
 
     Attributes:
-        sde: the forward process.
-        prediction: how the network is fed and read.
-        network: `apply(params, x, noise_condition, condition, *, train, rng) -> output`; the noise
-            condition is `prediction.time_input`, 999 t if nothing is said.
-        codec: from images to x and back, see `scoresde.codecs`; None where x itself is given.
-        times: `(key, n) -> (t, weight)`, of `scoresde.times.DISTRIBUTIONS`, also by its name or as
-            a section.
-        weighting: `(sde, t) -> w`, of `scoresde.losses.WEIGHTINGS`, likewise.
+        weighting: `(sde, t) -> w`, of `scoresde.losses.WEIGHTINGS`, also by its name or as a
+            section.
         reduction: "mean" over the dimensions of a sample, "half_sum", or a function like them.
 
-    Raises:
-        UsageError: an unknown name, or none of these.
+    Further attributes and errors: of `TimedLoss`.
     """
 
-    trains_schedule: ClassVar[bool] = False
-
-    sde: SDE
-    prediction: PredictionKind
-    network: Callable[..., Array]
-    codec: Any = None
-    times: Any = "uniform"
     weighting: Any = "noise"
     reduction: str | Callable[[Array], Array] = "mean"
 
     def __post_init__(self):
+        super().__post_init__()
         weighting = component("weighting", WEIGHTINGS, self.weighting, Callable)
-        times, options = "uniform" if self.times is None else self.times, {}
-        if isinstance(times, str | Mapping):
-            options = {"sde": self.sde}
-        times = component("time distribution", DISTRIBUTIONS, times, Callable, **options)
         object.__setattr__(self, "weighting", weighting)
-        object.__setattr__(self, "times", times)
         self._reduce()
 
     def _reduce(self):
@@ -121,48 +107,14 @@ class DenoisingScoreMatching:
             return self.reduction
         return lookup("loss reduction", REDUCTIONS, self.reduction)
 
-    def per_sample(
-        self, params: Any, key: Array, x0: Array, condition: Condition = None, train: bool = True
-    ) -> tuple[Array, Array]:
-        """The weighted loss of each sample, and its time; each [batch].
-
-        Args:
-            params: the network's parameters.
-            key: one key for the batch.
-            x0: data in the range the network works in, [batch, ...].
-            condition: what is known of each sample, see `scoresde.denoiser`.
-            train: whether the network drops out units.
-        """
-        condition = check_condition(condition, x0.shape[0])
-        time_key, noise_key, network_key = jax.random.split(key, 3)
-        t, weight = self.times(time_key, x0.shape[0])
-        noise = jax.random.normal(noise_key, x0.shape, x0.dtype)
+    def at(self, params, key, x0, noise, t, condition=None, train=True):
         model = self.sde, self.prediction, self.network, params
-        error = noise_residual(*model, network_key, x0, noise, t, condition, train)
-        square = self._reduce()(jnp.reshape(error, (x0.shape[0], -1)) ** 2)
-        factors = {"times": weight, "weighting": self.weighting(self.sde, t), "reduction": square}
-        for name, factor in factors.items():  # others would broadcast to another loss
-            if jnp.shape(factor) != t.shape and (jnp.ndim(factor) or factor is square):
-                raise UsageError(
-                    f"The {name} of a loss must give a number a sample, of shape {t.shape}, and "
-                    f"gives {jnp.shape(factor)}."
-                )
-        return math.prod(factors.values()), t
+        return self.weighted(noise_residual(*model, key, x0, noise, t, condition, train), t)
 
-    def __call__(
-        self,
-        params: Any,
-        key: Array,
-        images: Array,
-        condition: Condition = None,
-        train: bool = True,
-    ) -> Array:
-        """The loss, a scalar: `per_sample` of the encoded images, averaged over the batch.
-
-        Args: as of `per_sample`, but for `images`, what the codec encodes, [batch, ...].
-        """
-        x0 = images
-        if self.codec is not None:
-            data_key, key = jax.random.split(key)
-            x0 = self.codec.encode(data_key, images)
-        return jnp.mean(self.per_sample(params, key, x0, condition, train)[0])
+    def weighted(self, error: Array, t: Array) -> Array:
+        """The loss [batch] of errors of the noise [batch, ...] at the times t [batch]."""
+        square = self._reduce()(jnp.reshape(error, (len(error), -1)) ** 2)
+        weighting = self.weighting(self.sde, t)
+        check_factor("weighting", weighting, t)
+        check_factor("reduction", square, t, one_for_all=False)
+        return weighting * square

@@ -5,7 +5,17 @@ Everywhere else a network is its pure `apply(params, x, noise_condition, conditi
 
 from typing import Any
 
-from scoresde.networks import adm, ddpm, ncsn, ncsnpp, song_unet
+from scoresde.networks import (
+    adm,
+    adm_encoder,
+    ddpm,
+    ncsn,
+    ncsnpp,
+    openai_unet,
+    song_unet,
+    wide_resnet,
+)
+from scoresde.networks.classifier_network import ClassifierNetwork
 from scoresde.networks.dequantizer import DequantizerNetwork, dequantizer_network
 from scoresde.networks.network import Network
 from scoresde.networks.stages import Stage, stages
@@ -18,25 +28,35 @@ NETWORKS = {
     "ncsnv2": ncsn.ncsnv2,
     "song_unet": song_unet.song_unet,
     "adm": adm.adm,
+    "openai_unet": openai_unet.openai_unet,
+    "super_resolution_unet": openai_unet.super_resolution_unet,
 }
 """Network factories by name; `package.module:Name` reaches one's own."""
+
+CLASSIFIERS = {
+    "adm_encoder": adm_encoder.adm_encoder,
+    "wide_resnet": wide_resnet.wide_resnet,
+}
+"""Factories of classifiers of noisy images, which guide."""
 
 DEQUANTIZERS = {"dequantizer": dequantizer_network}
 """Factories of the flows of variational dequantization."""
 
 
 def get(name: str, **options: Any) -> Network:
-    """The network called `name`, built with `options`.
+    """The network called `name`, of NETWORKS or CLASSIFIERS, built with `options`.
 
     Raises:
         UsageError: unknown name or option, or a value out of range.
     """
-    return make("network", NETWORKS, name, **options)
+    return make("network", NETWORKS | CLASSIFIERS, name, **options)
 
 
 __all__ = [
+    "CLASSIFIERS",
     "DEQUANTIZERS",
     "NETWORKS",
+    "ClassifierNetwork",
     "DequantizerNetwork",
     "Network",
     "Stage",

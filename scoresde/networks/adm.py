@@ -5,86 +5,25 @@ attention has several heads and follows every block of its levels, and residual 
 rescaled. Karras et al. 2022 (arXiv:2206.00364, Appendix F.2) list the hyper-parameters.
 """
 
-import functools
 from collections.abc import Sequence
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from scoresde.networks import embeddings, layers, options, resampling
-from scoresde.networks.attention import AttnBlockpp
-from scoresde.networks.blocks import rematerialized
-from scoresde.networks.initializers import PYTORCH, Normal, ScaledUniform
+from scoresde.networks import embeddings, layers, options
+from scoresde.networks.adm_trunk import NEAR_ZERO, TrunkADM
+from scoresde.networks.initializers import Normal
 from scoresde.networks.network import Network
-from scoresde.registry import UsageError
-
-EPSILON = 1e-5
-"""What normalizations add to the variance."""
-
-NEAR_ZERO = ScaledUniform(0.0)
-"""The initializer of last convolutions."""
 
 
-class ResnetBlockADM(nn.Module):
-    """A residual block of BigGAN's form with adaptive group normalization.
+class ADM(TrunkADM, kw_only=True):
+    """The U-Net; see `adm` and `openai_unet.openai_unet` for the options."""
 
-    Attributes:
-        features: output channels.
-        resample: "up" (nearest neighbor), "down" (2x2 mean) or None.
-        dropout: rate before the second convolution.
-        train: whether dropout is active.
-        dtype: computation type.
-    """
-
-    features: int
-    resample: str | None = None
-    dropout: float = 0.0
-    train: bool = False
-    dtype: jnp.dtype = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: jax.Array, embedding: jax.Array) -> jax.Array:
-        """Maps x [batch, height, width, channels] with an activated embedding [batch, features]."""
-        conv = functools.partial(layers.Conv, self.features, dtype=self.dtype)
-        norm = functools.partial(layers.GroupNorm, epsilon=EPSILON, dtype=self.dtype)
-        h = nn.swish(norm()(x))
-        if self.resample:
-            resample = resampling.upsample if self.resample == "up" else resampling.downsample
-            h, x = resample(h, (1, 1)), resample(x, (1, 1))
-        h = conv(kernel_init=PYTORCH, random_bias=True)(h)
-        modulation = layers.Dense(2 * self.features, kernel_init=PYTORCH, dtype=self.dtype)(
-            embedding
-        )
-        scale, shift = jnp.split(modulation[:, None, None, :], 2, axis=-1)
-        h = nn.swish(norm()(h) * (1 + scale) + shift)
-        h = nn.Dropout(self.dropout, deterministic=not self.train)(h)
-        h = conv(kernel_init=NEAR_ZERO)(h)
-        if x.shape[-1] != self.features:
-            x = conv(size=1, kernel_init=PYTORCH, random_bias=True)(x)
-        return x + h
-
-
-class ADM(nn.Module):
-    """The trunk; see `adm` for the options.
-
-    The order in which submodules are made fixes their names, hence the layout of checkpoints.
-    """
-
-    model_channels: int
-    channel_mult: tuple[int, ...]
-    channel_mult_emb: int
-    num_blocks: int
-    attn_resolutions: tuple[int, ...]
-    channels_per_head: int
-    dropout: float
-    num_classes: int | None
-    label_dropout: float
-    augment_dim: int
-    outputs_per_channel: int
-    dtype: jnp.dtype
-    remat: bool
-    attention_implementation: str
+    num_classes: int | None = None
+    label_dropout: float = 0.0
+    augment_dim: int = 0
+    outputs_per_channel: int = 1
 
     @property
     def stochastic(self) -> bool:
@@ -102,88 +41,44 @@ class ADM(nn.Module):
         augment_labels: jax.Array | None = None,
     ) -> jax.Array:
         """Maps x [batch, height, width, channels], noise_condition [batch] to the outputs."""
-        num_resolutions, outputs = len(self.channel_mult), self.outputs_per_channel * x.shape[-1]
-        options.divisible_image("adm", x.shape, num_resolutions)
-        options.labels_have_classes("adm", labels, self.num_classes)
-        residual_block = functools.partial(
-            rematerialized(ResnetBlockADM) if self.remat else ResnetBlockADM,
-            dropout=self.dropout,
-            train=train,
-            dtype=self.dtype,
-        )
+        embedding = self.embed(noise_condition, labels, augment_labels, train)
+        return self.unet(x, embedding, self.outputs_per_channel * x.shape[-1], train)
 
-        embedding = self._embed(noise_condition, labels, augment_labels, train)
-        h = layers.Conv(
-            self.model_channels * self.channel_mult[0],
-            kernel_init=PYTORCH,
-            random_bias=True,
-            dtype=self.dtype,
-        )(x)
-
-        skips = [h]
-        for level, multiplier in enumerate(self.channel_mult):
-            if level > 0:
-                h = residual_block(h.shape[-1], "down")(h, embedding)
-                skips.append(h)
-            for _ in range(self.num_blocks):
-                h = residual_block(self.model_channels * multiplier)(h, embedding)
-                if h.shape[1] in self.attn_resolutions:
-                    h = self._attend(h, train)
-                skips.append(h)
-
-        h = self._attend(residual_block(h.shape[-1])(h, embedding), train)
-        h = residual_block(h.shape[-1])(h, embedding)
-
-        for level, multiplier in reversed(list(enumerate(self.channel_mult))):
+    def unet(self, x: jax.Array, embedding: jax.Array, outputs: int, train: bool) -> jax.Array:
+        """Maps x [batch, height, width, any channels] to so many outputs."""
+        options.divisible_image(self.called, x.shape, len(self.channel_mult))
+        block = self.residual_blocks(train)
+        maps = self.encode(x, embedding, block, train)
+        h = self.middle(maps[-1], embedding, block, train)
+        for level in reversed(range(len(self.channel_mult))):
             for _ in range(self.num_blocks + 1):
-                h = jnp.concatenate([h, skips.pop()], axis=-1)
-                h = residual_block(self.model_channels * multiplier)(h, embedding)
-                if h.shape[1] in self.attn_resolutions:
-                    h = self._attend(h, train)
+                h = jnp.concatenate([h, maps.pop()], axis=-1)
+                h = self.attend_at_its_size(block(self.width(level))(h, embedding), train)
             if level > 0:
-                h = residual_block(h.shape[-1], "up")(h, embedding)
+                h = self.resample(h, "up", embedding, block)
+        h = self.normalize(h)
+        return layers.Conv(outputs, kernel_init=NEAR_ZERO, dtype=self.wide)(h)
 
-        h = nn.swish(layers.GroupNorm(epsilon=EPSILON, dtype=self.dtype)(h))
-        return layers.Conv(outputs, kernel_init=NEAR_ZERO)(h)
-
-    def _attend(self, h: jax.Array, train: bool) -> jax.Array:
-        channels = h.shape[-1]
-        heads = channels // self.channels_per_head
-        if heads == 0:
-            return h
-        if channels % heads:
-            raise UsageError(
-                f"network 'adm': {channels} channels do not divide into {heads} heads of at least "
-                f"{self.channels_per_head}; change model_channels or channels_per_head."
-            )
-        return AttnBlockpp(
-            heads=heads,
-            kernel_init=PYTORCH,
-            epsilon=EPSILON,
-            implementation=self.attention_implementation,
-            train=train,
-            dtype=self.dtype,
-        )(h)
-
-    def _embed(self, noise_condition, labels, augment_labels, train: bool) -> jax.Array:
+    def embed(self, noise_condition, labels, augment_labels, train: bool) -> jax.Array:
         """The activated embedding [batch, features] that every residual block receives."""
-        features = self.model_channels * self.channel_mult_emb
-        embedding = embeddings.positional_embedding(
-            noise_condition, self.model_channels, endpoint=False
-        )
-        if self.augment_dim:
-            embedding += embeddings.AugmentEmbedding(
+        options.labels_have_classes(self.called, labels, self.num_classes)
+
+        def augmented(waves):
+            if not self.augment_dim:
+                return waves
+            layer = embeddings.AugmentEmbedding(
                 self.augment_dim,
-                embedding.shape[-1],
+                waves.shape[-1],
                 kernel_init=NEAR_ZERO,
                 name="augment_embedding",
-            )(augment_labels, len(embedding))
-        embedding = nn.swish(layers.Dense(features, kernel_init=PYTORCH)(embedding))
-        embedding = layers.Dense(features, kernel_init=PYTORCH)(embedding)
+            )
+            return waves + layer(augment_labels, len(waves))
+
+        embedding = self.embed_noise(noise_condition, augmented)
         if self.num_classes is not None:
             embedding += embeddings.ClassEmbedding(
                 self.num_classes,
-                features,
+                embedding.shape[-1],
                 self.label_dropout,
                 use_bias=False,
                 kernel_init=Normal(),

@@ -18,6 +18,9 @@ def _attend(query: jax.Array, key: jax.Array, value: jax.Array, implementation: 
             "attention_implementation='cudnn' runs on NVIDIA GPUs alone, and here is none; "
             "set it to 'xla'."
         )
+    if query.dtype == jnp.float64:  # JAX's own takes the softmax in float32
+        logits = jnp.einsum("bqhc,bkhc->bhqk", query, key) / math.sqrt(query.shape[-1])
+        return jnp.einsum("bhqk,bkhc->bqhc", jax.nn.softmax(logits), value)
     return jax.nn.dot_product_attention(query, key, value, implementation=implementation)
 
 
@@ -60,7 +63,7 @@ def attend(
 class AttnBlockpp(nn.Module):
     """x + NIN(attention(GroupNorm(x))), every pixel attending to all others.
 
-    Logits and softmax are float32 whatever the computation type. Source: Ho et al. 2020,
+    Logits and softmax are at least float32 whatever the computation type. Source: Ho et al. 2020,
     Appendix B; with heads as in Dhariwal and Nichol 2021.
 
     Attributes:

@@ -31,7 +31,8 @@ class GaussianFourierProjection(nn.Module):
         weight = parameter(self, "W", Normal(self.scale), (self.frequencies,))
         # EDM's order of the factors: its v may be in the hundreds, where another order rounds the
         # angle, of 10^5 radians, by a hundredth.
-        angle = v[:, None] * (2 * math.pi * jax.lax.stop_gradient(weight))
+        weight = jax.lax.stop_gradient(weight).astype(jnp.promote_types(v.dtype, weight.dtype))
+        angle = v[:, None] * (2 * math.pi * weight)
         return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)
 
 
@@ -49,7 +50,8 @@ def positional_embedding(v: jax.Array, features: int, *, endpoint: bool = True) 
         [batch, features].
     """
     half = features // 2
-    exponent = jnp.arange(half, dtype=jnp.float32) / (half - 1 if endpoint else half)
+    dtype = jnp.promote_types(v.dtype, jnp.float32)
+    exponent = jnp.arange(half, dtype=dtype) / (half - 1 if endpoint else half)
     angle = v[:, None] * jnp.exp(-math.log(10000) * exponent)
     return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)
 

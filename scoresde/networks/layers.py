@@ -1,6 +1,7 @@
 """The small layers every backbone is made of, and the activations by name.
 
-Parameters are float32 whatever the computation type; normalization statistics are float32 too.
+Parameters are float32 whatever the computation type; normalization statistics are of that type,
+and at least float32.
 Images are [batch, height, width, channels]. Class and parameter names are Flax's.
 """
 
@@ -182,7 +183,7 @@ def _group_norm(
         mean = y.mean(axis=(1, 2)).reshape(-1, groups, channels // groups).mean(axis=-1)
         return jnp.repeat(mean, channels // groups, axis=-1)[:, None, None, :]
 
-    y = x.astype(jnp.float32)
+    y = x.astype(jnp.promote_types(dtype, jnp.float32))
     y -= group_mean(y)
     y *= lax.rsqrt(group_mean(jnp.square(y)) + epsilon) * scale
     return (y + bias).astype(dtype)

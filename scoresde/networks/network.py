@@ -117,7 +117,8 @@ class Network:
             rng: random key for them.
 
         Returns:
-            float32, of the shape of x; with several outputs a channel, all of the first ones first.
+            float32 (float64 of a network that computes in it), of the shape of x; with several
+            outputs a channel, all of the first ones first.
 
         Raises:
             UsageError: there are no parameters, or they are of another module or of images of other
@@ -133,7 +134,8 @@ class Network:
             raise UsageError(
                 "This network drops activations or labels in training: pass apply(..., rng=key)."
             )
-        noise_condition = jnp.broadcast_to(jnp.asarray(noise_condition, jnp.float32), x.shape[:1])
+        dtype = jnp.promote_types(getattr(self.module, "dtype", jnp.float32), jnp.float32)
+        noise_condition = jnp.broadcast_to(jnp.asarray(noise_condition, dtype), x.shape[:1])
         rngs = None if rng is None else {"dropout": rng}
         if not isinstance(condition, Mapping | None):
             raise UsageError(
@@ -174,6 +176,11 @@ class Network:
     def num_classes(self) -> int | None:
         """The number of classes that the module says it knows; None if it says nothing."""
         return getattr(self.module, "num_classes", None)
+
+    def condition_shapes(self, image_shape: tuple[int, int, int]) -> dict[str, tuple[int, ...]]:
+        """Shapes, without the batch, of what the network needs in a condition beside the label."""
+        shapes = getattr(self.module, "condition_shapes", None)
+        return shapes(image_shape) if shapes else {}
 
     @property
     def condition_names(self) -> set[str]:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from scoresde import channels
 from scoresde.registry import UsageError
 
-DTYPES = ("float32", "bfloat16")
+DTYPES = ("float32", "bfloat16", "float64")
 ATTENTION_IMPLEMENTATIONS = ("xla", "cudnn")
 
 
@@ -66,13 +66,18 @@ def compute_options(network: str, dtype: str, attention_implementation: str = "x
     """The computation type, checked together with the attention kernel that has to support it.
 
     Raises:
-        UsageError: an unknown name, or cuDNN attention without bfloat16.
+        UsageError: an unknown name, float64 where JAX has none, or cuDNN attention without
+            bfloat16.
     """
     one_of(network, "dtype", str(dtype), DTYPES)
     one_of(network, "attention_implementation", attention_implementation, ATTENTION_IMPLEMENTATIONS)
     if attention_implementation == "cudnn" and str(dtype) != "bfloat16":
         raise UsageError(
             f"network {network!r}: attention_implementation='cudnn' needs dtype='bfloat16'."
+        )
+    if str(dtype) == "float64" and jnp.result_type(float) != jnp.float64:
+        raise UsageError(
+            f"network {network!r}: dtype='float64' needs jax_enable_x64, JAX's 64 bits."
         )
     return jnp.dtype(dtype)
 

@@ -3,13 +3,17 @@
 from scoresde.pretrained.edm import load_edm
 from scoresde.pretrained.formats import FORMATS, load_params
 from scoresde.pretrained.model import Pretrained
+from scoresde.pretrained.openai import load_openai
 from scoresde.pretrained.score_sde import load_score_sde, load_score_sde_pytorch
+from scoresde.pretrained.score_sde_classifier import load_score_sde_classifier
 
 __all__ = [
     "FORMATS",
     "Pretrained",
     "load_edm",
+    "load_openai",
     "load_params",
     "load_score_sde",
+    "load_score_sde_classifier",
     "load_score_sde_pytorch",
 ]

@@ -1,11 +1,12 @@
 """Foreign files by the name of their format, for a network that is already known."""
 
+import functools
 import pathlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from scoresde.networks import Network
-from scoresde.pretrained import edm, score_sde
+from scoresde.pretrained import edm, openai, score_sde, score_sde_classifier
 from scoresde.pretrained.weights import Checkpoint
 from scoresde.registry import member
 
@@ -26,6 +27,13 @@ FORMATS = {
     "score_sde": Format(score_sde.read_jax, score_sde.params_from_jax),
     "score_sde_pytorch": Format(score_sde.read_pytorch, score_sde.params_from_pytorch),
     "edm": Format(edm.read, edm.params_from_edm),
+    "openai": Format(openai.read, openai.params_from_openai),
+    "openai_new_attention_order": Format(
+        openai.read, functools.partial(openai.params_from_openai, new_attention_order=True)
+    ),
+    "score_sde_classifier": Format(
+        score_sde_classifier.read, score_sde_classifier.params_from_score_sde
+    ),
 }
 """The formats by name."""
 

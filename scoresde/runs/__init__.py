@@ -6,6 +6,7 @@ result = run.likelihood(runs.LikelihoodProtocol(split="test"))
 train(config, "runs/mine")
 """
 
+from scoresde.runs.classifier import measure_classifier, train_classifier, trained_classifier
 from scoresde.runs.dequantizer import train_dequantizer
 from scoresde.runs.flow import trained_flow
 from scoresde.runs.generate import Generated, condition_in_turn, generate, recording
@@ -45,6 +46,7 @@ __all__ = [
     "condition_in_turn",
     "draw_samples",
     "evaluate",
+    "measure_classifier",
     "measure_likelihood",
     "generate",
     "import_checkpoint",
@@ -53,6 +55,8 @@ __all__ = [
     "restore_images",
     "save_config",
     "train",
+    "train_classifier",
     "train_dequantizer",
+    "trained_classifier",
     "trained_flow",
 ]

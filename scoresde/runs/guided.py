@@ -1,5 +1,6 @@
 """Which classes are drawn, and how the denoiser is guided to them."""
 
+import os
 import re
 import warnings
 from collections.abc import Mapping
@@ -9,10 +10,14 @@ from scoresde import guidance
 from scoresde.denoiser import BaseDenoiser
 from scoresde.experiment import Experiment
 from scoresde.registry import UsageError, UsageWarning, shown
+from scoresde.runs.classifier import check_same, opened, trained_classifier
+
+# Options that are a model, and may be given as the run that trained it.
+_MODELS = {"classifier": "--classifier", "weaker": "--weak"}
 
 
 def guided(
-    denoiser: BaseDenoiser, sections: Any, network: Mapping[str, Any]
+    denoiser: BaseDenoiser, sections: Any, network: Mapping[str, Any], experiment: Experiment
 ) -> tuple[BaseDenoiser, list[dict[str, Any]]]:
     """The denoiser with these guidance methods around it, and their sections.
 
@@ -20,11 +25,13 @@ def guided(
 
     Args:
         denoiser: of the run.
-        sections: None; a section of `guidance.GUIDANCE`; or a list of them, the outermost last.
+        sections: None; a section of `guidance.GUIDANCE`; or a list of them, the outermost last. A
+            classifier, or a weaker model, may be the work directory of its run, or DIR@STEP.
         network: the network's section of the config.
+        experiment: of the run.
 
     Raises:
-        UsageError: no such section, or what the method refuses.
+        UsageError: no such section or run, or what the method refuses.
     """
     sections = [] if sections is None else sections
     sections = [sections] if isinstance(sections, Mapping) else list(sections)
@@ -36,6 +43,9 @@ def guided(
             )
         options = dict(section)
         name = options.pop("name")
+        for option in _MODELS.keys() & options.keys():
+            if isinstance(options[option], str | os.PathLike):
+                options[option] = _model(option, str(options[option]), denoiser, experiment)
         denoiser = guidance.get(name, denoiser, **options)
         if name == "cfg" and not network.get("label_dropout"):
             warnings.warn(
@@ -47,13 +57,32 @@ def guided(
     return denoiser, [dict(section) for section in sections]
 
 
+def _model(option, reference, denoiser, experiment):
+    """The classifier or the weaker denoiser that a run has trained."""
+    if option == "classifier":
+        return trained_classifier(reference, experiment)
+    run, step = opened(reference, _MODELS[option])
+    check_same(reference, run.experiment, experiment)
+    return run.denoiser(step, t_min=denoiser.sde.t_min)
+
+
+def reads_labels(denoiser: BaseDenoiser) -> bool:
+    """Whether a classifier within a guided denoiser is told the class of each sample."""
+    while denoiser is not None:
+        if isinstance(denoiser, guidance.ClassifierGuidance):
+            return True
+        denoiser = getattr(denoiser, "denoiser", None)
+    return False
+
+
 def requested_classes(
-    experiment: Experiment, label: int | str | None, labels: str | None
+    experiment: Experiment, label: int | str | None, labels: str | None, known: bool = False
 ) -> list[int]:
     """The classes that are drawn in turn.
 
     Args:
         experiment: whose classes they are.
+        known: whether a guidance reads the class, though the network does not.
         label: one class, its number or its name; or None.
         labels: "0-9", "3,5,7", "1-3,8" or names; or None. All classes if neither is given.
 
@@ -63,8 +92,10 @@ def requested_classes(
     source = experiment.source
     if label is None and labels is None:
         return list(range(max(1, len(source.label_names))))
-    if "label" not in experiment.condition:
-        raise UsageError("A label needs a network trained with config.data.labels=True.")
+    if "label" not in experiment.condition and not known:
+        raise UsageError(
+            "A label needs a network trained with config.data.labels=True, or a classifier."
+        )
     if label is not None:
         return [source.label_number(label)]
     classes = []

@@ -55,7 +55,9 @@ def import_checkpoint(
         file_format, file, experiment.network, experiment.shape, raw=raw
     )
     key = jax.random.key(experiment.seed)
-    state = training.create_state(key, params, experiment.optimizer, experiment.averages)
+    state = training.create_state(
+        key, params, experiment.optimizer, experiment.averages, experiment.init_memory()
+    )
     state = dataclasses.replace(state, step=jnp.int32(step))
     save_config(workdir, config)
     # Training that goes on from here reads its data from the beginning.

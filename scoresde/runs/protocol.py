@@ -116,6 +116,10 @@ class LikelihoodProtocol:
         defaults = {"t_min": exact["t_min"]} if "t_min" in takes else {}
         if "steps" in takes:
             defaults["steps"] = sde.chain_steps or 1000
+            if sde.chain_steps is not None:  # its levels, and none between them
+                defaults["t_min"] = sde.t_min
+        if "variance" in takes and experiment.prediction.learned_variance:
+            defaults["variance"] = "learned"
         return defaults
 
     def _dequantization(

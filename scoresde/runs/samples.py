@@ -22,7 +22,7 @@ from scoresde.runs.generate import (
     recording,
     whole_batch,
 )
-from scoresde.runs.guided import guided, requested_classes
+from scoresde.runs.guided import guided, reads_labels, requested_classes
 from scoresde.runs.trained_model import TrainedModel
 
 DONE = "samples.json"
@@ -99,13 +99,15 @@ def draw_samples(
         UsageError: a class that there is not, a checkpoint that is not there, or results that are.
     """
     experiment, codec, mesh = run.experiment, run.experiment.codec, run.mesh
-    classes = requested_classes(experiment, request.label, request.labels)
     if request.animation and not codec.of_images:
         raise UsageError("An animation shows images, and the data are none: leave it out.")
     step = run.step(request.step)
     denoiser = run.denoiser(step, request.average, experiment.sampling.t_min)
     model = model_sections(run.config)
-    denoiser, sections = guided(denoiser, request.guidance, model["network"])
+    denoiser, sections = guided(denoiser, request.guidance, model["network"], experiment)
+    known = reads_labels(denoiser)
+    classes = requested_classes(experiment, request.label, request.labels, known)
+    known = known or "label" in experiment.condition
     record = {
         "num": request.num,
         "seed": request.seed,
@@ -132,7 +134,7 @@ def draw_samples(
         request.num,
         mesh=mesh,
         batch_size=batch_size,
-        condition=functools.partial(_condition, experiment, classes),
+        condition=functools.partial(_condition, experiment, classes if known else None),
         sampling=sampling,
         trajectory=stride,
         recorded=_SHOWN,
@@ -156,7 +158,7 @@ def draw_samples(
     arrays = {"samples": drawn.images, "nfe": drawn.nfe}
     if codec.bins is not None:
         arrays["bins"] = np.array(codec.bins)
-    if "label" in experiment.condition:
+    if known:
         arrays["labels"] = _labels(classes, np.arange(request.num))
     if request.animation:
         summary["unfinished_in_animation"] = int(drawn.trajectory_unfinished.sum())
@@ -199,8 +201,7 @@ def _labels(classes: list[int], rows: np.ndarray) -> np.ndarray:
     return np.asarray(classes)[rows % len(classes)]
 
 
-def _condition(experiment: Experiment, classes: list[int], rows: np.ndarray) -> Condition:
+def _condition(experiment: Experiment, classes: list[int] | None, rows: np.ndarray) -> Condition:
+    """What samples of these numbers are told; of no class if `classes` is None."""
     condition = condition_in_turn(experiment, len(rows), int(rows[0]))
-    if condition and "label" in condition:
-        condition["label"] = _labels(classes, rows)
-    return condition
+    return condition if classes is None else {**(condition or {}), "label": _labels(classes, rows)}

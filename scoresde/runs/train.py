@@ -48,7 +48,9 @@ def train(config: Any, workdir: str | os.PathLike) -> training.TrainState:
         _check_test_images(source, mesh)
     init_key, train_key, eval_key, sample_key = jax.random.split(jax.random.key(experiment.seed), 4)
     params, loss_fn = experiment.init(init_key), experiment.loss_fn()
-    state = training.create_state(train_key, params, experiment.optimizer, experiment.averages)
+    state = training.create_state(
+        train_key, params, experiment.optimizer, experiment.averages, experiment.init_memory()
+    )
     train_step = training.make_train_step(
         loss_fn,
         experiment.optimizer,
@@ -65,7 +67,8 @@ def train(config: Any, workdir: str | os.PathLike) -> training.TrainState:
     callbacks = []
     if settings.eval_every:
         callbacks.append((settings.eval_every, _evaluation(experiment, mesh, eval_key)))
-    if settings.sample_every and experiment.codec.of_images:  # what else is no picture
+    pictures_of = experiment.codec.of_images and not experiment.trains_classifier
+    if settings.sample_every and pictures_of:
         callbacks.append((settings.sample_every, _grid(experiment, mesh, sample_key, workdir)))
     if settings.eval_fd_every:
         callbacks.append((settings.eval_fd_every, _distance(experiment, mesh, sample_key, workdir)))

@@ -4,6 +4,7 @@ config.json       the resolved config, written before the first step
 checkpoints/      what Orbax keeps
 metrics.jsonl     the log, also in tensorboard/ and, at the end, loss.png
 dequantizer/      the run of `scoresde train-dequantizer`
+classifier/       the accuracy of what `scoresde train-classifier` trained
 samples/          grids made during training, and the results of `scoresde sample`
 likelihood/       the results of `scoresde likelihood`
 evaluation/       the results of `scoresde evaluate`

@@ -97,16 +97,25 @@ class AncestralSampling(Predictor):
         variance: of the noise added, one of `scoresde.variances.VARIANCES`, by its name or as it
             is: "posterior" is SMLD's rule, "forward" DDPM's, sqrt(beta) z, "learned" that of the
             improved DDPM.
+        guided: where a classifier's gradient goes, of a denoiser that is `ClassifierGuidance`:
+            "score", as of any guidance; or "mean", which it moves by the variance of the step times
+            as much, while x0 is that of the model (Dhariwal and Nichol 2021, arXiv:2105.05233,
+            Algorithm 1). The step to the clean data, whose variance is none, is then the model's.
         probability_flow: must be False: there is no such form of ancestral sampling.
     """
 
     variance: str | Variance = "posterior"
+    guided: str = "score"
     probability_flow: bool = False
 
     def __post_init__(self):
         super().__post_init__()
         variance = component("variance", VARIANCES, self.variance, Variance)
         object.__setattr__(self, "variance", variance)
+        if self.guided not in ("score", "mean"):
+            raise UsageError(
+                f"Ancestral sampling is guided by 'score' or 'mean', not {self.guided!r}."
+            )
         if self.probability_flow:
             raise UsageError(
                 "Ancestral sampling has no probability-flow form; use ddim, which is its "
@@ -114,14 +123,15 @@ class AncestralSampling(Predictor):
             )
 
     def moments(self, x, t, s, denoiser):
-        sde = denoiser.sde
-        prediction = denoiser(x, t)
+        sde, apart = denoiser.sde, self.guided == "mean"
+        prediction, pull = denoiser.apart(x, t) if apart else (denoiser(x, t), None)
         if s is None:
             return prediction.x0, None
         a, _ = sde.transition(s, t)
         sigma_s, sigma_t = sde.sigma(s), sde.sigma(t)
         mean = sde.alpha(s) * prediction.x0 + a * sigma_s**2 / sigma_t * prediction.noise
-        return mean, jnp.sqrt(self.variance.of_step(sde, t, s, prediction))
+        variance = self.variance.of_step(sde, t, s, prediction)
+        return mean if pull is None else mean + variance * pull, jnp.sqrt(variance)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

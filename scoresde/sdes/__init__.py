@@ -22,7 +22,7 @@ from typing import Any
 from scoresde.registry import make
 from scoresde.sdes.base import SDE, expand, learned_fields, with_learned_fields
 from scoresde.sdes.cosine import Cosine
-from scoresde.sdes.discrete import DiscreteVP
+from scoresde.sdes.discrete import DiscreteCosine, DiscreteVP
 from scoresde.sdes.learned import LearnedVP, learned_vp
 from scoresde.sdes.linear_beta import VP, SubVP
 from scoresde.sdes.noise_only import EDM, VE
@@ -36,6 +36,7 @@ SDES = {
     "cosine": Cosine,
     "rectified_flow": RectifiedFlow,
     "discrete_vp": DiscreteVP,
+    "discrete_cosine": DiscreteCosine,
     "learned_vp": learned_vp,
 }
 
@@ -56,6 +57,7 @@ __all__ = [
     "VE",
     "VP",
     "Cosine",
+    "DiscreteCosine",
     "DiscreteVP",
     "LearnedVP",
     "RectifiedFlow",

@@ -2,7 +2,6 @@
 
 from scoresde.times.distributions import (
     DISTRIBUTIONS,
-    Discrete,
     LikelihoodImportance,
     LogNormal,
     Stratified,
@@ -23,7 +22,8 @@ from scoresde.times.grids import (
     UniformGrid,
     make_grid,
 )
-from scoresde.times.respacing import respaced_grid, respaced_levels
+from scoresde.times.levels import Discrete, LossSecondMoment
+from scoresde.times.respacing import RespacedGrid, respaced_grid, respaced_levels
 
 __all__ = [
     "DISTRIBUTIONS",
@@ -33,7 +33,9 @@ __all__ = [
     "LikelihoodImportance",
     "LogNormal",
     "LogSNRGrid",
+    "LossSecondMoment",
     "QuadraticGrid",
+    "RespacedGrid",
     "Stratified",
     "Uniform",
     "UniformGrid",

@@ -2,7 +2,8 @@
 
 A time distribution is `(key, n) -> (t [n], weight [n])`. The weight makes the mean over draws of
 weight * loss(t) an unbiased estimate of the mean of loss over t uniform on [t_min, t_max], whatever
-density the draws come from (except for LogNormal, which states an objective of its own).
+density the draws come from (except for LogNormal, which states an objective of its own). One with
+a memory of the losses (`init_memory`) is `(key, n, memory)` in training, see `LossSecondMoment`.
 """
 
 import dataclasses
@@ -12,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from scoresde.plain import check_fields
 from scoresde.registry import UsageError
 from scoresde.sdes import SDE
 from scoresde.times.ends import ahead, is_traced
+from scoresde.times.levels import Discrete, LossSecondMoment
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -124,33 +125,11 @@ class LogNormal:
         return t, jnp.ones_like(t)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Discrete:
-    """t uniform on the levels i / (num_scales - 1) * t_max: the DDPM and SMLD training grids.
-
-    Attributes:
-        sde: the process.
-        num_scales: number of levels, from 2 on.
-    """
-
-    sde: SDE
-    num_scales: int = 1000
-
-    def __post_init__(self):
-        check_fields(self)
-        if self.num_scales < 2:
-            raise UsageError(f"Discrete times need num_scales of 2 or more, got {self.num_scales}.")
-
-    def __call__(self, key: Array, n: int) -> tuple[Array, Array]:
-        index = jax.random.randint(key, (n,), 0, self.num_scales)
-        t = index / (self.num_scales - 1) * self.sde.t_max
-        return t, jnp.ones_like(t)
-
-
 DISTRIBUTIONS = {
     "uniform": Uniform,
     "stratified": Stratified,
     "likelihood_importance": LikelihoodImportance,
     "log_normal": LogNormal,
     "discrete": Discrete,
+    "loss_second_moment": LossSecondMoment,
 }

@@ -18,6 +18,7 @@ from scoresde.plain import check_fields
 from scoresde.registry import UsageError, component, shown
 from scoresde.sdes import SDE
 from scoresde.times.ends import ahead, is_traced, starts_at_finite_log_snr
+from scoresde.times.respacing import RespacedGrid
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -81,6 +82,7 @@ GRIDS = {
     "quadratic": QuadraticGrid,
     "edm": EDMGrid,
     "log_snr": LogSNRGrid,
+    "respaced": RespacedGrid,
 }
 
 
@@ -93,7 +95,8 @@ def make_grid(
 
     Args:
         sde: the process; a grid that is computed runs from its t_max to its t_min, exactly.
-        steps: the number of steps of such a grid.
+        steps: the number of steps of such a grid; None for one that knows it, and all its times
+            (`all_times(sde)`, of `RespacedGrid`).
         grid: a name of GRIDS (the process's `default_grid` if None), a section with a name and
             options, an object `(sde, steps) -> times`, or the times themselves.
 
@@ -106,6 +109,8 @@ def make_grid(
     if grid is None or isinstance(grid, str | Mapping) or callable(grid):
         chosen = sde.default_grid if grid is None else grid
         chosen = component("time grid", GRIDS, chosen, Callable)
+        if all_times := getattr(chosen, "all_times", None):
+            return make_grid(sde, steps, all_times(sde))
         steps = _count(steps)
         known = sde, getattr(chosen, "__dict__", None)
         traced = is_traced(known)

@@ -1,11 +1,13 @@
 """Sub-chains of a trained chain: which of its levels sampling visits (improved DDPM, section 4).
 
-    grid = respaced_grid(sde, "250")                  # of 1000 levels every fourth, about
+    grid = {"name": "respaced", "spacing": "250"}     # of 1000 levels every fourth, about
     samplers.sample(key, sampler, denoiser, shape, grid=grid)
 
 A step from one visited level to the next is that of the process between their times, beta and the
 learned variance's bounds included (arXiv:2102.09672, equation 19).
 """
+
+import dataclasses
 
 import numpy as np
 
@@ -62,6 +64,24 @@ def respaced_grid(sde: SDE, spacing: str) -> np.ndarray:
     levels = respaced_levels(sde.chain_steps + 1, spacing)
     span = sde.t_max - sde.t_min
     return (sde.t_min + span * levels / sde.chain_steps)[::-1].copy()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RespacedGrid:
+    """Some of the levels of a chain, as improved DDPM leaves out the others; it knows its steps.
+
+    Attributes:
+        spacing: as of `respaced_levels`: "250", "10,15,20" or "ddim50".
+    """
+
+    spacing: str | int
+
+    def all_times(self, sde: SDE) -> np.ndarray:
+        """`respaced_grid`, which starts below t_max where the spacing ends before it."""
+        return respaced_grid(sde, str(self.spacing))
+
+    def __call__(self, sde: SDE, steps: int) -> np.ndarray:
+        return self.all_times(sde)
 
 
 def _with_stride(levels: int, count: int) -> np.ndarray:

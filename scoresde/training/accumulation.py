@@ -7,20 +7,18 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from scoresde.training.loss_fn import Metrics
 from scoresde.training.mesh import batch_sharding, check_divisible
 
 PyTree = Any
 
 
-def accumulated(
-    gradient_fn: Callable, accumulate: int, mesh: Mesh
-) -> Callable[..., tuple[tuple[jax.Array, Metrics], PyTree]]:
-    """`gradient_fn` averaged over equal parts of the batch, of which one at a time is in memory.
+def accumulated(gradient_fn: Callable, accumulate: int, mesh: Mesh) -> Callable:
+    """`gradient_fn` averaged over equal parts of the batch, of which one at a time is computed.
 
     Args:
-        gradient_fn: `jax.value_and_grad` of a function (params, key, batch, *frozen) -> (loss,
-            metrics) that gives means over the batch; each part gets a key of its own.
+        gradient_fn: `jax.value_and_grad` of what `checked` returns, (params, key, batch, memory,
+            *frozen) -> (loss, (metrics, memory)), where loss and metrics are means over the batch;
+            each part gets a key of its own, and the memory that the one before it leaves.
         accumulate: number of parts.
         mesh: the batch is split over it; the function returned is for use within `jax.jit`.
     """
@@ -33,19 +31,28 @@ def accumulated(
             jnp.moveaxis(parts, 1, 0), batch_sharding(mesh, axis=1)
         )
 
-    def averaged(params: PyTree, key: jax.Array, batch: PyTree, *frozen: PyTree) -> Any:
+    def averaged(
+        params: PyTree, key: jax.Array, batch: PyTree, memory: PyTree = None, *frozen: PyTree
+    ) -> Any:
+        def of_part(memory: PyTree, inputs: PyTree) -> tuple[PyTree, PyTree]:
+            (loss, (metrics, memory)), gradient = gradient_fn(params, *inputs, memory, *frozen)
+            return (loss, metrics, gradient), memory
+
         keys = jax.random.split(key, accumulate)
         parts = jax.tree.map(split, batch)
         first = jax.tree.map(lambda leaf: leaf[0], (keys, parts))
         zeros = jax.tree.map(
             lambda leaf: jnp.zeros(leaf.shape, leaf.dtype),
-            jax.eval_shape(lambda inputs: gradient_fn(params, *inputs, *frozen), first),
+            jax.eval_shape(of_part, memory, first)[0],
         )
 
-        def add(total: PyTree, inputs: tuple[jax.Array, PyTree]) -> tuple[PyTree, None]:
-            return jax.tree.map(jnp.add, total, gradient_fn(params, *inputs, *frozen)), None
+        def add(carry: tuple[PyTree, PyTree], inputs: PyTree) -> tuple[PyTree, None]:
+            total, memory = carry
+            values, memory = of_part(memory, inputs)
+            return (jax.tree.map(jnp.add, total, values), memory), None
 
-        total, _ = jax.lax.scan(add, zeros, (keys, parts))
-        return jax.tree.map(lambda leaf: leaf / accumulate, total)
+        (total, memory), _ = jax.lax.scan(add, (zeros, memory), (keys, parts))
+        loss, metrics, gradient = jax.tree.map(lambda leaf: leaf / accumulate, total)
+        return (loss, (metrics, memory)), gradient
 
     return averaged

@@ -22,7 +22,7 @@ def make_eval_step(
     the values of a run comparable, since they then differ in the parameters alone.
 
     Args:
-        loss_fn: as in `make_train_step`, usually with dropout off.
+        loss_fn: as in `make_train_step`, usually with dropout off; it is given no memory.
         mesh: as made by `make_mesh`; `batch` arrays [batch, ...] are split over it.
         average: which average of the state is evaluated; None for the raw parameters.
 
@@ -32,7 +32,7 @@ def make_eval_step(
     checked_fn = checked(loss_fn)
 
     def loss_and_metrics(params: PyTree, key: jax.Array, batch: PyTree) -> Metrics:
-        loss, metrics = checked_fn(params, key, batch)
+        loss, (metrics, _) = checked_fn(params, key, batch)
         return {"loss": loss, **metrics}
 
     whole = replicated(mesh)

@@ -123,7 +123,7 @@ def muon(
 
 OPTIMIZERS = {"adam": adam, "adamw": adamw, "sgd": sgd, "lion": lion, "muon": muon}
 
-SCHEDULES = ("constant", "cosine")
+SCHEDULES = ("constant", "cosine", "linear")
 
 
 def make_schedule(
@@ -134,12 +134,12 @@ def make_schedule(
     Args:
         learning_rate: its peak.
         warmup: number of updates W; the rate is multiplied by min(n / W, 1). 0 switches it off.
-        schedule: "constant", or "cosine" for a half cosine from the peak, at the end of the
-            warm-up, to 0 at `num_steps`.
-        num_steps: length of the run in updates; only "cosine" needs it.
+        schedule: "constant", or "cosine" for a half cosine and "linear" for a line from the peak,
+            at the end of the warm-up, to 0 at `num_steps`.
+        num_steps: length of the run in updates; "constant" does not need it.
 
     Raises:
-        UsageError: unknown schedule, a negative rate or warm-up, or a cosine without room.
+        UsageError: unknown schedule, a negative rate or warm-up, or no room to go down in.
     """
     if schedule not in SCHEDULES:
         raise registry.UsageError(
@@ -153,9 +153,9 @@ def make_schedule(
         raise registry.UsageError(
             f"The learning rate ({learning_rate}) and warmup ({warmup}) cannot be negative."
         )
-    if schedule == "cosine" and (num_steps is None or num_steps <= warmup):
+    if schedule != "constant" and (num_steps is None or num_steps <= warmup):
         raise registry.UsageError(
-            f"The cosine schedule needs num_steps > warmup; got num_steps={num_steps}, "
+            f"The {schedule} schedule needs num_steps > warmup; got num_steps={num_steps}, "
             f"warmup={warmup}."
         )
 
@@ -164,6 +164,8 @@ def make_schedule(
         if schedule == "constant":
             return learning_rate * ramp
         progress = jnp.clip((count - warmup) / (num_steps - warmup), 0.0, 1.0)
+        if schedule == "linear":
+            return learning_rate * ramp * (1.0 - progress)
         return learning_rate * ramp * 0.5 * (1.0 + jnp.cos(jnp.pi * progress))
 
     return rate

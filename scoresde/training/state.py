@@ -28,6 +28,7 @@ class TrainState:
         opt_state: the optimizer's state.
         key: typed PRNG key, scalar. It never changes: step n draws from `fold_in(key, n)`, so the
             randomness of a step depends on nothing but the seed and n.
+        memory: what the loss remembers from step to step, any pytree of arrays; None if nothing.
     """
 
     step: jax.Array
@@ -35,6 +36,7 @@ class TrainState:
     averages: dict[str, PyTree]
     opt_state: PyTree
     key: jax.Array
+    memory: PyTree = None
 
     def __repr__(self) -> str:
         count = sum(math.prod(jnp.shape(leaf)) for leaf in jax.tree.leaves(self.params))
@@ -63,17 +65,19 @@ def create_state(
     params: PyTree,
     optimizer: optax.GradientTransformation,
     averages: Mapping[str, Average],
+    memory: PyTree = None,
 ) -> TrainState:
     """The state before the first step.
 
-    The arrays are copied, because a train step donates its state and the caller's `key` and
-    `params` should survive that.
+    The arrays are copied, because a train step donates its state and the caller's `key`, `params`
+    and `memory` should survive that.
 
     Args:
         key: one random key (`jax.random.key(seed)`).
         params: the network's initial parameters.
         optimizer: as given to `make_train_step`.
         averages: as given to `make_train_step`.
+        memory: of a loss that remembers, before the first step; see `scoresde.training.loss_fn`.
 
     Raises:
         UsageError: `key` is no random key, there are no parameters, `optimizer` is none; and see
@@ -97,4 +101,5 @@ def create_state(
         averages=copy(init_averages(averages, params)),
         opt_state=optimizer.init(params),
         key=jax.random.clone(key),
+        memory=copy(memory),
     )

@@ -45,7 +45,9 @@ def make_train_step(
 
     Args:
         loss_fn: (params, key, batch) -> (scalar loss, dict of scalar metrics), means over the
-            batch. Step n is given the key `fold_in(state.key, n)`.
+            batch. Step n is given the key `fold_in(state.key, n)`. If the state has a memory, it is
+            given and returned as well, see `scoresde.training.loss_fn`; on several devices it is
+            that of the whole batch.
         optimizer: for instance from `make_optimizer`.
         mesh: as made by `make_mesh`.
         averages: those that the state holds, by name: {"ema": EMA(rate=0.9999)}.
@@ -68,7 +70,8 @@ def make_train_step(
 
     def one_step(state: TrainState, batch: PyTree, *frozen: PyTree) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(state.key, state.step)
-        (loss, metrics), gradient = gradient_fn(state.params, key, batch, *frozen)
+        inputs = state.params, key, batch, state.memory, *frozen
+        (loss, (metrics, memory)), gradient = gradient_fn(*inputs)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         step = state.step + 1
@@ -78,6 +81,7 @@ def make_train_step(
             params=params,
             averages=update_averages(averages, state.averages, params, step),
             opt_state=opt_state,
+            memory=memory,
         )
         state = jax.lax.with_sharding_constraint(state, state_shardings(mesh, state, rules))
         metrics = {"loss": loss, "grad_norm": optax.tree.norm(gradient), **metrics}

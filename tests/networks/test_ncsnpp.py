@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from scoresde import networks
-from scoresde.networks import adm, blocks, embeddings
+from scoresde.networks import adm_trunk, blocks, embeddings
 from scoresde.registry import UsageError
 
 
@@ -73,7 +73,7 @@ def test_every_parameter_is_used(standard, images):
     assert dead == ["['GaussianFourierProjection_0']['W']"]
 
 
-@pytest.mark.parametrize("cls", [blocks.ResnetBlockBigGANpp, adm.ResnetBlockADM])
+@pytest.mark.parametrize("cls", [blocks.ResnetBlockBigGANpp, adm_trunk.ResnetBlockADM])
 def test_rematerialization_changes_no_gradient(cls, images):
     x = np.tile(images[0], 4)[:, :4, :4, :8]
     embedding = np.ones((3, 4), np.float32)

@@ -35,7 +35,11 @@ def test_a_bound_takes_the_configs_t_min_and_the_length_of_its_chain():
     assert record["steps"] == 1000
     discrete = "--config.sde.name=discrete_vp", "--config.sde.num_scales=30"
     _, _, record = made(*discrete, bound="ddpm")
-    assert record["steps"] == 29
+    assert record["steps"] == 29 and record["t_min"] == 0 and "variance" not in record
+    learned = "--config.prediction.learned_variance=True"
+    _, estimator, record = made(*discrete, learned, bound="ddpm", options={"decoder": "tanh"})
+    assert record["variance"] == "learned" and not estimator.likelihood.variance.fixed
+    assert record["decoder"] == estimator.likelihood.decoder == "tanh"
 
 
 def test_a_dequantizer_follows_the_codec_the_process_and_t_min():

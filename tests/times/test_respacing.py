@@ -6,7 +6,7 @@ import pytest
 
 from scoresde import analytic, samplers, sdes
 from scoresde.registry import UsageError
-from scoresde.times import respaced_grid, respaced_levels
+from scoresde.times import make_grid, respaced_grid, respaced_levels
 
 PUBLISHED = {
     (1000, "ddim25"): (25, [0, 40, 80], [920, 960]),
@@ -41,6 +41,17 @@ def test_other_spacings_are_one_line(spacing):
     assert "\n" not in str(error.value)
     with pytest.raises(UsageError, match="has no levels to leave out"):
         respaced_grid(sdes.VP(), "5")
+
+
+def test_a_respaced_grid_is_one_by_its_name_and_knows_its_steps():
+    sde = sdes.DiscreteCosine(num_scales=10)
+    for spacing, levels in (("4", [0, 3, 6, 9]), (4, [0, 3, 6, 9]), ("ddim5", [0, 2, 4, 6, 8])):
+        grid = make_grid(sde, None, {"name": "respaced", "spacing": spacing})
+        np.testing.assert_allclose(grid, np.array(levels[::-1]) / 9, rtol=1e-6)
+    with pytest.raises(UsageError, match="of 4 times has 3 steps, not 9"):
+        make_grid(sde, 9, {"name": "respaced", "spacing": "4"})
+    with pytest.raises(UsageError, match="has no levels to leave out"):
+        make_grid(sdes.VP(), None, {"name": "respaced", "spacing": "4"})
 
 
 @pytest.mark.parametrize("spacing", ["ddim50", "100", "20,40"])

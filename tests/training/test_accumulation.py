@@ -6,13 +6,14 @@ import numpy as np
 
 from scoresde import training
 from scoresde.training.accumulation import accumulated
+from scoresde.training.loss_fn import checked
 
 from . import toy
 
 
 def gradients(loss_fn, accumulate):
     """(loss, metrics), gradient of the first batch, whole or in parts."""
-    gradient_fn = jax.value_and_grad(loss_fn, has_aux=True)
+    gradient_fn = jax.value_and_grad(checked(loss_fn), has_aux=True)
     if accumulate > 1:
         gradient_fn = accumulated(gradient_fn, accumulate, training.make_mesh())
     batch = {"image": next(toy.ToyLoader())["image"][0]}
@@ -32,10 +33,24 @@ def test_the_mean_over_parts_is_that_of_the_whole_batch():
     )
 
 
+def test_each_part_remembers_what_the_one_before_it_left():
+    def counting(params, key, batch, memory):
+        loss = jnp.mean(toy.apply(params, batch["image"]) ** 2)
+        return loss, {"before": memory["sum"]}, {"sum": memory["sum"] + jnp.sum(batch["image"])}
+
+    gradient_fn = jax.value_and_grad(checked(counting), has_aux=True)
+    parts = accumulated(gradient_fn, 2, training.make_mesh())
+    x = next(toy.ToyLoader())["image"][0]
+    inputs = toy.make_params(), jax.random.key(0), {"image": x}, {"sum": jnp.float32(3.0)}
+    (_, (metrics, memory)), _ = jax.jit(parts)(*inputs)
+    np.testing.assert_allclose(memory["sum"], 3 + x.sum(), rtol=1e-5)
+    np.testing.assert_allclose(metrics["before"], 3 + x[::2].sum() / 2, rtol=1e-5)
+
+
 def test_parts_draw_different_noise():
     def noisy(params, key, batch):
         return jnp.mean(toy.apply(params, batch["image"]) ** 2), {"z": jax.random.normal(key)}
 
-    (_, metrics), _ = gradients(noisy, 2)
+    (_, (metrics, _)), _ = gradients(noisy, 2)
     want = np.mean([jax.random.normal(key) for key in jax.random.split(jax.random.key(0), 2)])
     np.testing.assert_allclose(metrics["z"], want, rtol=1e-6)

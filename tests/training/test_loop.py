@@ -109,6 +109,17 @@ def test_a_finished_run_can_be_prolonged_and_rerun(whole, tmp_path):
     assert toy.log_text(tmp_path) == toy.log_text(whole[0])
 
 
+def test_what_a_loss_remembers_is_resumed_to_the_bit(whole, tmp_path):
+    parts, apart = tmp_path / "parts", tmp_path / "apart"
+    toy.run(parts, 10, memory=toy.MEMORY)
+    state = toy.run(parts, 20, memory=toy.MEMORY)
+    toy.assert_equal(toy.arrays(state), toy.arrays(toy.run(apart, 20, memory=toy.MEMORY)))
+    assert toy.log_text(parts) == toy.log_text(apart) != toy.log_text(whole[0])
+    assert int(state.memory["seen"]) == 20 and np.ptp(state.memory["errors"]) > 0
+    with pytest.raises(UsageError, match="is of another model or optimizer"):
+        toy.run(parts, 30)  # nothing of it is forgotten
+
+
 @pytest.mark.parametrize("steps", [1, 4])
 def test_a_loss_that_is_not_finite_stops_the_run(whole, tmp_path, steps):
     with pytest.raises(

@@ -120,6 +120,12 @@ def test_cosine_schedule():
     np.testing.assert_allclose([rate(n) for n in steps], want, atol=1e-8)
 
 
+def test_linear_schedule():
+    rate = make_schedule(0.1, warmup=10, schedule="linear", num_steps=110)
+    want = [0.0, 0.05, 0.1, 0.075, 0.0, 0.0]
+    np.testing.assert_allclose([rate(n) for n in (0, 5, 10, 35, 110, 200)], want, atol=1e-8)
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer_descends(name):
     """A quadratic with a matrix, a kernel and a bias loses nine tenths of its value."""
@@ -174,7 +180,7 @@ def test_an_optimizer_of_ones_own(params):
     [
         ({"name": "adm"}, "Did you mean 'adam'"),
         ({"name": "sgd", "beta2": 0.9}, "has no option 'beta2'"),
-        ({"schedule": "linear"}, "Known: constant, cosine"),
+        ({"schedule": "line"}, "Known: constant, cosine, linear"),
         ({"schedule": "cosine"}, "needs num_steps > warmup"),
         ({"schedule": "cosine", "num_steps": 100, "warmup": 100}, "num_steps=100, warmup=100"),
         ({"learning_rate": -1.0}, "cannot be negative"),

@@ -159,6 +159,12 @@ def test_a_metric_must_not_have_a_name_of_the_step(mesh):
         make_step(mesh, shadowing)(toy.make_state(), next(toy.ToyLoader()))
 
 
+def test_a_loss_with_a_memory_answers_with_it(mesh):
+    state = toy.make_state(memory=toy.MEMORY)
+    with pytest.raises(UsageError, match=r"returns 2 values; .* with a memory in the state"):
+        make_step(mesh, lambda *inputs, memory: toy.loss_fn(*inputs))(state, next(toy.ToyLoader()))
+
+
 def test_a_state_is_shown_in_a_line():
     params = {"a": np.ones((300, 2), np.float32), "b": np.ones(5, np.float32)}
     key, averages = jax.random.key(0), {"ema": training.EMA(rate=0.9)}

@@ -21,7 +21,7 @@ and they differ in the decoder and in whether the reverse process takes steps or
     bound(key, denoiser, images, condition, bins=256, level_range=(-1, 1)).nats
 """
 
-from scoresde.likelihood.bounds.decoders import marginal_decoder_cost
+from scoresde.likelihood.bounds.decoders import GAUSSIAN_DECODERS, marginal_decoder_cost
 from scoresde.likelihood.bounds.importance import importance_bound
 from scoresde.likelihood.bounds.result import Bound
 from scoresde.likelihood.bounds.score_flow import ScoreFlowBound
@@ -34,6 +34,7 @@ BOUNDS = {"score_flow": ScoreFlowBound, "vdm": VDMBound, "ddpm": DDPMBound}
 
 __all__ = [
     "BOUNDS",
+    "GAUSSIAN_DECODERS",
     "Bound",
     "DDPMBound",
     "ScoreFlowBound",

@@ -16,56 +16,17 @@ from scoresde import variances
 from scoresde.condition import Condition, check_condition
 from scoresde.denoiser import BaseDenoiser, check_denoiser, predict, require_levels
 from scoresde.keys import fold_in, sample_keys, split
-from scoresde.likelihood.bounds.decoders import gaussian_decoder_cost, level_values
+from scoresde.likelihood.bounds.decoders import GAUSSIAN_DECODERS, level_values
 from scoresde.likelihood.bounds.result import Bound, make_bound, measure_at
-from scoresde.likelihood.bounds.terms import prior_cost, squared_errors
+from scoresde.likelihood.bounds.step_costs import mean_cost, variance_cost
+from scoresde.likelihood.bounds.terms import prior_cost
 from scoresde.likelihood.checks import check_counts, check_images, check_t_min
 from scoresde.likelihood.standard_errors import nan_if_unknown
 from scoresde.plain import check_fields
-from scoresde.predictions import Prediction
-from scoresde.registry import UsageWarning, component
-from scoresde.sdes import SDE, expand
+from scoresde.predictions import with_x0
+from scoresde.registry import UsageWarning, component, member
 from scoresde.times import is_traced, make_grid, require_noise, stratified_uniforms
 from scoresde.variances import Variance
-
-
-def mean_cost(
-    sde: SDE,
-    variance: Variance,
-    t: ArrayLike,
-    s: ArrayLike,
-    prediction: Prediction,
-    x0: Array,
-    noise: Array,
-) -> Array:
-    """What the means cost in KL(q(x_s | x_t, x_0) || p(x_s | x_t)): nats pixel by pixel, like x0.
-
-    They differ by (predicted x0 - x0) alpha_s b^2 / sigma_t^2.
-
-    Args:
-        sde: the forward process.
-        variance: of p(x_s | x_t).
-        t: where the step starts, a scalar or [batch].
-        s: where it ends, likewise.
-        prediction: at x_t = alpha_t x0 + sigma_t noise.
-        x0: the data, [batch, ...].
-        noise: of x_t, like x0.
-    """
-    _, b_squared = sde.transition(s, t)
-    slope = expand(sde.alpha(s) * b_squared / sde.sigma(t) ** 2, x0)
-    _, error = squared_errors(sde, prediction, x0, noise, t)
-    return slope**2 * error / (2 * expand(variance.of_step(sde, t, s, prediction), x0))
-
-
-def variance_cost(
-    sde: SDE, variance: Variance, t: ArrayLike, s: ArrayLike, prediction: Prediction | None
-) -> Array:
-    """What the variances cost, (r - 1 - log r) / 2 with r the posterior's over that of p.
-
-    Args: as of `mean_cost`, all of the KL but for this. Of the shape of the variance.
-    """
-    log_r = -variance.log_over_posterior(sde, t, s, prediction)
-    return 0.5 * (jnp.expm1(log_r) - log_r)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,17 +48,21 @@ class DDPMBound:
     Attributes:
         steps: number of steps of a named grid.
         grid: a name of `scoresde.times.GRIDS` (the process's `default_grid` if None) or decreasing
-            times.
+            times, which may start below t_max, with the prior that `sample` has there.
         variance: of p(x_s | x_t) and of the decoder, one of `scoresde.variances.VARIANCES` or its
             name: "posterior", that of q(x_s | x_t, x_0), DDPM's beta tilde; "forward", b^2, DDPM's
             beta; or "learned", the network's, pixel by pixel.
+        decoder: how the mass of a level's bin is computed, a name of `GAUSSIAN_DECODERS`: "exact",
+            or "tanh" as in the published code of DDPM and its successors.
+        clip: whether the predicted x0 is clipped to the range of the levels, as the published code
+            does where it evaluates the bound, though not where it is trained.
         samples: steps evaluated for each sample, a stratified subset; all of them if None.
         repeats: independent repeats, whose spread is the standard error; each step of a repeat has
             noise of its own. With one repeat the standard error is NaN.
         t_min: where a named grid ends; the process's own t_min if None.
 
     Raises:
-        UsageError: unknown variance, or counts that are not positive.
+        UsageError: unknown variance or decoder, or counts that are not positive.
     """
 
     of_levels: ClassVar[bool] = True
@@ -105,6 +70,8 @@ class DDPMBound:
     steps: int | None = None
     grid: Any = None
     variance: str | Variance = "posterior"
+    decoder: str = "exact"
+    clip: bool = False
     samples: int | None = None
     repeats: int = 1
     t_min: float | None = None
@@ -113,6 +80,7 @@ class DDPMBound:
         check_fields(self)
         variance = component("variance", variances.VARIANCES, self.variance, Variance)
         object.__setattr__(self, "variance", variance)
+        member("decoder", GAUSSIAN_DECODERS, self.decoder)
         check_counts(repeats=self.repeats)
         if self.samples is not None:
             check_counts(samples=self.samples)
@@ -160,6 +128,8 @@ class DDPMBound:
             check_condition(condition, len(images), denoiser),
             times,
             variance=self.variance,
+            decoder=self.decoder,
+            clip=self.clip,
             samples=len(times) - 1 if self.samples is None else self.samples,
             repeats=self.repeats,
             bins=int(bins),
@@ -187,10 +157,23 @@ def _warn_between_levels(denoiser: BaseDenoiser, times: Array) -> None:
 
 
 @functools.partial(
-    jax.jit, static_argnames=("variance", "samples", "repeats", "bins", "level_range")
+    jax.jit,
+    static_argnames=("variance", "decoder", "clip", "samples", "repeats", "bins", "level_range"),
 )
 def _ddpm(
-    keys, denoiser, images, condition, times, *, variance, samples, repeats, bins, level_range
+    keys,
+    denoiser,
+    images,
+    condition,
+    times,
+    *,
+    variance,
+    decoder,
+    clip,
+    samples,
+    repeats,
+    bins,
+    level_range,
 ):
     denoiser = denoiser.given(condition)
     sde, steps, batch = denoiser.sde, len(times) - 1, len(images)
@@ -210,13 +193,16 @@ def _ddpm(
     def measure(keys, denoiser, x0, noise, number):
         """The cost of step `number`, and that of a decoder after so many steps."""
         prediction = predict(denoiser, sde.perturb(x0, noise, times[number]), times[number])
+        if clip:
+            x0_in_range = jnp.clip(prediction.x0, *level_range)
+            prediction = with_x0(prediction, sde, times[number], x0_in_range)
         first = jnp.minimum(number, steps - 1)  # no step starts at the end
         step = times[first], times[first + 1], prediction
         cost = total(mean_cost(sde, variance, *step, x0, noise))
         if not variance.fixed:
             cost += total(variance_cost(sde, variance, *step))
         std = jnp.sqrt(variance.of_decoder(sde, times[-1], times[-2], prediction))
-        return cost, gaussian_decoder_cost(images, prediction.x0, std, bins, level_range)
+        return cost, GAUSSIAN_DECODERS[decoder](images, prediction.x0, std, bins, level_range)
 
     number = jax.vmap(draw)(jnp.arange(repeats))
     number = jnp.concatenate([number, jnp.full((repeats, 1, batch), steps)], axis=1)
@@ -226,4 +212,7 @@ def _ddpm(
     if variance.fixed:  # known of all steps, whichever are evaluated
         each = variance_cost(sde, variance, times[:-1], times[1:], None)
         diffusion += math.prod(x.shape[1:]) * jnp.sum(each)
-    return make_bound(prior_cost(sde, x), diffusion, decoder_cost[:, -1], repeats * (samples + 1))
+    # Of a chain that starts below t_max, the prior is the one that `sample` draws from there.
+    prior_std = sde.prior_std * sde.sigma(times[0]) / sde.sigma(sde.t_max)
+    prior = prior_cost(sde, x, times[0], prior_std)
+    return make_bound(prior, diffusion, decoder_cost[:, -1], repeats * (samples + 1))

@@ -14,6 +14,7 @@ import math
 
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import ArrayLike
 
 from scoresde.condition import Condition
 from scoresde.denoiser import BaseDenoiser, predict
@@ -67,12 +68,23 @@ def snr_decay(sde: SDE, t: Array) -> Array:
     return sde.diffusion_squared(t) / sde.sigma(t) ** 2
 
 
-def prior_cost(sde: SDE, x: Array) -> Array:
-    """KL(q(x_tmax | x) || N(0, prior_std^2 I)) in nats, [batch], for x [batch, ...]."""
+def prior_cost(
+    sde: SDE, x: Array, t: ArrayLike | None = None, prior_std: ArrayLike | None = None
+) -> Array:
+    """KL(q(x_t | x) || N(0, prior_std^2 I)) in nats, [batch].
+
+    Args:
+        sde: the process.
+        x: [batch, ...].
+        t: where a chain starts; t_max if None.
+        prior_std: of the prior there; the process's if None.
+    """
     dims = math.prod(x.shape[1:])
-    sigma, prior_std = sde.sigma(sde.t_max), sde.prior_std
+    t = sde.t_max if t is None else t
+    prior_std = sde.prior_std if prior_std is None else prior_std
+    sigma = sde.sigma(t)
     excess = (sigma - prior_std) * (sigma + prior_std) / prior_std**2
-    mean_square = (sde.alpha(sde.t_max) / prior_std) ** 2 * sum_squares(x)
+    mean_square = (sde.alpha(t) / prior_std) ** 2 * sum_squares(x)
     return 0.5 * (mean_square + dims * (excess - jnp.log1p(excess)))
 
 

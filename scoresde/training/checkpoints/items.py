@@ -2,7 +2,7 @@
 
 params          the parameters
 NAME_params     an average of them, for each by its name: `ema_params`
-training        what only a resumed run needs (step, key, optimizer state)
+training        what only a resumed run needs (step, key, optimizer state, the loss's memory)
 extra           JSON: the format, and what the caller adds
 
 Keeping the parameters apart lets a sampler read an average without the rest.
@@ -53,4 +53,5 @@ def from_items(items: dict[str, PyTree], abstract_state: TrainState) -> TrainSta
 
 
 def _training(state: TrainState) -> dict[str, PyTree]:
-    return {"step": state.step, "key": state.key, "opt_state": state.opt_state}
+    names = "step", "key", "opt_state", "memory"
+    return {name: getattr(state, name) for name in names}

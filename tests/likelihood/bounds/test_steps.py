@@ -1,7 +1,6 @@
 """The bound of a chain against Gaussian conditioning in float64, DDPM's formulas, and its limit."""
 
-import pathlib
-
+import improved_ddpm
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,11 +9,11 @@ from gaussian_truth import gaussian_mass
 from scipy import stats
 
 from scoresde import Denoiser, analytic, cli, sdes, times, variances
-from scoresde.likelihood import DDPMBound
+from scoresde.guidance import ClipX0
+from scoresde.likelihood import GAUSSIAN_DECODERS, DDPMBound
 from scoresde.likelihood.bounds import prior_cost
-from scoresde.likelihood.bounds.decoders import gaussian_decoder_cost
-from scoresde.likelihood.bounds.steps import mean_cost, variance_cost
-from scoresde.predictions import Index, Noise, Prediction
+from scoresde.likelihood.bounds.step_costs import chain_cost, mean_cost, variance_cost
+from scoresde.predictions import Index, Noise, Prediction, with_x0
 from scoresde.registry import UsageError, UsageWarning
 from scoresde.sdes import expand
 
@@ -107,53 +106,89 @@ def test_the_weights_are_ddpms():
             np.testing.assert_allclose(of_variances, expected, rtol=1e-9, atol=1e-15)
 
 
-IMPROVED = np.load(pathlib.Path(__file__).parents[2] / "data" / "golden" / "iddpm_linear_T50.npz")
-VARIANCES = {"posterior": "fixed_small", "forward": "fixed_large", "learned": "learned_range"}
-
-
-@pytest.mark.parametrize("name", VARIANCES)
+@pytest.mark.parametrize("name", improved_ddpm.CHAINS)
 def test_every_step_of_improved_ddpm(name):
-    """KL divergences in float64 to the last digits; its decoder's normal is approximate."""
-    sde, variance = sdes.DiscreteVP(num_scales=50), variances.get(name)
-    kind = Noise(learned_variance=True)
+    """Single steps, then all steps of two images under a network in closed form, in float64.
 
-    def of_steps(x0, noise, output, number):
-        """Bits/dim of the steps from the levels `number`; of level 0, of the decoder."""
-        t = jnp.asarray(number / 49)
-        prediction = kind.read(sde, sde.perturb(x0, noise, t), t, output)
-        step = jnp.maximum(t, 1 / 49), jnp.maximum(t - 1 / 49, 0.0), prediction
-        of_means = mean_cost(sde, variance, *step, x0, noise)
-        of_variances = expand(variance_cost(sde, variance, *step), x0)
-        std = jnp.sqrt(variance.of_decoder(sde, 0.0, 1 / 49, prediction))
-        images = jnp.round((x0 + 1) * 127.5).astype(int)
-        decoder = gaussian_decoder_cost(images, prediction.x0, std, 256, (-1, 1))
-        cost = jnp.mean(of_means + of_variances, axis=(1, 2, 3))
-        return jnp.where(number == 0, decoder / x0[0].size, cost) / np.log(2)
-
-    def channels_last(name):
-        return jnp.asarray(np.moveaxis(IMPROVED[name], -3, -1), float)
-
+    With its approximate normal distribution in the decoder, all to the last digits, the bound as a
+    whole among it; with the exact one, what is published of it.
+    """
     with jax.enable_x64(True):
-        # Single steps of six images, then all steps of two, of a network in closed form.
-        x0, noise = (channels_last(f"{name}_nchw") for name in ("x0", "noise"))
-        of_all, noise_of_all = channels_last("bpd/x0_nchw"), channels_last("bpd/noise_tnchw")
-        number = np.concatenate([IMPROVED["t"], np.repeat(np.arange(50), 2)])
-        x0 = jnp.concatenate([x0, *[of_all] * 50])
-        noise = jnp.concatenate([noise, jnp.reshape(noise_of_all, (100, *x0.shape[1:]))])
-        x = sde.perturb(x0, noise, jnp.asarray(number / 49))
-        fed = expand(IMPROVED["fed_timesteps"][49 - number] / 1000, x)  # the last step stands first
+        golden = improved_ddpm.Golden(name)
+        sde, num = golden.sde, len(golden.times)
+        x0, noise, of_all = golden["x0"], golden["noise"], golden["bpd/x0"]
+        singles, images = len(x0), len(of_all)
+        number = np.concatenate([golden.level, np.repeat(np.arange(num), images)])
+        x0 = jnp.concatenate([x0, *[of_all] * num])
+        noise = jnp.concatenate([noise, golden["bpd/noise"].reshape(-1, *x0.shape[1:])])
+        t = jnp.asarray(golden.times[number])
+        x = sde.perturb(x0, noise, t)
+        fed = expand(golden.arrays["fed_timesteps"][num - 1 - number] / 1000, x)  # last step first
         output = jnp.concatenate([0.1 * x + 0.02 + 0.3 * fed, 0.2 * x - 0.3], axis=-1)
-        output = output.at[:6].set(channels_last("output_nchw"))
+        output = output.at[:singles].set(golden["output"])
 
-        cost = np.asarray(jax.jit(of_steps)(x0, noise, output, number))
-        single = IMPROVED[f"f64/vb_terms_bpd/{VARIANCES[name]}/noclip"]
-        whole = IMPROVED[f"f64/bpd/{VARIANCES[name]}/noclip/vb"][:, ::-1]
-        expected = np.concatenate([single, whole.T.ravel()])
-        np.testing.assert_allclose(cost[number > 0], expected[number > 0], rtol=1e-9)
-        np.testing.assert_allclose(cost[number == 0], expected[number == 0], atol=1e-3)
-        prior = prior_cost(sde, of_all) / of_all[0].size / np.log(2)
-        total = IMPROVED[f"f64/bpd/{VARIANCES[name]}/noclip/total_bpd"]
-        np.testing.assert_allclose(prior + cost[6:].reshape(50, 2).sum(axis=0), total, atol=1e-3)
+        @jax.jit
+        def bits(output):
+            read, found = improved_ddpm.KIND.read(sde, x, t, output), {}
+            clipped = with_x0(read, sde, t, jnp.clip(read.x0, -1, 1))
+            for clip, prediction in (("clip", clipped), ("noclip", read)):
+                for kind, published in improved_ddpm.VARIANCES.items():
+                    for normal, decoder in GAUSSIAN_DECODERS.items():
+                        chain = sde, variances.get(kind), decoder, jnp.asarray(golden.times)
+                        nats = chain_cost(*chain, number, prediction, x0, noise, 256, (-1, 1))
+                        found[f"{published}/{clip}", normal] = nats / x0[0].size / np.log(2)
+            prior = prior_cost(sde, of_all, golden.times[-1], 1.0)
+            return found, prior / of_all[0].size / np.log(2)
+
+        found, prior = bits(output)
+        for (case, normal), cost in found.items():
+            single, whole = cost[:singles], cost[singles:].reshape(num, images)
+            if normal == "tanh":
+                np.testing.assert_allclose(single, golden[f"f64/vb_terms_bpd/{case}"], rtol=1e-9)
+                vb = golden[f"f64/bpd/{case}/vb"][:, ::-1].T
+                np.testing.assert_allclose(whole, vb, rtol=1e-9)
+                expected = golden[f"f64/bpd/{case}/prior_bpd"]  # a difference of numbers like 1
+                np.testing.assert_allclose(prior, expected, rtol=1e-9, atol=1e-16)
+                total = golden[f"f64/bpd/{case}/total_bpd"]
+                np.testing.assert_allclose(prior + whole.sum(axis=0), total, rtol=1e-9)
+            elif not case.endswith("noclip"):
+                last = golden.level == 0
+                expected = golden[f"exact/decoder_bpd/{case}"][last]
+                np.testing.assert_allclose(single[last], expected, rtol=1e-9)
+
+
+def test_the_published_clipping_and_decoder_are_options_of_the_bound(key):
+    """Clipped is what a clipped denoiser has; only the reconstruction knows the decoder."""
+    golden = improved_ddpm.Golden("linear_T50")
+    images = np.round((np.asarray(golden["bpd/x0"]) + 1) * 127.5).astype(int)
+    denoiser = Denoiser(golden.sde, improved_ddpm.KIND, _analytic, None)
+    bounds = {
+        name: DDPMBound(steps=49, variance="learned", samples=5, **options)(key, given, images)
+        for name, given, options in (
+            ("clip", denoiser, {"clip": True}),
+            ("clipped", ClipX0(denoiser), {}),
+            ("tanh", denoiser, {"decoder": "tanh"}),
+            ("exact", denoiser, {}),
+        )
+    }
+    np.testing.assert_allclose(bounds["clip"].nats, bounds["clipped"].nats, rtol=1e-5)
+    assert (bounds["clip"].diffusion < 0.9 * bounds["exact"].diffusion).all()
+    np.testing.assert_array_equal(bounds["tanh"].diffusion, bounds["exact"].diffusion)
+    difference = bounds["tanh"].reconstruction / bounds["exact"].reconstruction - 1
+    assert (abs(difference) > 1e-7).all() and (abs(difference) < 1e-2).all()
+
+
+def _analytic(params, x, noise_condition, condition=None):
+    return jnp.concatenate([0.1 * x + 0.02, 0.2 * x - 0.3], axis=-1)
+
+
+def test_a_chain_that_starts_later_pays_for_what_is_left_of_the_data(key):
+    """The prior's cost where it starts, by hand: at 0.4 it is large, at t_max next to nothing."""
+    levels, sde = jnp.asarray(LEVELS), sdes.VP(t_min=0.05)
+    bound = DDPMBound(grid=[0.4, 0.2, 0.05])(key, DATA.denoiser(sde), levels, bins=BINS)
+    expected = 0.5 * (sde.alpha(0.4) * X / (sde.sigma(0.4) / sde.sigma(1.0))) ** 2
+    np.testing.assert_allclose(bound.prior, expected, rtol=1e-3, atol=1e-4)
+    assert bound.prior.max() > 0.1
 
 
 @pytest.mark.parametrize("variance", ["posterior", "forward"])
@@ -208,6 +243,7 @@ def test_many_steps_give_the_probability_of_each_image(key):
         ({"steps": 3, "variance": "lerned"}, "Unknown variance.*Did you mean 'learned'"),
         ({"steps": 3, "variance": "learned"}, "needs a network that predicts one"),
         ({}, "positive number of steps"),
+        ({"steps": 3, "decoder": "erf"}, "Unknown decoder 'erf'.*Known: exact, tanh"),
         ({"steps": 3, "samples": 0}, "samples must be"),
         ({"grid": [1.0, 1.5]}, "decreasing"),
     ],

@@ -1,0 +1,11 @@
+"""ADM on 256x256 ImageNet with its classes (arXiv:2105.05233)."""
+
+from scoresde.configs import datasets, openai
+
+
+def get_config():
+    """The experiment."""
+    network = openai.adm_unet(256, num_classes=1000)
+    config = openai.hybrid(openai.chain("linear", 1000, network))
+    datasets.imagenet(config, 256, batch_size=256)
+    return openai.training(config, 1e-4, 1_980_000, 256, flip=True)

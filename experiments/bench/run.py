@@ -1,0 +1,176 @@
+"""Everything against score_sde_pytorch on this machine: a table, and a file of what was measured.
+
+Example:
+  git clone https://github.com/yang-song/score_sde_pytorch peers/score_sde_pytorch
+  pip install torch scipy
+  python experiments/bench/run.py --peer peers/score_sde_pytorch --out bench/h100.json
+
+Both take turns in one process, with random weights. JAX takes only the memory it needs then, so
+that there is some for PyTorch. Without --peer only scoresde is timed. A row is written as soon as
+it is known, and `--only`, `--sizes` and `--dtypes` choose; what the file has already is kept.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import time
+
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+import jax
+from ours import STEPS, Ours
+from peaks import peaks_of
+from sizes import SIZES
+from timing import machine, medians
+
+import scoresde
+
+CASES = ("forward", "train", "pc", "flow", "likelihood", "likelihood_8")
+HOWS = ("eager", "channels_last", "compiled")
+
+
+def measure(case: str, size: str, dtype: str, arguments: argparse.Namespace) -> dict:
+    """A row: medians of seconds a unit of all candidates, and what XLA says of ours."""
+    scaled = SIZES[size].times(arguments.batch_factor)
+    ours = Ours(scaled, dtype)
+    steps, tolerance = arguments.steps, arguments.tolerance
+    make = {
+        "forward": ours.forward,
+        "train": ours.train,
+        "pc": lambda: ours.pc(steps),
+        "flow": lambda: ours.flow(tolerance),
+        "likelihood": lambda: ours.likelihood(tolerance, 1),
+        "likelihood_8": lambda: ours.likelihood(tolerance, 8),
+    }[case]
+    start = time.perf_counter()
+    mine = make()
+    ready = {"scoresde": time.perf_counter() - start}
+    calls, work, memory = {"scoresde": mine.call}, {"scoresde": mine.work}, {}
+    failed = {}
+    for how in () if arguments.peer is None else arguments.hows:
+        start = time.perf_counter()
+        try:
+            peer, calls[how], work[how] = _peer(case, scaled, size, dtype, how, arguments)
+            calls[how]()
+        except Exception as error:  # a peer that cannot do it is a result
+            calls.pop(how, None)
+            failed[how] = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+            continue
+        ready[how] = time.perf_counter() - start
+        memory[how] = peer.peak_memory(calls[how])
+    seconds = medians(calls, arguments.rounds)
+    row = {
+        "case": case,
+        "size": size,
+        "dtype": dtype,
+        "batch": getattr(scaled, _BATCH[case]),
+        "unit": mine.unit,
+        "work": work,
+        "seconds": {name: value / work[name] for name, value in seconds.items()},
+        "ready_seconds": ready,
+        "peak_bytes": memory,
+        "failed": failed,
+    }
+    return row | _cost(mine, dtype, row["seconds"]["scoresde"])
+
+
+_BATCH = {
+    **{"forward": "forward", "train": "train", "pc": "forward", "flow": "forward"},
+    **{"likelihood": "likelihood", "likelihood_8": "likelihood"},
+}
+
+
+def _peer(case, scaled, size, dtype, how, arguments):
+    from score_sde_peer import ScoreSDEPyTorch
+
+    config = scaled.load(dtype)
+    network = {key: value for key, value in config.network.items() if key != "dtype"}
+    device = "cpu" if jax.default_backend() == "cpu" else "cuda"
+    peer = ScoreSDEPyTorch(arguments.peer, network, config.sde.name, device, dtype, how)
+    count = getattr(scaled, _BATCH[case])
+    if case == "forward":
+        return peer, peer.forward(count), 1
+    if case == "train":
+        return peer, peer.train(count, STEPS), STEPS
+    if case == "pc":
+        return peer, *peer.pc(count, arguments.steps)
+    if case == "flow":
+        return peer, *peer.flow(count, arguments.tolerance)
+    if case == "likelihood":
+        return peer, *peer.likelihood(count, arguments.tolerance)
+    raise NotImplementedError("it has one probe")
+
+
+def _cost(mine, dtype, seconds):
+    """Shares of the device's peaks, and memory, of a program that XLA can tell the cost of."""
+    if mine.compiled is None:
+        return {}
+    cost, memory = mine.compiled.cost_analysis(), mine.compiled.memory_analysis()
+    row = {
+        "flops": mine.flops,
+        "bytes_accessed": cost.get("bytes accessed"),
+        "program_bytes": memory.argument_size_in_bytes
+        + memory.output_size_in_bytes
+        + memory.temp_size_in_bytes
+        - memory.alias_size_in_bytes,
+    }
+    peaks = peaks_of(jax.devices()[0].device_kind, dtype)
+    if peaks is not None:
+        row["share_of_peak_flops"] = row["flops"] / seconds / peaks.flops
+        row["share_of_bandwidth"] = row["bytes_accessed"] / seconds / peaks.bytes
+    return row
+
+
+def line(row: dict) -> str:
+    """A row of the table."""
+    seconds = row["seconds"]
+    ours = seconds["scoresde"]
+    cells = [row["size"], row["dtype"], row["case"], str(row["batch"]), f"{1e3 * ours:.2f}"]
+    cells += [f"{ours / seconds[how]:.2f}" if how in seconds else "-" for how in HOWS]
+    share = row.get("share_of_peak_flops")
+    cells.append("-" if share is None else f"{share:.0%}")
+    return "| " + " | ".join(cells) + " |"
+
+
+HEAD = (
+    "| network | type | case | batch | ms a unit | of eager | of channels_last | of compiled "
+    "| share of peak |\n|---|---|---|---|---|---|---|---|---|"
+)
+
+
+def main() -> None:
+    """Measures what is asked for, and prints the table of it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--peer", type=pathlib.Path, metavar="CHECKOUT")
+    parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--sizes", nargs="+", choices=list(SIZES), default=["ddpmpp", "ncsnpp"])
+    parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
+    parser.add_argument("--only", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--hows", nargs="+", choices=HOWS, default=list(HOWS), help="of PyTorch")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--steps", type=int, default=10, help="of predictor-corrector sampling")
+    parser.add_argument("--tolerance", type=float, default=1e-3)
+    parser.add_argument("--batch_factor", type=float, default=1.0, help="times each batch")
+    parser.add_argument("--seconds", type=float, help="start nothing after so many seconds")
+    arguments = parser.parse_args()
+    scoresde.configure()
+    start = time.perf_counter()
+    found = json.loads(arguments.out.read_text()) if arguments.out.exists() else {"rows": []}
+    found["machine"] = machine()
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    print(f"{found['machine']}\n\n{HEAD}", flush=True)
+    for case in arguments.only:
+        for dtype in arguments.dtypes:
+            for size in arguments.sizes:
+                if arguments.seconds and time.perf_counter() - start > arguments.seconds:
+                    continue
+                row = measure(case, size, dtype, arguments)
+                found["rows"].append(row)
+                arguments.out.write_text(json.dumps(found, indent=1))
+                print(line(row), row["failed"] or "", flush=True)
+                jax.clear_caches()
+
+
+if __name__ == "__main__":
+    main()
