@@ -85,9 +85,20 @@ class Degradation:
         return self.tell(keys, y, condition.get("mask"), level)
 
     def tell(
-        self, key: Array, y: Array, mask: Array | None = None, level: ArrayLike | None = None
+        self,
+        key: Array,
+        y: Array,
+        mask: Array | None = None,
+        level: ArrayLike | None = None,
+        noised: bool = False,
     ) -> dict[str, Array]:
-        """What is told where y has been observed: the same, of y [batch, ...] and its mask."""
+        """What is told where y has been observed: the same, of y [batch, ...] and its mask.
+
+        With `noised`, y has the noise of the level already.
+
+        Raises:
+            UsageError: a level of noise, and no augmentation.
+        """
         keys, told = sample_keys(key, len(y)), {}
         if self.masked:
             mask = jnp.asarray(mask, y.dtype)
@@ -99,7 +110,8 @@ class Degradation:
         if self.augmentation is not None:
             if level is None:
                 level = self.augmentation.levels(fold_in(keys, _LEVEL))
-            y = self.augmentation.noised(fold_in(keys, _NOISE), y, level)
+            if not noised:
+                y = self.augmentation.noised(fold_in(keys, _NOISE), y, level)
             told["augmentation"] = jnp.broadcast_to(jnp.asarray(level, y.dtype), y.shape[:1])
         elif level:
             raise UsageError(
