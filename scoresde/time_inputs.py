@@ -5,6 +5,7 @@ import dataclasses
 import jax.numpy as jnp
 from jax import Array
 
+from scoresde.registry import UsageError
 from scoresde.sdes import SDE
 
 
@@ -45,6 +46,28 @@ class LogSigma:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Gamma:
+    """alpha^power: with power=2 the share gamma of the data in x_t of a VP process.
+
+    Palette is told gamma (Saharia et al. 2022, arXiv:2111.05826), SR3's and WaveGrad's code
+    sqrt(gamma), power=1 (arXiv:2104.07636; arXiv:2009.00713): the noise, not the time, so that
+    another schedule serves for sampling.
+
+    Attributes:
+        power: 1 or 2.
+    """
+
+    power: int = 2
+
+    def __post_init__(self):
+        if self.power not in (1, 2):
+            raise UsageError(f"gamma is told with power 1 or 2, not {self.power!r}.")
+
+    def __call__(self, sde: SDE, t: Array) -> Array:
+        return sde.alpha(t) ** self.power
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Index:
     """The level's number on a grid of `num_scales` levels, for discretely trained networks.
 
@@ -73,5 +96,6 @@ TIME_INPUTS = {
     "scaled_time": ScaledTime,
     "sigma": Sigma,
     "log_sigma": LogSigma,
+    "gamma": Gamma,
     "index": Index,
 }

@@ -70,6 +70,7 @@ _BESIDE = {
     "optimizer": training.make_optimizer,
     "dequantizer.optimizer": training.make_optimizer,
     "sampler": Sampling,
+    "network": networks.conditioned,
 }
 # Sections that are read by one class or function.
 _KINDS = {
@@ -119,7 +120,7 @@ def _component(where: str, family: _Family, given: Any) -> dict[str, Key]:
     component = lookup(family.words, family.table, name)
     values, words = _options(component, where, family.given), documented.options(component)
     if where in _BESIDE:
-        values |= _options(_BESIDE[where], where, ("name", "sampler", "num_steps"))
+        values |= _options(_BESIDE[where], where, ("name", "sampler", "num_steps", "network"))
         words |= documented.options(_BESIDE[where])
     words[family.name] = documented.summary(component)
     return _keys(where, {family.name: name} | values, given, words)
