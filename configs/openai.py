@@ -99,6 +99,7 @@ def chain(schedule: str, steps: int, network: Section, rescale_timesteps: bool =
             "name": "ancestral_sampling",
             "variance": "learned",
             "grid": {"name": "respaced", "spacing": "250"},
+            "clip": (-1.0, 1.0),  # at the last level of a cosine chain x0 is anything else
         }
     )
     return config

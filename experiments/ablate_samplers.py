@@ -91,7 +91,7 @@ def trained_problem(options: dict[str, Any], num: int, seed: int) -> Problem:
     others = [x[rng.permutation(np.arange(num, len(x)))[:num]] for _ in range(_FLOORS)]
     denoiser = run.denoiser(options.get("step"), t_min=experiment.sampling.t_min)
     codec = experiment.codec
-    return Problem(denoiser, codec.shape, x[:num], others, codec)
+    return Problem(experiment.sampling.clipped(denoiser), codec.shape, x[:num], others, codec)
 
 
 def with_features(problem: Problem, options: dict[str, Any], names: list[str]) -> Problem:

@@ -22,8 +22,9 @@ def get_config():
         {
             "name": "ancestral_sampling",
             "variance": "learned",
-            # From level 980: at 999 alpha is 5e-5, and x0 = (x - sigma noise) / alpha is anything.
-            "grid": {"name": "respaced", "spacing": "ddim50"},
+            "grid": {"name": "respaced", "spacing": "50"},
+            # At level 999 alpha is 5e-5, and x0 = (x - sigma noise) / alpha is anything.
+            "clip": (-1.0, 1.0),
         }
     )
     return config

@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -190,14 +190,28 @@ def _objective(options, sde, prediction, network):
 
 def _sampling(options, sde):
     options = named("sampler", options)
-    steps, grid, t_min = (options.pop(key, None) for key in ("steps", "grid", "t_min"))
+    beside = ("steps", "grid", "t_min", "clip")
+    steps, grid, t_min, clip = (options.pop(key, None) for key in beside)
     sampler = samplers.get(**options)
     if steps is None:
         try:
             sampler.times(sde, None, grid)
         except UsageError:  # it takes as many as it is given
             steps = sde.chain_steps or SAMPLER_STEPS
-    return Sampling(sampler=sampler, steps=steps, grid=grid, t_min=t_min)
+    return Sampling(sampler=sampler, steps=steps, grid=grid, t_min=t_min, clip=_range(clip))
+
+
+def _range(clip):
+    """config.sampler.clip, checked."""
+    if clip is None:
+        return None
+    numbers = isinstance(clip, Sequence) and all(type(end) in (int, float) for end in clip)
+    if not numbers or len(clip) != 2 or not clip[0] < clip[1]:
+        raise UsageError(
+            "config.sampler.clip is the range of the data in x, as (-1.0, 1.0), and not "
+            f"{shown(clip)}."
+        )
+    return tuple(map(float, clip))
 
 
 def _likelihood(options):

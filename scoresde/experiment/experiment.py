@@ -8,12 +8,12 @@ from typing import Any
 import jax
 import optax
 
-from scoresde import data
+from scoresde import data, guidance
 from scoresde.channels import hint
 from scoresde.codecs import Codec
 from scoresde.condition import Condition
 from scoresde.degradations import Degradation
-from scoresde.denoiser import Denoiser
+from scoresde.denoiser import BaseDenoiser, Denoiser
 from scoresde.experiment.sections import DequantizerTraining, Training
 from scoresde.guidance import NoisyClassifier
 from scoresde.keys import one_key
@@ -33,17 +33,24 @@ class Sampling:
         steps: number of steps of a named grid; None where the sampler needs none.
         grid: see `scoresde.samplers.sample`.
         t_min: where sampling ends; the process's own t_min if None.
+        clip: (low, high), the range of the data within which E[x0] is kept at every step, as the
+            code of the DDPM family does; None for none. See `scoresde.guidance.clipped`.
     """
 
     sampler: Any
     steps: int | None = None
     grid: Any = None
     t_min: float | None = None
+    clip: tuple[float, float] | None = None
+
+    def clipped(self, denoiser: BaseDenoiser) -> BaseDenoiser:
+        """The denoiser that is sampled with: the one given, within `clip`."""
+        return denoiser if self.clip is None else guidance.clipped(denoiser, *self.clip)
 
     def sample(
         self,
         key: jax.Array,
-        denoiser: Denoiser,
+        denoiser: BaseDenoiser,
         shape: tuple[int, ...],
         *,
         condition: Condition = None,
@@ -51,6 +58,7 @@ class Sampling:
     ) -> Samples:
         """`samplers.sample` with this sampler on its grid; further options are that function's."""
         options = {"steps": self.steps, "grid": self.grid, **options}
+        denoiser = self.clipped(denoiser)
         return sample(key, self.sampler, denoiser, shape, condition=condition, **options)
 
 

@@ -20,7 +20,7 @@ _COMPONENTS = {
     "network": (),
     "loss.weighting": (),
     "loss.times": (),
-    "sampler": ("steps", "t_min"),  # how long and how far; a grid suits one sampler
+    "sampler": ("steps", "t_min", "clip"),  # how long and how far; a grid suits one sampler
 }
 
 
@@ -50,7 +50,8 @@ def apply(config: ml_collections.ConfigDict, items: Sequence[str]) -> ml_collect
     """A copy of `config` with `items` set.
 
     A component that gets another name has the defaults of that one, and what `items` set: the
-    options in the config were its predecessor's. Of a sampler, the number of steps and t_min stay.
+    options in the config were its predecessor's. Of a sampler, the number of steps, t_min and clip
+    stay.
 
     Args:
         config: of an experiment.

@@ -39,9 +39,9 @@ class Config:
         loss: the objective: its name in "objective", and its options; or its name.
         optimizer: of `scoresde.training.OPTIMIZERS`, with its learning rate and schedule.
         training: how long is trained, and how it is watched, see `Training`.
-        sampler: of `scoresde.samplers.SAMPLERS`, with `steps`, `grid` and `t_min`; the probability
-            flow if it has no name. Without `steps`, one that needs them takes all of a discrete
-            process, and else `SAMPLER_STEPS`.
+        sampler: of `scoresde.samplers.SAMPLERS`, with `steps`, `grid`, `t_min` and `clip`; the
+            probability flow if it has no name. Without `steps`, one that needs them takes all of a
+            discrete process, and else `SAMPLER_STEPS`.
         likelihood: `batch_size`, 32 if not given, and the options of
             `scoresde.likelihood.ExactLikelihood`.
         dequantizer: the flow of variational dequantization, and how it is trained.

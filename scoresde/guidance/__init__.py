@@ -14,7 +14,7 @@ from scoresde.guidance.autoguidance import Autoguidance
 from scoresde.guidance.base import Guidance
 from scoresde.guidance.classifier import ClassifierGuidance
 from scoresde.guidance.classifier_free import ClassifierFreeGuidance
-from scoresde.guidance.clipping import ClipX0, DynamicThresholding
+from scoresde.guidance.clipping import ClipX0, DynamicThresholding, clipped
 from scoresde.guidance.interval import Interval
 from scoresde.guidance.noisy_classifier import NoisyClassifier
 from scoresde.guidance.posterior import PosteriorGuidance
@@ -62,6 +62,7 @@ __all__ = [
     "Projected",
     "Replacement",
     "Temperature",
+    "clipped",
     "get",
     "project",
 ]

@@ -13,6 +13,7 @@ from scoresde import plain
 from scoresde.condition import Condition
 from scoresde.denoiser import BaseDenoiser, predict
 from scoresde.guidance.base import Guidance, check_number
+from scoresde.guidance.classifier import ClassifierGuidance
 from scoresde.predictions import Prediction, with_x0
 from scoresde.registry import UsageError
 from scoresde.times import is_traced
@@ -43,6 +44,22 @@ class ClipX0(Guidance):
         prediction = predict(self.denoiser, x, t, condition)
         x0 = jnp.clip(prediction.x0, self.low, self.high).astype(x.dtype)
         return with_x0(prediction, self.sde, t, x0)
+
+
+def clipped(denoiser: BaseDenoiser, low: float, high: float) -> BaseDenoiser:
+    """A denoiser, guided or not, with x0 clipped as published samplers clip it.
+
+    That is x0 as the model and its guidance have it, but for a classifier's: its gradient is added
+    to the noise of the clipped x0 (arXiv:2105.05233, Algorithms 1 and 2).
+
+    Args:
+        denoiser: any denoiser.
+        low: see `ClipX0`.
+        high: see `ClipX0`.
+    """
+    if isinstance(denoiser, ClassifierGuidance):
+        return dataclasses.replace(denoiser, denoiser=clipped(denoiser.denoiser, low, high))
+    return ClipX0(denoiser, low=low, high=high)
 
 
 @dataclasses.dataclass(frozen=True)

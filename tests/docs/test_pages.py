@@ -155,7 +155,7 @@ def test_the_page_on_learned_variances_runs():
     assert names["drawn"].x.shape == (2000, 1)
     assert config.loss["objective"] in losses.OBJECTIVES
     sampling = dict(config.sampler)
-    grid = sampling.pop("grid")
+    grid, _ = sampling.pop("grid"), sampling.pop("clip")
     assert samplers.get(**sampling).times(sdes.DiscreteCosine(), None, grid).shape == (250,)
 
 

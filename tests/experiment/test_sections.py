@@ -1,5 +1,6 @@
 """Sections that a config leaves out, and components that it gives by name alone."""
 
+import jax
 import ml_collections
 import pytest
 from tiny_model import BARE
@@ -90,3 +91,19 @@ def test_a_sampler_by_its_name_alone_has_steps(workdir):
     assert run.draw(runs.SampleRequest(num=2), name="alone")["sampler"]["steps"] == 100
     assert build(config("sde=discrete_vp", "sampler=ddim")).sampling.steps == 999
     assert build(config("sampler=gotta_go_fast")).sampling.steps is None
+
+
+@pytest.mark.parametrize("low", [0.05, 0.1])
+def test_a_sampler_keeps_x0_in_the_range_that_its_section_clips_to(low):
+    section = {"name": "ddim", "steps": 3, "clip": (low, 0.15)}
+    experiment = build({**BARE, "sampler": section})
+    denoiser = experiment.denoiser(experiment.init(jax.random.key(0)))
+    x = experiment.sampling.sample(jax.random.key(1), denoiser, (16, *experiment.shape)).x
+    # Unclipped they go from 0.003 to 0.202; the last of x are x0.
+    assert float(x.min()) == pytest.approx(low) and float(x.max()) == pytest.approx(0.15)
+
+
+@pytest.mark.parametrize("clip", [True, (1.0, -1.0), (0.0,), "-1, 1", (0, float("nan"))])
+def test_a_range_that_is_none_is_refused(clip):
+    with pytest.raises(UsageError, match=r"sampler\.clip is the range of the data"):
+        build({**BARE, "sampler": {"name": "ddim", "clip": clip}})

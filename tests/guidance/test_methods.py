@@ -225,6 +225,19 @@ def test_clipping_keeps_x0_in_its_range_and_the_noise_with_it():
     assert_a_pair(prediction)
 
 
+def test_published_samplers_clip_the_model_before_a_classifier_and_after_other_guidance():
+    range_ = -0.5, 0.25
+    pulled = guidance.clipped(ClassifierGuidance(EXACT, DATA.classifier(SDE), 2.0), *range_)
+    inner = call(ClipX0(EXACT, *range_), X, T, LABEL)
+    gradient = pulled.gradient(X, T, LABEL)
+    sigma = SDE.sigma(T)[:, None, None, None]
+    np.testing.assert_allclose(
+        call(pulled, X, T, LABEL).noise, inner.noise - 2 * sigma * gradient, rtol=1e-5, atol=1e-5
+    )
+    x0 = call(guidance.clipped(Temperature(EXACT, 0.1), *range_), X, T, None).x0
+    assert x0.min() == range_[0] and x0.max() == range_[1]
+
+
 def test_dynamic_thresholding_scales_each_image_into_its_range():
     scaled = call(DynamicThresholding(EXACT, 1.0, -0.5, 0.25), X, T, None)
     assert scaled.x0.min() >= -0.5 and scaled.x0.max() <= 0.25

@@ -100,7 +100,7 @@ class EditRequest(RestorationRequest):
             return sdedit(
                 keys,
                 sampling.sampler,
-                model.denoiser,
+                sampling.clipped(model.denoiser),
                 condition["guide"],
                 strength=self.strength,
                 keep=condition.get("keep"),
