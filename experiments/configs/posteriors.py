@@ -53,7 +53,7 @@ DATA = {
         "noise": (0.3,),
     },
 }
-PUBLISHED = {"method": "dps", "norm": "published", "scale": (0.3, 1.0)}
+PUBLISHED = {"method": "dps", "norm": "published", "scale": 0.3}
 
 
 def cells(data, steps, process=("vp", "ve"), noise=None):
@@ -74,15 +74,17 @@ def get_config(size: str = "full"):
     """The sweep."""
     if size == "quick":
         sweep = (
-            {"data": ("gaussian", "a"), "process": "vp", "method": ("exact", "tmpd")}
-            | {"sampler": WAYS, "steps": 20},
-            {"data": "a_noiseless", "process": "ve", "method": "repaint", "rounds": 2}
-            | {"jump_length": 1, "sampler": WAYS[0], "steps": 10},
+            {"data": "gaussian", "process": "vp", "method": ("exact", "tmpd")}
+            | {"sampler": "ddim", "steps": 20},
+            {"data": "a_noiseless", "noise": 0.1, "process": "ve", "method": "repaint"}
+            | {"rounds": 2, "jump_length": 1, "sampler": WAYS[0], "steps": 10},
         )
     else:
-        sweep = [cell for data in DATA for cell in cells(data, (1000,))]
+        both = ("gaussian", "a", "b")
+        sweep = [cell for data in both for cell in cells(data, (1000,))]
+        sweep += [c for data in DATA if data not in both for c in cells(data, (1000,), "vp")]
         sweep += cells("a", (50, 200), process="vp")
-        sweep += cells("a", (1000,), process="vp", noise=(0.05, 1.0))
+        sweep += cells("a", (1000,), process="vp", noise=(1.0,))
     return ml_collections.ConfigDict(
         {
             "data": DATA,
