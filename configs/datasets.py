@@ -3,6 +3,7 @@
 Large sets are decoded once into the folder given by --config.data.source.cache=DIR.
 """
 
+from scoresde.configs import networks, processes
 from scoresde.configs.default import Section, placeholder
 
 
@@ -138,4 +139,40 @@ def imagenet(config: Section, size: int, batch_size: int) -> Section:
 def imagenet64(config: Section) -> Section:
     """Downsampled ImageNet, 64x64, as van den Oord et al. 2016 made it; it has no classes."""
     _tfds(config, 64, dataset="downsampled_imagenet/64x64", test="validation")
+    return config
+
+
+def conditional_emoji(images: dict[str, int]) -> Section:
+    """VP and a DDPM++ of 7.0 million parameters on emoji that sees these images beside x."""
+    network = networks.ddpmpp(
+        nf=64, ch_mult=(1, 2, 2), num_res_blocks=2, attn_resolutions=(16,), dropout=0.1
+    )
+    network.condition_images = images
+    config = processes.variance_preserving("vp", network)
+    config.data.source = {"name": "emoji32"}
+    config.data.flip = False
+    config.loss.times = Section({"name": "stratified"})
+    config.optimizer.update({"learning_rate": 1e-3, "warmup": 200, "schedule": "cosine"})
+    config.training.update(
+        {
+            "batch_size": 256,
+            "num_steps": 5000,
+            "ema_rate": 0.999,
+            "ema_warmup": "inverse",
+            "eval_every": 500,
+            "sample_every": 0,
+            "checkpoint_every": 1000,
+            "keep_every": None,
+        }
+    )
+    config.sampler = Section(
+        {
+            "name": "dpm_solver_pp_2m",
+            "steps": 40,
+            "grid": "log_snr",
+            "t_min": 1e-3,
+            "denoise": "tweedie",
+        }
+    )
+    config.likelihood.batch_size = 32
     return config

@@ -22,6 +22,7 @@ def get_config() -> Section:
                 "flip": True,
                 "labels": False,  # feed the classes to the network
                 "condition": (),  # names of further arrays of the data to feed to it
+                "condition_from": None,  # or what is made of an image and fed to it, a section
             },
             "loss": {
                 "weighting": {"name": "noise"},  # noise, likelihood, edm

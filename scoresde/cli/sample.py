@@ -6,6 +6,7 @@ Example:
   scoresde sample --workdir runs/digits --guidance cfg --scale 2 --labels 0-9
   scoresde sample --workdir runs/digits --guidance classifier --classifier runs/c --scale 3
   scoresde sample --workdir runs/digits --guidance autoguidance --weak runs/digits@300 --scale 2
+  scoresde sample --workdir runs/large --cascade runs/small --augmentation 0.1
 
 Writes DIR/samples/NAME/: samples.npz (uint8 levels), grid.png, samples.json (how they were drawn)
 and, with --animation, noise_to_image.gif. A run that was stopped, or killed, goes on at the batch
@@ -36,6 +37,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weak", metavar="DIR[@STEP]", help="run of the weaker model of autoguidance"
     )
+    parser.add_argument(
+        "--cascade", metavar="DIR[@STEP]", help="run of the base model, for super-resolution of its"
+    )
+    parser.add_argument(
+        "--augmentation", type=float, help="level of noise on what the network is told; 0"
+    )
+    parser.add_argument(
+        "--truncated", action="store_true", help="end the base model's sampling at that level"
+    )
     parser.add_argument("--animation", action="store_true", help="also write noise_to_image.gif")
     add_checkpoint(parser)
     add_results(parser, "step_STEP")
@@ -56,6 +66,9 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
             labels=arguments.labels,
             guidance=_guidance(arguments),
             animation=arguments.animation,
+            cascade=arguments.cascade,
+            augmentation=arguments.augmentation,
+            truncated=arguments.truncated,
         )
         summary = runs.Run(arguments.workdir, overrides).draw(
             request, name=arguments.name, overwrite=arguments.overwrite, progress=progress

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from scoresde import codecs, data, losses, networks, predictions, samplers
+from scoresde import codecs, data, degradations, losses, networks, predictions, samplers
 from scoresde.experiment.experiment import Experiment, Sampling
 from scoresde.experiment.sections import (
     SAMPLER_STEPS,
@@ -70,6 +70,7 @@ def build(config: ml_collections.ConfigDict | Mapping[str, Any]) -> Experiment:
         network=network,
         image_shape=section.image_shape,
         condition=("label",) * section.labels + section.condition,
+        degradation=_degradation(section),
         flip=section.flip,
         sampling=_sampling(sections.sampler, sde),
         likelihood=likelihood,
@@ -130,6 +131,20 @@ def _codec(section, source=None):
                 "one of them."
             )
     return codecs.get(**options, image_shape=section.image_shape, bins=bins)
+
+
+def _degradation(section):
+    if section.condition_from is None:
+        return None
+    options, codec = named("data.condition_from", section.condition_from), _codec(section)
+    if codec.level_range is None or codec.shape != codec.image_shape:
+        raise UsageError(
+            "config.data.condition_from is of images on whose pixels the network works."
+        )
+    degradation = degradations.get(**options, data_range=codec.level_range)
+    like = jax.ShapeDtypeStruct((1, *codec.shape), jnp.float32)
+    jax.eval_shape(degradation, jax.random.key(0), like)  # refuses what has not this shape
+    return degradation
 
 
 def _prediction(options):
@@ -254,6 +269,13 @@ def _check(experiment: Experiment) -> None:
                 f"config.data.condition feeds {name!r} to a network that does not take it; it "
                 f"takes {', '.join(sorted(known))}."
             )
+    told = experiment.degradation and experiment.degradation.told_as
+    known = getattr(experiment.network, "condition_names", None)
+    if told and known is not None and told not in known:
+        raise UsageError(
+            f"config.data.condition_from tells {told!r} to a network that does not take it: set "
+            "config.network.condition_images, the channels of each image by its name."
+        )
     classes = getattr(experiment.network, "num_classes", None)
     if classes and "label" not in experiment.condition and not _drops_labels(experiment.network):
         raise UsageError(

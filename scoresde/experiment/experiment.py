@@ -12,6 +12,7 @@ from scoresde import data
 from scoresde.channels import hint
 from scoresde.codecs import Codec
 from scoresde.condition import Condition
+from scoresde.degradations import Degradation
 from scoresde.denoiser import Denoiser
 from scoresde.experiment.sections import DequantizerTraining, Training
 from scoresde.guidance import NoisyClassifier
@@ -63,6 +64,7 @@ class Experiment:
         network: `scoresde.networks.Network`, or anything called like one that has its `init`.
         image_shape: of a record of the data: (height, width, channels) of images.
         condition: names of the data's arrays that the network is told of each sample.
+        degradation: makes of each image what the network is told beside; None for nothing.
         flip: whether training images are mirrored at random.
         sampling: how samples are drawn.
         likelihood: the exact likelihood, with the config's options.
@@ -84,6 +86,7 @@ class Experiment:
     network: Any
     image_shape: tuple[int, ...]
     condition: tuple[str, ...]
+    degradation: Degradation | None
     flip: bool
     sampling: Sampling
     likelihood: ExactLikelihood
@@ -208,12 +211,25 @@ class Experiment:
             sde, params = with_learned_fields(sde, params["sde"]), params["network"]
         return Denoiser(sde, self.prediction, self.network, params)
 
-    def condition_of(self, rows: Mapping[str, Any]) -> Condition:
+    def condition_of(self, rows: Mapping[str, Any], keys: jax.Array | None = None) -> Condition:
         """What the network is told of the samples of a batch of the data; None where nothing.
+
+        Args:
+            rows: of the data.
+            keys: one for each sample, where there is a degradation.
 
         Raises:
             UsageError: the data lack an array that config.data.condition names.
         """
+        told = self._of_data(rows)
+        if self.degradation is not None:
+            made = self.degraded(keys, rows["image"])
+            known = getattr(self.network, "condition_names", made.keys())
+            told |= {name: made[name] for name in made if name in known}
+        return told or None
+
+    def _of_data(self, rows):
+        """The arrays of the data that the network is told."""
         for name in self.condition:
             if name not in rows:
                 known = sorted(set(rows) - {"image"})
@@ -221,7 +237,18 @@ class Experiment:
                     f"config.data.condition names {name!r}, which the data have not; they have "
                     f"{', '.join(known)}."
                 )
-        return {name: rows[name] for name in self.condition} or None
+        return {name: rows[name] for name in self.condition}
+
+    def degraded(
+        self, key: jax.Array, images: jax.Array, level: float | None = None
+    ) -> dict[str, jax.Array]:
+        """What the degradation tells of images of the data, which have no noise in their bins.
+
+        Args: as of `scoresde.degradations.Degradation`.
+        """
+        codec = self.codec
+        x0 = data.scale(data.to_unit(images, codec.bins), codec.level_range)
+        return self.degradation(key, x0, level)
 
     def init_memory(self) -> Any:
         """What the objective remembers from step to step, before the first; None if nothing."""
@@ -236,7 +263,11 @@ class Experiment:
         objective = self.make_objective(self.codec)
 
         def loss_fn(params, key, batch, memory=None):
-            inputs = params, key, batch["image"], self.condition_of(batch)
+            condition = self._of_data(batch)
+            if self.degradation is not None:
+                key, degradation_key = jax.random.split(key)
+                condition |= self.degraded(degradation_key, batch["image"])
+            inputs = params, key, batch["image"], condition or None
             if memory is None:
                 return objective(*inputs, train=train), {}
             loss, memory = objective.remembering(memory, *inputs, train=train)

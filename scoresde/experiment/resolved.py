@@ -19,7 +19,7 @@ from scoresde.experiment.experiment import Experiment, Sampling
 from scoresde.likelihood import ExactLikelihood
 from scoresde.registry import lookup
 from scoresde.sdes import SDES
-from scoresde.times import DISTRIBUTIONS
+from scoresde.times import DISTRIBUTIONS, GRIDS
 
 
 class Key(NamedTuple):
@@ -70,6 +70,7 @@ _BESIDE = {
     "optimizer": training.make_optimizer,
     "dequantizer.optimizer": training.make_optimizer,
     "sampler": Sampling,
+    "network": networks.conditioned,
 }
 # Sections that are read by one class or function.
 _KINDS = {
@@ -119,7 +120,7 @@ def _component(where: str, family: _Family, given: Any) -> dict[str, Key]:
     component = lookup(family.words, family.table, name)
     values, words = _options(component, where, family.given), documented.options(component)
     if where in _BESIDE:
-        values |= _options(_BESIDE[where], where, ("name", "sampler", "num_steps"))
+        values |= _options(_BESIDE[where], where, ("name", "sampler", "num_steps", "network"))
         words |= documented.options(_BESIDE[where])
     words[family.name] = documented.summary(component)
     return _keys(where, {family.name: name} | values, given, words)
@@ -167,6 +168,8 @@ def _keys(
         path = f"{where}.{key}" if where else key
         if path == "training.averages":
             value = {name: Key(_section(f"{path}.{name}", v), "") for name, v in value.items()}
+        elif path == "sampler.grid" and isinstance(value, Mapping):  # else a name, or times
+            value = _component(path, _Family("time grid", GRIDS), value)
         elif value is not None and (path in _FAMILIES or path in _KINDS):
             value = _section(path, value)
         keys[key] = Key(value, words.get(key, ""))

@@ -77,6 +77,9 @@ class Data:
         flip: mirror training images at random.
         labels: feed the classes to the network, as the condition "label".
         condition: names of further arrays of the data to feed to it.
+        condition_from: feed it what is made of each image: a section of
+            `scoresde.degradations.get`, as {"name": "super_resolution", "factor": 4}; None for
+            nothing.
     """
 
     source: Any
@@ -87,6 +90,7 @@ class Data:
     flip: bool = False
     labels: bool = False
     condition: tuple = ()
+    condition_from: Any = None
 
     def __post_init__(self):
         image = self.codec in ("images", {"name": "images"})
@@ -240,6 +244,7 @@ def check_value(key: str, value: Any, hint: Any, least: int | None) -> None:
 COMPONENTS = {
     "data.source": None,
     "data.codec": "images",
+    "data.condition_from": None,
     "sde": None,
     "prediction": None,
     "network": None,

@@ -18,6 +18,7 @@ from jax import Array
 from scoresde.condition import Condition
 from scoresde.losses.timed import TimedLoss, check_factor, network_output
 from scoresde.losses.weightings import WEIGHTINGS
+from scoresde.observations import Inpainting
 from scoresde.predictions import PredictionKind
 from scoresde.registry import component, lookup
 from scoresde.sdes import SDE, expand
@@ -33,7 +34,13 @@ def half_sum(square: Array) -> Array:
     return 0.5 * jnp.sum(square, axis=1)
 
 
-REDUCTIONS = {"mean": mean, "half_sum": half_sum}
+def mean_absolute(square: Array) -> Array:
+    """The mean of the absolute errors over the dimensions, SR3's loss."""
+    absolute = jnp.sqrt(jnp.where(square > 0, square, 1.0))  # which has no derivative at zero
+    return jnp.mean(jnp.where(square > 0, absolute, 0.0), axis=1)
+
+
+REDUCTIONS = {"mean": mean, "half_sum": half_sum, "mean_absolute": mean_absolute}
 """From the squares of a sample's errors, [batch, dims], to its loss, [batch]."""
 
 
@@ -88,13 +95,17 @@ class DenoisingScoreMatching(TimedLoss):
     Attributes:
         weighting: `(sde, t) -> w`, of `scoresde.losses.WEIGHTINGS`, also by its name or as a
             section.
-        reduction: "mean" over the dimensions of a sample, "half_sum", or a function like them.
+        reduction: "mean" over the dimensions of a sample, "half_sum", "mean_absolute", or a
+            function like them.
+        unknown_only: whether errors count only where the condition "mask" is 0, as Palette trains
+            inpainting (arXiv:2111.05826, section 3); the mean is over all dimensions.
 
     Further attributes and errors: of `TimedLoss`.
     """
 
     weighting: Any = "noise"
     reduction: str | Callable[[Array], Array] = "mean"
+    unknown_only: bool = False
 
     def __post_init__(self):
         super().__post_init__()
@@ -109,7 +120,10 @@ class DenoisingScoreMatching(TimedLoss):
 
     def at(self, params, key, x0, noise, t, condition=None, train=True):
         model = self.sde, self.prediction, self.network, params
-        return self.weighted(noise_residual(*model, key, x0, noise, t, condition, train), t)
+        error = noise_residual(*model, key, x0, noise, t, condition, train)
+        if self.unknown_only:
+            error = jnp.where(Inpainting().mask(x0, condition), 0.0, error)
+        return self.weighted(error, t)
 
     def weighted(self, error: Array, t: Array) -> Array:
         """The loss [batch] of errors of the noise [batch, ...] at the times t [batch]."""

@@ -89,6 +89,8 @@ class HybridLoss(DenoisingScoreMatching):
     def __post_init__(self):
         super().__post_init__()
         check_chain(self)
+        if self.unknown_only:
+            raise UsageError("unknown_only is of the objective 'denoising': a bound has no mask.")
         if self.variance.fixed:
             raise UsageError(
                 "The objective 'hybrid' trains a variance by its bound, and this one is fixed: "

@@ -13,9 +13,11 @@ from scoresde.networks import (
     ncsnpp,
     openai_unet,
     song_unet,
+    sr3,
     wide_resnet,
 )
 from scoresde.networks.classifier_network import ClassifierNetwork
+from scoresde.networks.conditioned import ConditionedNetwork, conditioned
 from scoresde.networks.dequantizer import DequantizerNetwork, dequantizer_network
 from scoresde.networks.network import Network
 from scoresde.networks.stages import Stage, stages
@@ -30,6 +32,7 @@ NETWORKS = {
     "adm": adm.adm,
     "openai_unet": openai_unet.openai_unet,
     "super_resolution_unet": openai_unet.super_resolution_unet,
+    "sr3_unet": sr3.sr3_unet,
 }
 """Network factories by name; `package.module:Name` reaches one's own."""
 
@@ -43,13 +46,20 @@ DEQUANTIZERS = {"dequantizer": dequantizer_network}
 """Factories of the flows of variational dequantization."""
 
 
+_BESIDE = ("condition_images", "condition_resize", "condition_known")
+
+
 def get(name: str, **options: Any) -> Network:
     """The network called `name`, of NETWORKS or CLASSIFIERS, built with `options`.
+
+    Every one that denoises takes the options of `conditioned` too, by which it sees images of the
+    condition beside x.
 
     Raises:
         UsageError: unknown name or option, or a value out of range.
     """
-    return make("network", NETWORKS | CLASSIFIERS, name, **options)
+    beside = {key: options.pop(key) for key in _BESIDE if key in options}
+    return conditioned(make("network", NETWORKS | CLASSIFIERS, name, **options), **beside)
 
 
 __all__ = [
@@ -57,9 +67,11 @@ __all__ = [
     "DEQUANTIZERS",
     "NETWORKS",
     "ClassifierNetwork",
+    "ConditionedNetwork",
     "DequantizerNetwork",
     "Network",
     "Stage",
+    "conditioned",
     "dequantizer_network",
     "get",
     "stages",

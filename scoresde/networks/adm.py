@@ -18,12 +18,17 @@ from scoresde.networks.network import Network
 
 
 class ADM(TrunkADM, kw_only=True):
-    """The U-Net; see `adm` and `openai_unet.openai_unet` for the options."""
+    """The U-Net; see `adm` and `openai_unet.openai_unet` for the options.
+
+    Attributes:
+        image_channels: channels of the image, where others beside it are among x's; None for all.
+    """
 
     num_classes: int | None = None
     label_dropout: float = 0.0
     augment_dim: int = 0
     outputs_per_channel: int = 1
+    image_channels: int | None = None
 
     @property
     def stochastic(self) -> bool:
@@ -42,7 +47,11 @@ class ADM(TrunkADM, kw_only=True):
     ) -> jax.Array:
         """Maps x [batch, height, width, channels], noise_condition [batch] to the outputs."""
         embedding = self.embed(noise_condition, labels, augment_labels, train)
-        return self.unet(x, embedding, self.outputs_per_channel * x.shape[-1], train)
+        return self.unet(x, embedding, self.outputs(x), train)
+
+    def outputs(self, x: jax.Array) -> int:
+        """The channels of the output, of those of the image alone."""
+        return self.outputs_per_channel * (self.image_channels or x.shape[-1])
 
     def unet(self, x: jax.Array, embedding: jax.Array, outputs: int, train: bool) -> jax.Array:
         """Maps x [batch, height, width, any channels] to so many outputs."""

@@ -149,6 +149,7 @@ class NCSN(nn.Module):
         name_in_errors: how messages call the network.
         conditional: whether normalizations have parameters for every noise level.
         continuous: whether the noise condition is sigma and not its index.
+        image_channels: channels of the image, where others beside it are among x's; None for all.
     """
 
     name_in_errors: str
@@ -165,6 +166,7 @@ class NCSN(nn.Module):
     centered: bool
     dtype: jnp.dtype
     remat: bool
+    image_channels: int | None = None
 
     stochastic = False
 
@@ -178,7 +180,7 @@ class NCSN(nn.Module):
         train: bool = False,
     ) -> jax.Array:
         """Maps x [batch, height, width, channels], noise_condition [batch] to the shape of x."""
-        widths, channels = self.architecture.widths, x.shape[-1]
+        widths, channels = self.architecture.widths, self.image_channels or x.shape[-1]
         options.divisible_image(self.name_in_errors, x.shape, len(widths) - 2)
         options.labels_have_classes(self.name_in_errors, labels, None)
         level = jnp.round(noise_condition).astype(jnp.int32)

@@ -33,6 +33,7 @@ class NCSNpp(nn.Module):
         embedding_features: length of the noise embedding, None for 2 nf (Fourier) or nf.
         hidden_multiplier: length of the embedding that the blocks receive, in units of nf.
         augment_dim: length of the augmentation labels, 0 for none.
+        image_channels: channels of the image, where others beside it are among x's; None for all.
     """
 
     nf: int
@@ -70,6 +71,7 @@ class NCSNpp(nn.Module):
     hidden_multiplier: int = 4
     augment_dim: int = 0
     outputs_per_channel: int = 1
+    image_channels: int | None = None
 
     @property
     def stochastic(self) -> bool:
@@ -87,7 +89,8 @@ class NCSNpp(nn.Module):
         augment_labels: jax.Array | None = None,
     ) -> jax.Array:
         """Maps x [batch, height, width, channels], noise_condition [batch] to the outputs."""
-        num_resolutions, outputs = len(self.ch_mult), self.outputs_per_channel * x.shape[-1]
+        channels = self.image_channels or x.shape[-1]
+        num_resolutions, outputs = len(self.ch_mult), self.outputs_per_channel * channels
         options.divisible_image(self.name_in_errors, x.shape, num_resolutions)
         options.labels_have_classes(self.name_in_errors, labels, self.num_classes)
         kernel = self.fir_kernel if self.fir else (1, 1)
@@ -151,7 +154,7 @@ class NCSNpp(nn.Module):
         if self.progressive != "output_skip":
             output = self._to_output(h, outputs)
         if self.scale_by_sigma:  # the score, and not what is said beside it
-            sigma, is_score = self._sigma(noise_condition), jnp.arange(outputs) < x.shape[-1]
+            sigma, is_score = self._sigma(noise_condition), jnp.arange(outputs) < channels
             output /= jnp.where(is_score, sigma[:, None, None, None], 1.0)
         return output
 

@@ -37,7 +37,7 @@ class OpenAIUNet(ADM, kw_only=True):
     ) -> jax.Array:
         """Maps x [batch, height, width, channels], noise_condition [batch] to the outputs."""
         embedding = self.embed(noise_condition, labels, None, train)
-        return self.unet(x, embedding, self.outputs_per_channel * x.shape[-1], train)
+        return self.unet(x, embedding, self.outputs(x), train)
 
 
 class SuperResolutionUNet(ADM, kw_only=True):
@@ -81,7 +81,7 @@ class SuperResolutionUNet(ADM, kw_only=True):
         large = jax.image.resize(jnp.asarray(low_resolution, x.dtype), x.shape, "bilinear")
         known = jnp.concatenate([x, large], axis=-1)
         embedding = self.embed(noise_condition, labels, None, train)
-        return self.unet(known, embedding, self.outputs_per_channel * x.shape[-1], train)
+        return self.unet(known, embedding, self.outputs(x), train)
 
 
 def trunk_options(

@@ -44,6 +44,8 @@ class Generated(NamedTuple):
 def condition_in_turn(experiment: Experiment, num: int, first: int = 0) -> Condition:
     """A condition for `num` samples: the classes in turn, and else the rows of the data in order.
 
+    What is made of an image, as a small version of it, is of the images of the data in order.
+
     None for a network that is told nothing of its samples.
 
     Args:
@@ -51,11 +53,12 @@ def condition_in_turn(experiment: Experiment, num: int, first: int = 0) -> Condi
         num: number of samples.
         first: the number of the first of them.
     """
-    if not experiment.condition:
+    if not experiment.condition and experiment.degradation is None:
         return None
     source, rows = experiment.source, np.arange(first, first + num)
     split = source.splits["test" if "test" in source.splits else "train"]
-    condition = dict(experiment.condition_of(split.batch(rows % len(split))))
+    keys = sample_keys(jax.random.key(experiment.seed), num, first)
+    condition = dict(experiment.condition_of(split.batch(rows % len(split)), keys))
     if "label" in condition:
         condition["label"] = rows % max(1, len(source.label_names))
     return condition

@@ -9,13 +9,16 @@ import numpy as np
 
 from scoresde import data, evaluation, files, jobs, likelihood, training
 from scoresde.experiment import Experiment, model_sections
-from scoresde.keys import sample_keys
+from scoresde.keys import fold_in, sample_keys
 from scoresde.registry import UsageError
 from scoresde.runs.protocol import LikelihoodProtocol
 from scoresde.runs.trained_model import TrainedModel
 
 DONE = "likelihood.json"
 """The file that says what was measured, and how."""
+
+# Folded into an image's key for what is made of it and told to the network, the same in all passes.
+_TOLD = 2**31 - 2
 
 
 def measure_likelihood(
@@ -92,7 +95,8 @@ def measure_likelihood(
         keys = jax.random.split(jax.random.fold_in(seed_key, number))
         noise_keys, keys = (put(sample_keys(key, len(rows), rows[0])) for key in keys)
         batch = split.batch(np.minimum(rows, num - 1))  # the last batch is filled up
-        condition = put(experiment.condition_of(batch))
+        told_keys = fold_in(sample_keys(seed_key, len(rows), rows[0]), _TOLD)
+        condition = put(experiment.condition_of(batch, told_keys))
         result = estimator(noise_keys, keys, denoiser, put(batch["image"]), condition)
         return result._asdict()
 

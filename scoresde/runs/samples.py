@@ -23,6 +23,7 @@ from scoresde.runs.generate import (
     whole_batch,
 )
 from scoresde.runs.guided import guided, reads_labels, requested_classes
+from scoresde.runs.small_images import SmallImages, small_images
 from scoresde.runs.trained_model import TrainedModel
 
 DONE = "samples.json"
@@ -47,6 +48,12 @@ class SampleRequest:
         guidance: a section of `scoresde.guidance.GUIDANCE`, {"name": "cfg", "scale": 2.0}, or a
             list of such, the outermost last.
         animation: whether an animation of noise that becomes images is written as well.
+        cascade: the work directory, or DIR@STEP, of the base model whose samples the network is
+            told, where it is one of super-resolution; images of the data in order if None.
+        augmentation: the level of noise of what the network is told, where it was trained with
+            some; 0 if None.
+        truncated: of a cascade, end the base model's sampling at that level, instead of adding
+            noise to its result.
 
     Raises:
         UsageError: a value of another type, no samples, or both a label and labels.
@@ -61,12 +68,19 @@ class SampleRequest:
     labels: str | None = None
     guidance: Any = None
     animation: bool = False
+    cascade: str | None = None
+    augmentation: float | None = None
+    truncated: bool = False
 
     def __post_init__(self):
         check_fields(self)
         check_positive(num=self.num, batch_size=self.batch_size)
         if self.label is not None and self.labels is not None:
             raise UsageError("Give one label for all samples, or labels in turn, not both.")
+        if self.truncated and (self.cascade is None or not self.augmentation):
+            raise UsageError(
+                "What is truncated is a cascade, at a level of augmentation: give both."
+            )
 
 
 def draw_samples(
@@ -108,6 +122,7 @@ def draw_samples(
     known = reads_labels(denoiser)
     classes = requested_classes(experiment, request.label, request.labels, known)
     known = known or "label" in experiment.condition
+    stage = small_images(run, request)
     record = {
         "num": request.num,
         "seed": request.seed,
@@ -119,6 +134,7 @@ def draw_samples(
         "bins": codec.bins,
         **({"guidance": sections} if sections else {}),
         **({"labels": classes} if request.labels is not None else {}),
+        **stage.record,
     }
     directory = run.workdir / "samples" / (name or f"step_{step}")
     batch_size = whole_batch(request.batch_size, request.num, mesh)
@@ -134,7 +150,7 @@ def draw_samples(
         request.num,
         mesh=mesh,
         batch_size=batch_size,
-        condition=functools.partial(_condition, experiment, classes if known else None),
+        condition=functools.partial(_condition, experiment, classes if known else None, stage),
         sampling=sampling,
         trajectory=stride,
         recorded=_SHOWN,
@@ -188,12 +204,13 @@ def _pictures(directory: pathlib.Path, drawn: Generated, bins: int) -> list[path
 
 def _words(run: TrainedModel) -> str:
     """The sampler's name, and its steps where they are not its own."""
-    section, experiment = run.sampler_section(), run.experiment
+    name, sampling, sde = run.sampler_section()["name"], run.experiment.sampling, run.experiment.sde
     try:
-        experiment.sampling.sampler.times(experiment.sde, None, None)
+        sampling.sampler.times(sde, None, None)
     except UsageError:  # it needs a number of them
-        return f"{section['name']}, {section['steps']} steps each"
-    return f"{section['name']}, in steps of its own"
+        steps = len(sampling.sampler.times(sde, sampling.steps, sampling.grid)) - 1
+        return f"{name}, {steps} steps each"
+    return f"{name}, in steps of its own"
 
 
 def _labels(classes: list[int], rows: np.ndarray) -> np.ndarray:
@@ -201,7 +218,11 @@ def _labels(classes: list[int], rows: np.ndarray) -> np.ndarray:
     return np.asarray(classes)[rows % len(classes)]
 
 
-def _condition(experiment: Experiment, classes: list[int] | None, rows: np.ndarray) -> Condition:
+def _condition(
+    experiment: Experiment, classes: list[int] | None, stage: SmallImages, rows: np.ndarray
+) -> Condition:
     """What samples of these numbers are told; of no class if `classes` is None."""
-    condition = condition_in_turn(experiment, len(rows), int(rows[0]))
+    condition = stage.condition(rows)
+    if condition is None:
+        condition = condition_in_turn(experiment, len(rows), int(rows[0]))
     return condition if classes is None else {**(condition or {}), "label": _labels(classes, rows)}

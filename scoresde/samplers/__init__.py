@@ -9,6 +9,7 @@ from typing import Any
 
 from scoresde.registry import make
 from scoresde.samplers.adaptive_sde import GottaGoFast
+from scoresde.samplers.cascade import CascadeSamples, CascadeStage, cascade
 from scoresde.samplers.correctors import CORRECTORS, AnnealedLangevin, Corrector, Langevin
 from scoresde.samplers.deis import DEIS
 from scoresde.samplers.dpm_multistep import DPMSolverPP2M, DPMSolverPP3M, SDEDPMSolverPP2M
@@ -76,6 +77,8 @@ __all__ = [
     "AncestralSampling",
     "AnnealedLangevin",
     "CORRECTORS",
+    "CascadeSamples",
+    "CascadeStage",
     "Constraint",
     "Corrector",
     "DDIM",
@@ -115,6 +118,7 @@ __all__ = [
     "Tweedie",
     "UniPC",
     "annealed_langevin",
+    "cascade",
     "encode",
     "get",
     "interpolate",

@@ -22,12 +22,13 @@ from scoresde.times.grids import (
     UniformGrid,
     make_grid,
 )
-from scoresde.times.levels import Discrete, LossSecondMoment
+from scoresde.times.levels import BetweenLevels, Discrete, LossSecondMoment
 from scoresde.times.respacing import RespacedGrid, respaced_grid, respaced_levels
 
 __all__ = [
     "DISTRIBUTIONS",
     "GRIDS",
+    "BetweenLevels",
     "Discrete",
     "EDMGrid",
     "LikelihoodImportance",

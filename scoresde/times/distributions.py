@@ -16,7 +16,7 @@ from jax import Array
 from scoresde.registry import UsageError
 from scoresde.sdes import SDE
 from scoresde.times.ends import ahead, is_traced
-from scoresde.times.levels import Discrete, LossSecondMoment
+from scoresde.times.levels import BetweenLevels, Discrete, LossSecondMoment
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -131,5 +131,6 @@ DISTRIBUTIONS = {
     "likelihood_importance": LikelihoodImportance,
     "log_normal": LogNormal,
     "discrete": Discrete,
+    "between_levels": BetweenLevels,
     "loss_second_moment": LossSecondMoment,
 }

@@ -57,6 +57,56 @@ class Discrete:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class BetweenLevels:
+    """A level drawn uniformly, and between it and the one before uniform in alpha^power.
+
+    With power=2, gamma ~ U(gamma_(i-1), gamma_i), as SR3 and Palette are trained (Saharia et al.
+    2021, arXiv:2104.07636, section 2.4, after Chen et al. 2020, arXiv:2009.00713); WaveGrad's and
+    SR3's code have power=1, sqrt(gamma). The first interval reaches t_min. The density is part of
+    that objective and is not divided out: the weight is one.
+
+    Attributes:
+        sde: the process.
+        num_scales: number of intervals; those of a chain, or 1000, if None.
+        power: 1 or 2.
+
+    Raises:
+        UsageError: a value out of range.
+    """
+
+    sde: SDE
+    num_scales: int | None = None
+    power: int = 2
+
+    def __post_init__(self):
+        check_fields(self)
+        if self.power not in (1, 2) or (self.num_scales is not None and self.num_scales < 1):
+            raise UsageError(
+                "Times between levels need num_scales of 1 or more and power 1 or 2, got "
+                f"{self.num_scales} and {self.power}."
+            )
+
+    def __call__(self, key: Array, n: int) -> tuple[Array, Array]:
+        sde, num = self.sde, self.num_scales
+        if num is None:
+            num = _LEVELS if sde.chain_steps is None else sde.chain_steps
+        level_key, share_key = jax.random.split(key)
+        number = jax.random.randint(level_key, (n,), 0, num)
+        length = (sde.t_max - sde.t_min) / num
+        low, high = sde.t_min + number * length, sde.t_min + (number + 1) * length
+        # Within an interval log alpha is linear in t: of a chain exactly, of others nearly.
+        share, log_ratio = jax.random.uniform(share_key, (n,)), _log_alpha(sde, high)
+        log_ratio = self.power * (log_ratio - _log_alpha(sde, low))
+        log_between = jnp.log1p(share * jnp.expm1(log_ratio))
+        t = low + (high - low) * jnp.where(log_ratio < 0, log_between / log_ratio, share)
+        return jnp.clip(t, sde.t_min, sde.t_max), jnp.ones(n)
+
+
+def _log_alpha(sde, t):
+    return jnp.log(sde.alpha(t))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class LossSecondMoment(Discrete):
     """Levels in proportion to sqrt(E[L^2]), L the last losses of each (improved DDPM).
 

@@ -27,7 +27,11 @@ def test_every_config_of_the_repository_has_its_path_for_a_name_and_a_line():
         ("configs/vp/digits.py", "'vp/digits'"),
         ("configs\\vp\\digits.py", "'vp/digits'"),
         ("emoji32", "'vp/emoji32'"),
-        ("digits", "'subvp/digits' or 'vdm/digits' or 've/digits' or 'vp/digits'"),
+        (
+            "digits",
+            "'classifier/digits' or 'improved_diffusion/digits' or 'subvp/digits' or 'vdm/digits' "
+            "or 've/digits' or 'vp/digits'",
+        ),
     ],
 )
 def test_what_is_like_a_name_is_suggested(wrong, suggested):

@@ -20,8 +20,15 @@ _EXACT = {
     "repaint": samplers.RePaint,
 }
 
-METHODS = {**guidance.POSTERIORS, **_EXACT}
-"""Methods by name: guidance by an observation, what is replaced on the way, and RePaint."""
+
+def conditional(denoiser: BaseDenoiser, observation: Observation) -> BaseDenoiser:
+    """The network itself, which has been trained to be told what is observed."""
+    return denoiser
+
+
+METHODS = {**guidance.POSTERIORS, **_EXACT, "conditional": conditional}
+"""Methods by name: guidance by an observation, what is replaced on the way, RePaint, and networks
+that were trained for it."""
 
 
 class Observed(NamedTuple):
@@ -90,6 +97,10 @@ def observed_by(
     """
     options = section("method", method)
     name = options.pop("name")
+    if name == "conditional":
+        if options:
+            raise UsageError(f"The method 'conditional' has no options, got {', '.join(options)}.")
+        return Observed(denoiser, sampling, None)
     if name not in _EXACT:
         options |= {"denoiser": denoiser, "observation": observation}
         guided = make("method", METHODS, name, **options)

@@ -24,6 +24,8 @@ class RestoreRequest(RestorationRequest):
         observe: the inputs are clean pictures, and observed first. Else they are what is observed:
             pictures, or .npy arrays in units of x where that is no picture.
         clip: clip E[x_0 | x_t] to the range of the data after guidance by dps, pigdm or tmpd.
+        augmentation: of the method "conditional", the level of noise of what the network is told,
+            where it was trained with some; 0 if None.
     """
 
     task: ClassVar[str] = "restore"
@@ -32,6 +34,7 @@ class RestoreRequest(RestorationRequest):
     method: Any = "pigdm"
     observe: bool = False
     clip: bool = True
+    augmentation: float | None = None
 
     def prepare(self, model: Model) -> Work:
         observation = observation_of(self.observation, model.scale)
@@ -80,6 +83,7 @@ class RestoreRequest(RestorationRequest):
             clip=self.clip,
             shown=shown,
             record=record,
+            augmentation=self.augmentation,
         )
 
 

@@ -1,0 +1,133 @@
+"""What a network is told of images in sampling: those of the data, or of a cascade's base model."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import numpy as np
+
+from scoresde import training
+from scoresde.condition import Condition
+from scoresde.experiment import model_sections
+from scoresde.keys import fold_in, sample_keys
+from scoresde.registry import UsageError
+from scoresde.runs.classifier import opened
+from scoresde.runs.generate import condition_in_turn
+from scoresde.runs.trained_model import TrainedModel
+from scoresde.samplers import CascadeStage
+
+# Folded into the key of a run of samples for those of the base model and the noise on them.
+_BASE, _TELL = 2**31 - 3, 2**31 - 4
+
+
+@dataclasses.dataclass(frozen=True)
+class SmallImages:
+    """Where conditions come from that a degradation makes.
+
+    Attributes:
+        tell: numbers of samples -> their condition; None where the data in order say it all.
+        record: what samples.json says of it.
+    """
+
+    tell: Any
+    record: dict[str, Any]
+
+    def condition(self, rows: np.ndarray) -> Condition:
+        """Of the samples of these numbers; None where the data in order say it all."""
+        return None if self.tell is None else self.tell(rows)
+
+
+def small_images(run: TrainedModel, request: Any) -> SmallImages:
+    """Where the conditions of a `SampleRequest` come from.
+
+    Raises:
+        UsageError: the network is told nothing of images, or nothing that the base model draws; or
+            a level of noise that is none.
+    """
+    experiment, level = run.experiment, request.augmentation or 0.0
+    degradation = experiment.degradation
+    if request.cascade is None and request.augmentation is None:
+        return SmallImages(None, {})
+    if degradation is None:
+        raise UsageError(
+            "This network is told nothing of an image: a cascade, and augmentation, are of one "
+            "trained with config.data.condition_from."
+        )
+    if degradation.augmentation is not None:
+        degradation.augmentation.check(level)
+    elif level:
+        raise UsageError("This network was trained without augmentation, and takes no level of it.")
+    key = jax.random.key(request.seed)
+    if request.cascade is None:
+        return SmallImages(functools.partial(_of_data, experiment, level), {"augmentation": level})
+    base, step = opened(request.cascade, "--cascade")
+    step = base.step(step)
+    stage = _stage(base, step, run, request, level)
+    record = {
+        "cascade": {
+            "workdir": request.cascade,
+            "step": step,
+            "sampler": base.sampler_section(),
+            "config": model_sections(base.config),
+        },
+        "augmentation": level,
+        "truncated": request.truncated,
+    }
+
+    def put(tree: Any) -> Any:
+        return jax.device_put(tree, training.batch_sharding(run.mesh))
+
+    def tell(rows: np.ndarray) -> Condition:
+        keys = put(sample_keys(key, len(rows), int(rows[0])))
+        told = condition_in_turn(base.experiment, len(rows), int(rows[0]))
+        small = stage.sample(fold_in(keys, _BASE), put(told))
+        noised = {"level": level, "noised": request.truncated}
+        return degradation.tell(fold_in(keys, _TELL), small.x, **noised)
+
+    return SmallImages(tell, record)
+
+
+def _stage(base, step, run, request, level):
+    """The base model as a stage, whose samples the network can be told."""
+    theirs, ours = base.experiment, run.experiment
+    degradation = ours.degradation
+    if degradation.masked:
+        raise UsageError("A cascade is of super-resolution, and this network is told of masks.")
+    like = jax.ShapeDtypeStruct((1, *ours.shape), np.float32)
+    needed = jax.eval_shape(degradation.observation.forward, like).shape[1:]
+    if theirs.shape != needed:
+        raise UsageError(
+            f"{request.cascade} draws samples of shape {theirs.shape}, and this network is told of "
+            f"images of shape {needed}."
+        )
+    ranges = theirs.codec_without_data.data_range, ours.codec_without_data.data_range
+    if ranges[0] != ranges[1]:
+        raise UsageError(f"{request.cascade} is of data in {ranges[0]}, this run in {ranges[1]}.")
+    denoiser = base.denoiser(step, t_min=theirs.sampling.t_min)
+    stage = CascadeStage(
+        sampler=theirs.sampling.sampler,
+        denoiser=training.replicate(run.mesh, denoiser),
+        shape=theirs.shape,
+        steps=theirs.sampling.steps,
+        grid=theirs.sampling.grid,
+    )
+    if not request.truncated:
+        return stage
+    noise = degradation.augmentation.sde
+    if dataclasses.replace(theirs.sde, t_min=noise.t_min) != noise:
+        raise UsageError(
+            f"A cascade is truncated at the noise that the network was trained for, {noise}; that "
+            f"of {request.cascade} is {theirs.sde}: leave out --truncated."
+        )
+    return stage.until(level)
+
+
+def _of_data(experiment, level, rows):
+    """What is told of the data in order at a level."""
+    split = experiment.source.splits
+    split = split["test" if "test" in split else "train"]
+    keys = sample_keys(jax.random.key(experiment.seed), len(rows), int(rows[0]))
+    made = experiment.degraded(keys, split.batch(rows % len(split))["image"], level)
+    known = getattr(experiment.network, "condition_names", made.keys())
+    return {name: made[name] for name in made if name in known}
