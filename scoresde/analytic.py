@@ -130,6 +130,67 @@ class GaussianMixture:
         )
         return total - share
 
+    def responsibilities(
+        self, x: Array, alpha: ArrayLike = 1.0, sigma: ArrayLike = 0.0, among: Array | None = None
+    ) -> Array:
+        """p(component | x), [batch, K]; the arguments are those of `log_prob`."""
+        joint = self._at(x, alpha, sigma)[0]
+        return jax.nn.softmax(joint if among is None else jnp.where(among, joint, -jnp.inf), axis=1)
+
+    @property
+    def mean(self) -> Array:
+        """The mean of the data, [d]."""
+        return jnp.exp(self.log_weights) @ self.means
+
+    @property
+    def covariance(self) -> Array:
+        """The covariance of the data, [d, d]: within the components and between them."""
+        weights, offset = jnp.exp(self.log_weights), self.means - self.mean
+        scaled = self.directions * jnp.sqrt(self.variances)[:, None, :]
+        within = jnp.einsum("k,kij,klj->il", weights, scaled, scaled)
+        return within + jnp.einsum("k,ki,kj->ij", weights, offset, offset)
+
+    def given(self, matrix: ArrayLike, noise: ArrayLike, y: ArrayLike) -> "GaussianMixture":
+        """The data given y = matrix x0 + noise z, again a mixture of K Gaussians.
+
+        Each component by Kalman's update, in Joseph's form, and weighed by its evidence.
+
+        Args:
+            matrix: [m, d].
+            noise: the standard deviation of y, a number or [m]; it may be zero where the
+                components have variance.
+            y: [m].
+
+        Raises:
+            UsageError: shapes that do not fit, or a y that some component makes certain.
+        """
+        a, y = np.asarray(matrix, np.float64), np.asarray(y, np.float64)
+        if a.ndim != 2 or a.shape[1] != self.means.shape[1] or y.shape != a.shape[:1]:
+            raise UsageError(
+                f"Samples of size {self.means.shape[1]} are observed by a matrix [m, "
+                f"{self.means.shape[1]}] as y [m], not by {a.shape} as {y.shape}."
+            )
+        r = np.diag(np.broadcast_to(np.asarray(noise, np.float64) ** 2, y.shape))
+        logs, means, variances, directions = (
+            np.asarray(value, np.float64) for value in self.tree_flatten()[0]
+        )
+        covariances = np.einsum("kij,kj,klj->kil", directions, variances, directions)
+        s = a @ covariances @ a.T + r
+        sign, volume = np.linalg.slogdet(s)
+        if not (sign > 0).all():
+            raise UsageError("Some component leaves nothing of y uncertain: give it some noise.")
+        gain = np.swapaxes(np.linalg.solve(s, a @ covariances), 1, 2)
+        residual = y - means @ a.T
+        rest = np.eye(a.shape[1]) - gain @ a
+        after = np.swapaxes(rest, 1, 2)
+        after = rest @ covariances @ after + gain @ r @ np.swapaxes(gain, 1, 2)
+        whitened = np.linalg.solve(s, residual[..., None])[..., 0]
+        logs = logs - 0.5 * (volume + np.sum(residual * whitened, axis=1))
+        # A component of no weight would be refused.
+        weights = np.maximum(np.exp(logs - logs.max()), np.finfo(np.float32).tiny)
+        means = means + np.einsum("kij,kj->ki", gain, residual)
+        return GaussianMixture(weights, means.reshape(-1, *self.event_shape), after)
+
     def denoiser(self, sde: SDE) -> "MixtureDenoiser":
         """The exact denoiser of this data under `sde`.
 

@@ -1,4 +1,6 @@
-"""The analytic truth against itself: autodiff of log p, Monte Carlo, and SciPy."""
+"""The analytic truth against itself: autodiff of log p, Monte Carlo, SciPy; golden posteriors."""
+
+import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +11,8 @@ from scipy import stats
 from scoresde import analytic, likelihood, samplers, sdes
 from scoresde.denoiser import BaseDenoiser
 from scoresde.registry import UsageError
+
+GOLDEN = pathlib.Path(__file__).parent / "data" / "guidance"
 
 
 def test_log_prob_agrees_with_scipy(mixture):
@@ -87,3 +91,51 @@ class OfOnesOwn(BaseDenoiser):
 def test_a_denoiser_that_jax_does_not_know_is_refused(use, key):
     with pytest.raises(UsageError, match=r"OfOnesOwn, is no JAX pytree.*register_dataclass"):
         use(OfOnesOwn(), key)
+
+
+@pytest.mark.parametrize("name", ["gaussian_b", "mixture_a", "mixture_b", "mixture_noiseless"])
+def test_data_given_an_observation_are_the_golden_posterior(name):
+    golden = np.load(GOLDEN / f"posterior_{name}.npz")
+    with jax.enable_x64(True):
+        prior = analytic.GaussianMixture(
+            *(golden[f"prior_{what}"] for what in ("weights", "means", "covariances"))
+        )
+        noise = np.sqrt(np.diag(golden["R"]))
+        posterior = prior.given(golden["A"], noise, golden["y"])
+        got = {
+            "weights": jnp.exp(posterior.log_weights),
+            "means": posterior.means,
+            "mean": posterior.mean,
+            "covariance": posterior.covariance,
+        }
+        for what, value in got.items():
+            np.testing.assert_allclose(value, golden[f"posterior_{what}"], rtol=1e-9, atol=1e-12)
+        # Given x0, y says nothing of the component: their shares are the prior's.
+        x = posterior.sample(jax.random.key(0), 20_000)
+        shares = prior.responsibilities(x).mean(axis=0)
+        np.testing.assert_allclose(shares, golden["posterior_weights"], atol=0.015)
+
+
+def test_responsibilities_are_the_shares_of_the_components(mixture):
+    x = jnp.array([[0.9, 0.1], [0.2, -0.4]])
+    shares = mixture.responsibilities(x, 0.8, 0.6)
+    one = [jnp.broadcast_to(jnp.arange(3) == k, (2, 3)) for k in range(3)]
+    parts = [mixture.log_prob(x, 0.8, 0.6, among) for among in one]
+    joint = jnp.stack(parts, axis=1) + mixture.log_weights
+    np.testing.assert_allclose(shares, jax.nn.softmax(joint), rtol=1e-5)
+    among = jnp.array([[True, False, True]])
+    np.testing.assert_array_equal(mixture.responsibilities(x, among=among)[:, 1], 0)
+
+
+@pytest.mark.parametrize(
+    "matrix, noise, y, message",
+    [
+        ([[1.0]], 0.1, [0.0], r"a matrix \[m, 2\]"),
+        ([[1.0, 0.0]], 0.1, [0.0, 1.0], r"as y \[m\]"),
+        ([[1.0, 0.0], [1.0, 0.0]], 0.0, [0.0, 0.0], "give it some noise"),
+    ],
+)
+def test_what_cannot_have_been_observed_is_refused(matrix, noise, y, message):
+    data = analytic.gaussian(np.zeros(2), np.eye(2))
+    with pytest.raises(UsageError, match=message):
+        data.given(matrix, noise, y)

@@ -25,8 +25,9 @@ class DPS(PosteriorGuidance):
     As derived (equations 11 and 16) it has no other strength than R. As published (algorithm 1) it
     moves x after every step by -scale grad ||y - A mu||, whatever R is and however many steps there
     are: a term -scale grad ||y - A mu|| / (g^2 dt) of the score does so in the reverse SDE with
-    `steps` equal steps, and half of it in the probability flow. The published scale is twice
-    algorithm 1's zeta'.
+    `steps` equal steps, and half of it in the probability flow. At t_min, where only a final
+    denoising is, its move is no longer than that either. The published scale is twice algorithm
+    1's zeta'.
 
     Attributes:
         denoiser: what is guided.
@@ -62,4 +63,8 @@ class DPS(PosteriorGuidance):
         square = jnp.sum(residual**2, axis=axes, keepdims=True)
         length = jnp.sqrt(jnp.where(square > 0, square, 1.0))
         dt = (self.sde.t_max - self.sde.t_min) / self.steps
-        return residual / length * inverse_where_positive(at.diffusion * dt)
+        step = at.diffusion * dt
+        # A final denoising moves x0 by sigma^2 / alpha of it, of VE much farther than a step.
+        last = at.sigma <= (1 + 1e-3) * self.sde.sigma(self.sde.t_min)
+        step = jnp.where(last, jnp.maximum(step, at.score_to_x0), step)
+        return residual / length * inverse_where_positive(step)

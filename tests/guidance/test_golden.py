@@ -63,6 +63,32 @@ def test_a_mixture_of_two_classes_is_guided_as_its_closed_form_says(method, case
                 np.testing.assert_allclose(value, expected, rtol=1e-12, atol=1e-12 * size)
 
 
+@pytest.mark.parametrize("way, sampler", [("sde", "ancestral_sampling"), ("ode", "ddim")])
+@pytest.mark.parametrize("case", mixtures.CASES)
+def test_guided_samples_have_the_simulated_moments_which_are_not_the_tilted_laws(
+    case, way, sampler
+):
+    golden, num = np.load(GOLDEN / f"cfg_{case}.npz"), 4000
+    denoiser = mixtures.of_case(case).denoiser(PROCESSES["vp"])
+    label = {"label": np.repeat([0, 1], num)}
+    # Both scales are one program, and both classes one batch.
+    for scale in (1.0, 3.0):
+        guided = guidance.ClassifierFreeGuidance(denoiser, jnp.asarray(scale))
+        drawn = samplers.sample(
+            jax.random.key(0), samplers.get(sampler), guided, (2 * num, 1), steps=300,
+            condition=label,
+        ).x  # fmt: skip
+        for name, x in zip(("class0", "class1"), np.split(np.asarray(drawn), 2)):
+            where = f"samples/{name}/scale{scale}"
+            for what, got in (("mean", x.mean()), ("variance", x.var())):
+                values = x if what == "mean" else (x - x.mean()) ** 2
+                error = np.hypot(values.std() / num**0.5, golden[f"{where}/{way}_{what}_se"])
+                gap = abs(got - golden[f"{where}/{way}_{what}"])
+                assert gap < 4 * error + 0.015, (name, scale, what)  # 0.015 for the steps
+                if scale == 3 and case == "overlapping":
+                    assert abs(got - golden[f"{where}/tilted_{what}"]) > 0.04
+
+
 @pytest.mark.parametrize("case", ["case0", "case1"])
 @pytest.mark.parametrize("share", [0.9, 0.95, 0.995, 1.0])
 def test_dynamic_thresholding_is_imagens(share, case):

@@ -71,3 +71,60 @@ def test_the_likelihood_of_a_guided_gaussian_is_that_of_its_posterior(key):
     means = np.array([0.5, -0.3]) + gain * (y - 0.5)
     posterior = stats.multivariate_normal(cov=covariance - np.outer(gain, covariance[0]))
     np.testing.assert_allclose(result.nats, posterior.logpdf(x - means), atol=0.02)
+
+
+@pytest.mark.parametrize(
+    "name, method, way",
+    [
+        ("a", "exact", "sde"),
+        ("a", "tmpd", "sde"),
+        ("a", "pigdm", "sde"),
+        ("b", "dps", "sde"),
+        ("b", "tmpd", "ode"),
+        ("noiseless", "replacement", "sde"),
+    ],
+)
+def test_where_modes_compete_a_method_has_the_bias_that_was_simulated(name, method, way, key):
+    golden = np.load(GOLDEN / f"posterior_mixture_{name}.npz")
+    measured = np.load(GOLDEN / f"measured_mixture_{name}.npz")
+    expected = {
+        what: measured[f"{method}/{way}/{what}"]
+        for what in ("mean", "mean_se", "responsibilities", "responsibilities_se")
+    }
+    data = analytic.GaussianMixture(
+        *(golden[f"prior_{what}"] for what in ("weights", "means", "covariances"))
+    )
+    noise, y = np.sqrt(np.diag(golden["R"])), golden["y"]
+    observation = observations.Matrix(matrix=golden["A"], noise=noise)
+    denoiser, constraint = data.denoiser(PROCESSES["vp"]), None
+    if method == "exact":
+        guided = data.given(golden["A"], noise, y).denoiser(PROCESSES["vp"])
+    elif method == "replacement":
+        guided = guidance.Projected(denoiser, observation)
+        constraint = guidance.Replacement(PROCESSES["vp"], observation)
+    else:
+        guided = METHODS[method](denoiser, observation)
+    sampler, steps = ("ancestral_sampling", 400) if way == "sde" else ("ddim", 200)
+    told = None if method == "exact" else {"observation": np.broadcast_to(y, (NUM, y.size))}
+    x = samplers.sample(
+        key, samplers.get(sampler), guided, (NUM, 2), steps=steps, condition=told,
+        constraint=constraint,
+    ).x  # fmt: skip
+    found = {"mean": x, "responsibilities": data.responsibilities(x)}
+    for what, values in found.items():
+        # 0.03 for the steps, which are a fifth of the simulation's or fewer.
+        error = np.hypot(np.std(values, axis=0) / NUM**0.5, expected[f"{what}_se"])
+        gap = np.abs(np.mean(values, axis=0) - expected[what])
+        np.testing.assert_array_less(gap, 4 * error + 0.03, err_msg=what)
+
+
+def test_the_last_denoising_moves_no_farther_than_a_published_step():
+    """By the exploding process's sigma^2 it would move sixty times as far."""
+    denoiser = analytic.gaussian(np.zeros(2), np.eye(2)).denoiser(PROCESSES["ve"])
+    guided = guidance.DPS(
+        denoiser, observations.Matrix(matrix=np.eye(2)[:1]), 0.3, norm="published", steps=1000
+    )
+    y = {"observation": np.ones((1, 1))}
+    x, t = jax.numpy.array([[0.2, 0.1]]), PROCESSES["ve"].t_min
+    moved = guided(x, t, y).x0 - denoiser(x, t).x0
+    np.testing.assert_allclose(moved, [[0.3, 0.0]], atol=1e-3)
