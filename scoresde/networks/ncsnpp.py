@@ -343,11 +343,5 @@ def build(
     fields["dtype"] = options.compute_options(
         name, fields["dtype"], fields["attention_implementation"]
     )
-    return Network(
-        NCSNpp(
-            **fields,
-            name_in_errors=name,
-            norm_groups=norm_groups,
-            embedding_features=embedding_features,
-        )
-    )
+    fields |= {"name_in_errors": name, "norm_groups": norm_groups}
+    return Network(NCSNpp(**fields, embedding_features=embedding_features))
