@@ -63,8 +63,12 @@ class Autoguidance(Guidance):
         better = predict(self.denoiser, x, t, condition)
         if self.is_neutral:
             return better
-        worse = predict(self.weaker, x, t, condition)
-        return extrapolate(better, worse, self.scale_at(t, x))
+
+        def guided(x):
+            worse = predict(self.weaker, x, t, condition)
+            return extrapolate(better, worse, self.scale_at(t, x))
+
+        return self.where_it_applies(t, guided, lambda x: better, x)
 
 
 def _same(one, other):

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import numbers
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import jax
@@ -77,6 +78,18 @@ class Guidance(WrappedDenoiser):
         if interval is not None:
             scale = jnp.where(interval.contains(self.sde, t), scale, self.neutral)
         return expand(scale, x)
+
+    def where_it_applies(
+        self, t: Array, guided: Callable[[Array], Any], unguided: Callable[[Array], Any], x: Array
+    ) -> Any:
+        """guided(x), or where all times t are outside of the interval unguided(x); one is run.
+
+        Samples of several times, some of them inside, are guided together, at the scales of each.
+        """
+        interval = getattr(self, "interval", None)
+        if interval is None:
+            return guided(x)
+        return jax.lax.cond(jnp.any(interval.contains(self.sde, t)), guided, unguided, x)
 
     @property
     def condition_names(self) -> set[str] | None:

@@ -94,7 +94,11 @@ class ClassifierGuidance(Guidance):
         prediction = predict(self.denoiser, x, t, self._read(condition))
         if self.is_neutral:
             return prediction, jnp.zeros_like(x)
-        return prediction, self.scale_at(t, x) * self.gradient(x, t, condition)
+
+        def pull(x):
+            return self.scale_at(t, x) * self.gradient(x, t, condition)
+
+        return prediction, self.where_it_applies(t, pull, jnp.zeros_like, x)
 
     def gradient(self, x: Array, t: Array, condition: Condition = None) -> Array:
         """grad_x log p(y | x_t) at x_t = x, [batch, ...].

@@ -80,10 +80,17 @@ class ClassifierFreeGuidance(Guidance):
 
     def __call__(self, x: Array, t: Array, condition: Condition = None) -> Prediction:
         self._check_names(condition)
-        if self.is_neutral:
+
+        def conditional(x):
             return predict(self.denoiser, x, t, condition)
-        told, untold = self._both(x, t, condition)
-        return extrapolate(told, untold, self.scale_at(t, x))
+
+        def guided(x):
+            told, untold = self._both(x, t, condition)
+            return extrapolate(told, untold, self.scale_at(t, x))
+
+        return (
+            conditional(x) if self.is_neutral else self.where_it_applies(t, guided, conditional, x)
+        )
 
     def _both(self, x, t, condition):
         """The predictions with and without the guided names."""
