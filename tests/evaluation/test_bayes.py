@@ -1,4 +1,4 @@
-"""p(class | x) of a class-conditional model, by Bayes: in closed form, and from the command line."""
+"""p(class | x) of a class-conditional model: in closed form, and from the command line."""
 
 import json
 
