@@ -25,6 +25,8 @@ from jax import Array
 
 from scoresde.registry import UsageError, component, make
 from scoresde.sdes import SDE, expand
+from scoresde.time_inputs import TIME_INPUTS, LogSigma, ScaledTime, Sigma
+from scoresde.time_inputs import Index as Index
 
 
 class Prediction(NamedTuple):
@@ -69,102 +71,6 @@ class Coefficients(NamedTuple):
     noise_output: Array
 
 
-# How a network is told the time: (sde, t [batch]) -> noise condition [batch].
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ScaledTime:
-    """scale * t. The continuous VP and sub-VP networks of score_sde are fed 999 t.
-
-    Attributes:
-        scale: the factor.
-    """
-
-    scale: float = 999.0
-
-    def __call__(self, sde: SDE, t: Array) -> Array:
-        return self.scale * t
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Sigma:
-    """sigma(t), which the continuous VE networks of score_sde are fed (they take its log)."""
-
-    def __call__(self, sde: SDE, t: Array) -> Array:
-        return sde.sigma(t)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class LogSigma:
-    """scale * log(sigma / alpha); EDM's c_noise is scale = 1/4 (arXiv:2206.00364, table 1).
-
-    Attributes:
-        scale: the factor.
-    """
-
-    scale: float = 0.25
-
-    def __call__(self, sde: SDE, t: Array) -> Array:
-        return -0.5 * self.scale * sde.log_snr(t)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Gamma:
-    """alpha^power: with power=2 the share gamma of the data in x_t of a VP process.
-
-    Palette is told gamma (Saharia et al. 2022, arXiv:2111.05826), SR3's and WaveGrad's code
-    sqrt(gamma), power=1 (arXiv:2104.07636; arXiv:2009.00713): the noise, not the time, so that
-    another schedule serves for sampling.
-
-    Attributes:
-        power: 1 or 2.
-    """
-
-    power: int = 2
-
-    def __post_init__(self):
-        if self.power not in (1, 2):
-            raise UsageError(f"gamma is told with power 1 or 2, not {self.power!r}.")
-
-    def __call__(self, sde: SDE, t: Array) -> Array:
-        return sde.alpha(t) ** self.power
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Index:
-    """The level's number on a grid of `num_scales` levels, for discretely trained networks.
-
-    Attributes:
-        num_scales: number of levels.
-        descending: whether level 0 is the most noise (SMLD), not the least (DDPM).
-        scale: the factor on the number; a network of T levels that is told them out of a thousand
-            ("rescale_timesteps" of arXiv:2102.09672's code) has 1000 / T.
-    """
-
-    num_scales: int = 1000
-    descending: bool = False
-    scale: float = 1.0
-
-    @property
-    def trained_levels(self) -> int:
-        """How many noise levels the network knows: it is undefined between them."""
-        return self.num_scales
-
-    def __call__(self, sde: SDE, t: Array) -> Array:
-        index = t / sde.t_max * (self.num_scales - 1)
-        index = jnp.round(self.num_scales - 1 - index) if self.descending else index
-        return index if self.scale == 1 else self.scale * index
-
-
-TIME_INPUTS = {
-    "scaled_time": ScaledTime,
-    "sigma": Sigma,
-    "log_sigma": LogSigma,
-    "gamma": Gamma,
-    "index": Index,
-}
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PredictionKind:
     """A way to read a network: see the module's docstring.
@@ -178,7 +84,7 @@ class PredictionKind:
         learned_variance: whether the network also predicts a variance, with two outputs a channel.
     """
 
-    time_input: Callable[[SDE, Array], Array] = ScaledTime()
+    time_input: Callable[[SDE, Array], Array] = dataclasses.field(default=ScaledTime())
     learned_variance: bool = False
 
     def __post_init__(self):
@@ -279,7 +185,7 @@ class X0(PredictionKind):
 class Score(PredictionKind):
     """The network predicts the score, -noise / sigma (score_sde's VE nets)."""
 
-    time_input: Callable[[SDE, Array], Array] = Sigma()
+    time_input: Callable[[SDE, Array], Array] = dataclasses.field(default=Sigma())
 
     def coefficients(self, sde, t):
         alpha, sigma = sde.alpha(t), sde.sigma(t)
@@ -332,7 +238,7 @@ class EDM(PredictionKind):
     """
 
     sigma_data: float = 0.5
-    time_input: Callable[[SDE, Array], Array] = LogSigma()
+    time_input: Callable[[SDE, Array], Array] = dataclasses.field(default=LogSigma())
 
     def _norm(self, sde, t):
         return sde.sigma(t) ** 2 + (sde.alpha(t) * self.sigma_data) ** 2

@@ -80,8 +80,9 @@ class Variance:
         Args: as of `of_step`; `before` is where the step to t started.
         """
         k = self.fraction(prediction)
-        posterior = expand(Posterior().of_step(sde, before, t, prediction), k)
-        return posterior ** (1 - k) * expand(sde.sigma(t), k) ** (2 * k)
+        posterior = expand(jnp.log(Posterior().of_step(sde, before, t, prediction)), k)
+        forward = expand(2 * jnp.log(sde.sigma(t)), k)
+        return jnp.exp((1 - k) * posterior + k * forward)  # finite far outside of the bounds, too
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

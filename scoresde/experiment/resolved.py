@@ -19,7 +19,7 @@ from scoresde.experiment.experiment import Experiment, Sampling
 from scoresde.likelihood import ExactLikelihood
 from scoresde.registry import lookup
 from scoresde.sdes import SDES
-from scoresde.times import DISTRIBUTIONS
+from scoresde.times import DISTRIBUTIONS, GRIDS
 
 
 class Key(NamedTuple):
@@ -168,6 +168,8 @@ def _keys(
         path = f"{where}.{key}" if where else key
         if path == "training.averages":
             value = {name: Key(_section(f"{path}.{name}", v), "") for name, v in value.items()}
+        elif path == "sampler.grid" and isinstance(value, Mapping):  # else a name, or times
+            value = _component(path, _Family("time grid", GRIDS), value)
         elif value is not None and (path in _FAMILIES or path in _KINDS):
             value = _section(path, value)
         keys[key] = Key(value, words.get(key, ""))

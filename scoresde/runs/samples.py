@@ -204,12 +204,13 @@ def _pictures(directory: pathlib.Path, drawn: Generated, bins: int) -> list[path
 
 def _words(run: TrainedModel) -> str:
     """The sampler's name, and its steps where they are not its own."""
-    section, experiment = run.sampler_section(), run.experiment
+    name, sampling, sde = run.sampler_section()["name"], run.experiment.sampling, run.experiment.sde
     try:
-        experiment.sampling.sampler.times(experiment.sde, None, None)
+        sampling.sampler.times(sde, None, None)
     except UsageError:  # it needs a number of them
-        return f"{section['name']}, {section['steps']} steps each"
-    return f"{section['name']}, in steps of its own"
+        steps = len(sampling.sampler.times(sde, sampling.steps, sampling.grid)) - 1
+        return f"{name}, {steps} steps each"
+    return f"{name}, in steps of its own"
 
 
 def _labels(classes: list[int], rows: np.ndarray) -> np.ndarray:

@@ -85,3 +85,13 @@ def test_a_mistake_in_the_config_is_one_line(capsys):
     assert main([*arguments, "--config.network.nf=10"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("scoresde: ") and error.count("\n") == 1
+
+
+def test_classifiers_and_super_resolution_are_described(capsys):
+    text, rows = describe(capsys, "classifier/digits")
+    assert text.startswith("364,618 parameters; images 8x8x1 in, 10 logits out.")
+    assert "gradient that guides" in rows
+    small = ("num_channels=32", "num_res_blocks=1", "channel_mult=(1,)", "num_heads=1")
+    small = [f"--config.network.{option}" for option in small]
+    text, rows = describe(capsys, "adm/upsample_64_256", *small, "--config.training.batch_size=1")
+    assert "images 256x256x3 in, 256x256x3 out" in text and "forward" in rows

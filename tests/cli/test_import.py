@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from scoresde import pretrained, training
+from scoresde import pretrained, runs, training
 from scoresde.cli import main
 from scoresde.pretrained import flax_file, torch_file
 from tests.pretrained.conftest import Golden
@@ -230,3 +230,46 @@ def test_a_folder_with_hidden_files_alone_takes_an_import(exploding, tmp_path, c
     arguments = ["--config", exploding(case), "--workdir", workdir]
     error = refused(capsys, "import", "pytorch", case.file(".pth"), *arguments)
     assert "Unknown checkpoint format" in error  # what is looked at after the folder
+
+
+def test_openais_weights_become_a_run(configure, tmp_path, capsys):
+    case = Golden("adm_unet_scaleshift_updown_class")
+    weights = {name: value.astype(np.float32) for name, value in case.state_dict.items()}
+    np.savez(tmp_path / "weights.npz", **weights)
+    config = configure(
+        data_range=(-1.0, 1.0),
+        labels=True,
+        sde={"name": "discrete_vp", "num_scales": 1000},
+        prediction={
+            "name": "noise",
+            "time_input": {"name": "index", "num_scales": 1000},
+            "learned_variance": True,
+        },
+        network={
+            "name": "openai_unet",
+            "num_channels": 32,
+            "num_res_blocks": 1,
+            "channel_mult": (1, 2),
+            "attention_resolutions": (8,),
+            "num_head_channels": 16,
+            "resblock_updown": True,
+            "num_classes": 5,
+            "outputs_per_channel": 2,
+        },
+        sampler={"name": "ancestral_sampling", "variance": "learned"},
+    )
+    order, file, workdir = "openai_new_attention_order", tmp_path / "weights.npz", tmp_path / "run"
+    run("import", order, file, "--config", config, "--workdir", workdir)
+    assert "828,998 parameters, the weights (averages or not" in capsys.readouterr().out
+    model = runs.TrainedModel(workdir)
+    known = model.experiment.network, model.experiment.shape
+    found = {name: pretrained.load_params(name, file, *known).weights for name in ("openai", order)}
+    jax.tree.map(np.testing.assert_array_equal, model.params(), found[order])
+    differ = jax.tree.map(lambda a, b: bool((a != b).any()), *found.values())
+    names = {path[0].key for path, it in jax.tree.leaves_with_path(differ) if it}
+    assert names and all(name.startswith("AttnBlockpp") for name in names)
+    wrong = f"--config.network.num_channels={64}"
+    arguments = ["--config", config, "--workdir", str(tmp_path / "wrong"), wrong]
+    assert main(["import", "openai", str(tmp_path / "weights.npz"), *arguments]) == 2
+    assert "do not fit the configuration" in capsys.readouterr().err
+    assert not (tmp_path / "wrong").exists()

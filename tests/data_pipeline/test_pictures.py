@@ -77,6 +77,17 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["grid.png"]
 
 
+@pytest.mark.parametrize(("channels", "shape"), [(1, (3, 5)), (3, (3, 5, 3)), (2, (3, 10))])
+def test_a_picture_has_the_pixels_of_its_image_in_all_of_the_range(channels, shape, tmp_path):
+    image = ((np.arange(15 * channels) + 2) % 17).reshape(3, 5, channels).astype(np.uint8)
+    data.save_picture(tmp_path / "new/a.png", image, bins=17)
+    with Image.open(tmp_path / "new/a.png") as picture:
+        pixels = np.asarray(picture)
+    assert pixels.shape == shape and pixels.max() == 255
+    drawn = pixels[:, 5:] if channels == 2 else pixels.reshape(3, 5, -1)[..., -1]
+    np.testing.assert_array_equal(np.round(drawn * (16 / 255)), image[..., -1])
+
+
 @pytest.mark.parametrize(
     ("images", "options", "message"),
     [

@@ -17,6 +17,7 @@ from scoresde import (
     dequantization,
     evaluation,
     likelihood,
+    losses,
     metrics,
     runs,
     samplers,
@@ -145,6 +146,17 @@ def test_the_page_on_guidance_runs():
     names = {}
     exec(compile("\n".join(blocks("guidance.md")), "guidance.md", "exec"), names)
     assert np.isfinite(names["nats"]).all()
+
+
+def test_the_page_on_learned_variances_runs():
+    config = types.SimpleNamespace(sampler=None, loss=None)
+    names = {"config": config}
+    exec("\n".join(blocks("learned_variances.md")), names)
+    assert names["drawn"].x.shape == (2000, 1)
+    assert config.loss["objective"] in losses.OBJECTIVES
+    sampling = dict(config.sampler)
+    grid = sampling.pop("grid")
+    assert samplers.get(**sampling).times(sdes.DiscreteCosine(), None, grid).shape == (250,)
 
 
 def test_the_page_on_posteriors_has_the_mean_it_says():

@@ -24,6 +24,7 @@ PARTS = [
 NAMES = (
     "vp/digits",
     "vdm/digits",
+    "improved_diffusion/digits",
     "ve/cifar10_ncsnpp_continuous",
     "vp/ddpm/cifar10",
     "edm/cifar10_ddpmpp_cond",

@@ -114,18 +114,20 @@ def test_low_resolution_is_enlarged_and_seen_beside_x(golden):
             module.apply({"params": params}, x, t, low_resolution=wrong)
 
 
-def guide(case, network, params, time_input, scale=1.0):
-    """What guidance adds to the score."""
+def guide(case, network, params, scale=1.0):
+    """The logits in the network's type, and what guidance adds to the score."""
     times = case.contents.get("timesteps", case.contents.get("sigmas"))
     classifier = guidance.NoisyClassifier(
-        sdes.VE(), network, params, time_input=time_input, num_classes=network.num_classes
+        sdes.VE(), network, params, time_input=Itself(), num_classes=network.num_classes
     )
-    condition, x = {"label": case.contents["labels"]}, case.images("input")
+    condition = {"label": case.contents["labels"]}
 
     def total(x):
-        return scale * jnp.sum(classifier(x, times, condition))
+        logits = network(params, x, times)
+        return scale * jnp.sum(classifier(x, times, condition)), logits
 
-    return jax.jit(jax.grad(total))(jnp.asarray(x))
+    x = jnp.asarray(case.images("input"), network.module.dtype)
+    return tuple(reversed(jax.jit(jax.grad(total, has_aux=True))(x)))
 
 
 class Itself:
@@ -141,11 +143,8 @@ def test_classifiers_are_the_originals_and_guide_as_they_do(golden, pool):
     with jax.enable_x64(True):
         network = encoder_of(case, dtype="float64")
         params = openai.params_from_openai(arrays(case), network, (8, 8, 3))
-        x = jnp.asarray(case.images("input"), jnp.float64)
-        logits = run(network, params, x, case.contents["timesteps"], None)
+        logits, gradient = guide(case, network, params, case.config["scale"])
         assert largest(logits, case.contents["logits_f64"]) < 1e-7  # as above
-    network = encoder_of(case)
-    gradient = guide(case, network, params, Itself(), case.config["scale"])
     assert largest(gradient, case.images("grad_log_prob_times_scale")) < 1e-5
 
 
@@ -163,10 +162,8 @@ def test_the_wide_resnet_is_the_original_and_guides_as_it_does(golden):
     with jax.enable_x64(True):
         network = wide_resnet_of(case, dtype="float64")
         params = score_sde_classifier.params_from_score_sde(tree, network, shape)
-        x = jnp.asarray(case.images("input"), jnp.float64)
-        logits = run(network, params, x, case.contents["sigmas"], None)
+        logits, gradient = guide(case, network, params)
         assert largest(logits, case.contents["logits_f64"]) < 1e-9
-    gradient = guide(case, wide_resnet_of(case), params, Itself())
     # At sigma = 50 the angles of the original's Fourier features have 1e-5 of error in float32.
     assert largest(gradient, case.images("grad_log_prob")) < 1e-4
 

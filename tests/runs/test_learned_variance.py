@@ -7,7 +7,7 @@ import pytest
 from tiny_model import LEARNED
 
 import scoresde
-from scoresde import runs
+from scoresde import cli, runs
 from scoresde.experiment import build, overrides
 from scoresde.registry import UsageError
 
@@ -53,6 +53,13 @@ def test_it_samples_and_bounds_its_bits_per_dim_by_what_it_has_learned(trained):
         assert summary["variance"] == variance and summary["steps"] == 5
         bits[variance] = summary["bits_per_dim"]
     assert bits["learned"] < bits["posterior"]
+
+
+def test_it_samples_on_some_of_its_levels_and_says_how_many(trained, capsys):
+    grid = "--config.sampler.grid={'name': 'respaced', 'spacing': 3}"
+    command = ["sample", "--workdir", str(trained[0]), "--num", "4", grid]
+    assert cli.main(command) == 0
+    assert "ancestral_sampling, 2 steps each" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("times", ["discrete", "loss_second_moment"])

@@ -9,7 +9,7 @@ import numpy as np
 
 from scoresde.data import picture_file
 from scoresde.data.walk import NotRead, pictures
-from scoresde.registry import UsageError
+from scoresde.registry import UsageError, shown
 from scoresde.runs.restoring.inputs import Inputs
 
 
@@ -29,6 +29,8 @@ def read_masks(
         UsageError: there is none, it cannot be read, is of another size, or not black and white.
     """
     check_threshold(threshold)
+    if not isinstance(path, str | os.PathLike):
+        raise UsageError(f"A mask is a file or a folder, not {shown(path)}.")
     path = pathlib.Path(path).expanduser()
     if path.is_file():
         mask = _mask(path, size, threshold)
@@ -79,7 +81,7 @@ def box_mask(box: Any, size: tuple[int, int]) -> np.ndarray:
     Raises:
         UsageError: it is none, or not within the image.
     """
-    text = box if isinstance(box, str) else ",".join(map(str, box))
+    text = ",".join(map(str, box)) if isinstance(box, list | tuple) else str(box)
     if not re.fullmatch(r" *\d+ *(, *\d+ *){3}", text):
         raise UsageError(f"A box is TOP,LEFT,HEIGHT,WIDTH in pixels, not {text!r}.")
     top, left, height, width = map(int, text.split(","))
