@@ -3,5 +3,6 @@
 ablate_samplers     samplers against network evaluations
 likelihood_sweep    what the accuracy of a likelihood costs
 ablation_results    the table and the figure of the first
-cells               what the two share: sweeps that are kept across interruptions
+gallery             the pictures of docs/gallery.md
+cells               what the first two share: sweeps that are kept across interruptions
 """

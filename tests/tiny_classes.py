@@ -54,3 +54,28 @@ CLASSIFIER = {
     "training": {"batch_size": 32, "num_steps": 8, "log_every": 1, "eval_every": 4},
 }
 """The config of this classifier."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Classes:
+    """`tiny_classes:Classes`: the noise in VP of a class, or of both, given 999 t."""
+
+    num_classes = 2
+    condition_names = frozenset({"label"})
+
+    def init(self, key, image_shape):
+        return {"scale": jnp.ones(())}
+
+    def absent(self, name, value):
+        return jnp.full_like(value, 2)
+
+    def __call__(self, params, x, noise_condition, condition=None, *, train=False, rng=None):
+        t = noise_condition[:, None, None, None] / 999
+        integral = 0.1 * t + 0.5 * (20 - 0.1) * t**2
+        alpha, sigma2 = jnp.exp(-0.5 * integral), -jnp.expm1(-integral)
+        variance = STD**2 * alpha**2 + sigma2
+        label = condition["label"][:, None, None, None]
+        slope = MEAN * alpha / variance
+        both = jnp.tanh(slope * x.sum((1, 2, 3), keepdims=True))
+        side = params["scale"] * jnp.where(label == 2, both, 2 * label - 1)
+        return jnp.sqrt(sigma2) * (x - alpha * MEAN * side) / variance

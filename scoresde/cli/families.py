@@ -38,6 +38,7 @@ FAMILIES = {
     "likelihoods": Family(
         "log-likelihoods, exact or bounded", "scoresde.likelihood", "LIKELIHOODS"
     ),
+    "masks": Family("random masks", "scoresde.degradations", "MASKS"),
     "measures": Family("measures of images by their features", "scoresde.quality", "MEASURES"),
     "metrics": Family("distances between sets of samples", "scoresde.metrics", "METRICS"),
     "networks": Family("networks", "scoresde.networks", "NETWORKS"),

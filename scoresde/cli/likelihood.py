@@ -4,6 +4,7 @@ Example:
   scoresde likelihood --workdir runs/digits --split test --probes 8
   scoresde likelihood --workdir runs/digits --dequantizer flow --passes 5
   scoresde likelihood --workdir runs/digits --bound vdm
+  scoresde likelihood --workdir runs/digits_classes --bayes --num 150
 
 Every image of the split is evaluated, its last ones included: exactly (the probability-flow ODE on
 the image with noise in its bins), or by a lower bound (score_flow on the same, vdm and ddpm on the
@@ -50,6 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--baseline", action="store_true", help="also fit a Gaussian, and compare with it"
     )
+    parser.add_argument(
+        "--bayes", action="store_true", help="under every class: p(class | image), and its accuracy"
+    )
     add_checkpoint(parser)
     add_results(parser, "SPLIT_STEP")
 
@@ -73,6 +77,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
             step=arguments.step,
             average=None if arguments.raw else arguments.average,
             baseline=arguments.baseline,
+            bayes=arguments.bayes,
         )
         summary = runs.Run(arguments.workdir, overrides).likelihood(
             protocol, name=arguments.name, overwrite=arguments.overwrite, progress=progress
@@ -118,6 +123,17 @@ def _print(summary: dict[str, Any]) -> None:
             f"A Gaussian fitted to the training images: {summary['gaussian_bits_per_dim']:.4f} "
             f"bits/dim; the model gains {summary['gain_over_gaussian']:.4f} "
             f"+- {summary['gain_standard_error'] or float('nan'):.4f}."
+        )
+    if "class_accuracy" in summary:
+        print(
+            f"By Bayes {100 * summary['class_accuracy']:.1f} +- "
+            f"{100 * summary['class_accuracy_standard_error']:.1f} % of the classes are right."
+        )
+    if "no_class_bits_per_dim" in summary:
+        print(
+            f"Told no class: {summary['no_class_bits_per_dim']:.4f} bits/dim; the class gains "
+            f"{summary['gain_of_class']:.4f} "
+            f"+- {summary['gain_of_class_standard_error'] or float('nan'):.4f}."
         )
     for path in summary["files"]:
         print(f"  {path}")

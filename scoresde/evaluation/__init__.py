@@ -1,6 +1,7 @@
 """Evaluating a model on a data set: long runs that can be interrupted, and their error bars."""
 
 from scoresde.evaluation.accuracy_figure import plot_accuracy
+from scoresde.evaluation.bayes import class_posterior, class_shares, summarize_classes
 from scoresde.evaluation.errors import StandardError, standard_error
 from scoresde.evaluation.estimators import Estimate, Estimator
 from scoresde.evaluation.figure import plot_likelihood
@@ -18,6 +19,8 @@ __all__ = [
     "Estimator",
     "Parts",
     "StandardError",
+    "class_posterior",
+    "class_shares",
     "in_passes",
     "per_image",
     "plot_accuracy",
@@ -25,5 +28,6 @@ __all__ = [
     "standard_error",
     "summarize",
     "summarize_baseline",
+    "summarize_classes",
     "summarize_importance",
 ]

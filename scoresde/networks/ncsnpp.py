@@ -27,8 +27,7 @@ class NCSNpp(nn.Module):
 
     Attributes:
         name_in_errors: how messages call the network.
-        norm_groups: groups of every group normalization, None for the default of
-            `layers.GroupNorm`.
+        norm_groups: groups of every normalization, None for the default of `layers.GroupNorm`.
         log_condition: whether the Fourier embedding takes the noise condition's logarithm.
         embedding_features: length of the noise embedding, None for 2 nf (Fourier) or nf.
         hidden_multiplier: length of the embedding that the blocks receive, in units of nf.
@@ -187,9 +186,8 @@ class NCSNpp(nn.Module):
 
     def _blocks(self, kernel: Sequence[float], train: bool):
         """The residual block's constructor, and a function that resamples h up or down."""
-        cls = {"ddpm": blocks.ResnetBlockDDPMpp, "biggan": blocks.ResnetBlockBigGANpp}[
-            self.resblock_type
-        ]
+        kinds = {"ddpm": blocks.ResnetBlockDDPMpp, "biggan": blocks.ResnetBlockBigGANpp}
+        cls = kinds[self.resblock_type]
         residual_block = functools.partial(
             blocks.rematerialized(cls) if self.remat else cls,
             nonlinearity=self.nonlinearity,
@@ -340,8 +338,13 @@ def build(
     width = embedding_features or fields["nf"]
     if width % 2 or width < 4:
         raise UsageError(f"network {name!r}: the noise embedding needs an even width, not {width}.")
-    fields["dtype"] = options.compute_options(
-        name, fields["dtype"], fields["attention_implementation"]
+    dtype, attention = fields["dtype"], fields["attention_implementation"]
+    fields["dtype"] = options.compute_options(name, dtype, attention)
+    return Network(
+        NCSNpp(
+            **fields,
+            name_in_errors=name,
+            norm_groups=norm_groups,
+            embedding_features=embedding_features,
+        )
     )
-    fields |= {"name_in_errors": name, "norm_groups": norm_groups}
-    return Network(NCSNpp(**fields, embedding_features=embedding_features))

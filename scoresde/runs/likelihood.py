@@ -1,13 +1,17 @@
 """Log-likelihoods of a split of the data: in resumable parts, with error bars, and their figure."""
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from scoresde import data, evaluation, files, jobs, likelihood, training
+from scoresde.condition import Condition
+from scoresde.denoiser import BaseDenoiser
 from scoresde.experiment import Experiment, model_sections
 from scoresde.keys import fold_in, sample_keys
 from scoresde.registry import UsageError
@@ -70,6 +74,7 @@ def measure_likelihood(
     batch_size = min(experiment.likelihood_batch_size, num)
     batch_size = -(-batch_size // mesh.size) * mesh.size
     record = {
+        **({"bayes": True} if protocol.bayes else {}),
         "split": protocol.split,
         "bins": codec.bins,
         "data_range": codec.data_range,
@@ -91,14 +96,19 @@ def measure_likelihood(
     def put(tree: Any) -> Any:
         return jax.device_put(tree, training.batch_sharding(mesh))
 
+    by_class = None
+    if protocol.bayes:
+        by_class = _by_class(experiment, denoiser, record["config"]["network"].get("label_dropout"))
+
     def estimate(rows: np.ndarray, number: int) -> dict[str, jax.Array]:
         keys = jax.random.split(jax.random.fold_in(seed_key, number))
         noise_keys, keys = (put(sample_keys(key, len(rows), rows[0])) for key in keys)
         batch = split.batch(np.minimum(rows, num - 1))  # the last batch is filled up
         told_keys = fold_in(sample_keys(seed_key, len(rows), rows[0]), _TOLD)
         condition = put(experiment.condition_of(batch, told_keys))
-        result = estimator(noise_keys, keys, denoiser, put(batch["image"]), condition)
-        return result._asdict()
+        images = put(batch["image"])
+        evaluate = functools.partial(estimator, noise_keys, keys, denoiser, images)
+        return (by_class or _as_it_is)(evaluate, condition)
 
     def to_bits(nats: Any) -> np.ndarray:
         return np.asarray(estimator.bits_per_dim(np.asarray(nats), dims))
@@ -126,6 +136,11 @@ def measure_likelihood(
         summary |= evaluation.summarize_importance(results, to_bits)
     if floor is not None:
         summary |= evaluation.summarize_baseline(images["bits_per_dim"], floor)
+    if protocol.bayes:
+        trained, labels = experiment.source.splits["train"].labels, split.labels[:num]
+        shares = evaluation.class_shares(trained, results["class_nats"].shape[-1])
+        of_classes, arrays = evaluation.summarize_classes(results, labels, shares, to_bits)
+        summary, images = summary | of_classes, images | arrays
     summary |= {**record, "devices": mesh.size}
     files.write_arrays(directory / "per_image.npz", **images)
     title = f"{protocol.split}, step {step}, {protocol.bound}, {described['dequantization']}"
@@ -144,6 +159,40 @@ def measure_likelihood(
     parts.remove()  # last, for without them all is there
     written = [directory / DONE, directory / "per_image.npz", figure]
     return {**summary, "files": [path for path in written if path.exists()]}
+
+
+def _as_it_is(evaluate: Callable, condition: Condition) -> dict[str, jax.Array]:
+    return evaluate(condition)._asdict()
+
+
+def _by_class(experiment: Experiment, denoiser: BaseDenoiser, without: Any) -> Callable:
+    """The same under every class: (evaluate, condition) -> arrays, "class_nats" among them.
+
+    Noise and probes are the same for all classes.
+
+    Raises:
+        UsageError: the network is told no class.
+    """
+    classes = getattr(experiment.network, "num_classes", None)
+    if not classes or "label" not in experiment.condition:
+        raise UsageError("--bayes is of a class-conditional network: config.data.labels=True.")
+
+    def estimate(evaluate: Callable, condition: Condition) -> dict[str, jax.Array]:
+        own = condition["label"]
+        told = [jnp.full_like(own, number) for number in range(classes)]
+        results = [evaluate({**condition, "label": label})._asdict() for label in told]
+        stacked = {name: jnp.stack([r[name] for r in results], axis=1) for name in results[0]}
+        chosen = {
+            name: jnp.take_along_axis(values, own[:, None], axis=1)[:, 0]
+            for name, values in stacked.items()
+        }
+        chosen["class_nats"] = stacked["nats"]
+        if without:
+            none = denoiser.absent("label", own)
+            chosen["no_class_nats"] = evaluate({**condition, "label": none}).nats
+        return chosen
+
+    return estimate
 
 
 def _running_mean(to_bits: Callable) -> Callable[[dict[str, np.ndarray]], str]:

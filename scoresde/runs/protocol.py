@@ -37,6 +37,8 @@ class LikelihoodProtocol:
         step: the checkpoint; the latest if None.
         average: which average of the parameters; None for the last iterate.
         baseline: whether a Gaussian is fitted to the training images, and compared with.
+        bayes: whether every image is evaluated under every class, and of no class where the network
+            was trained without it too: p(class | image) by Bayes, at so many times the cost.
 
     Raises:
         UsageError: a value of another type.
@@ -53,6 +55,7 @@ class LikelihoodProtocol:
     step: int | None = None
     average: str | None = "ema"
     baseline: bool = False
+    bayes: bool = False
 
     def __post_init__(self):
         check_fields(self)

@@ -54,7 +54,7 @@ class CascadeStage:
         """The stage whose samples are x_t at t = level, with the noise of that time.
 
         Raises:
-            UsageError: the level is none of the process, or the sampler has no times of its own.
+            UsageError: the level is none within the process.
         """
         sde = self.denoiser.sde
         if not 0 < level < sde.t_max:
@@ -62,11 +62,6 @@ class CascadeStage:
                 f"A cascade is cut short at a level within 0 .. {sde.t_max}, not at {level}."
             )
         times = self.sampler.times(dataclasses.replace(sde, t_min=level), self.steps, self.grid)
-        if times is None or not hasattr(self.sampler, "denoise"):
-            raise UsageError(
-                f"A {type(self.sampler).__name__} has no times at which a cascade could be cut "
-                "short: leave out truncated, or take a sampler along a grid."
-            )
         sampler = dataclasses.replace(self.sampler, denoise=Nothing())
         return dataclasses.replace(self, sampler=sampler, steps=None, grid=jnp.asarray(times))
 
