@@ -1,10 +1,10 @@
-# make install | demo | test | lint
+# make install | demo | test | test-all | lint
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/demo
 
-.PHONY: install demo test lint clean
+.PHONY: install demo test test-all lint clean
 
 install: $(VENV)/installed
 
@@ -34,6 +34,9 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest -n auto --dist loadscope
+
+test-all: install
+	$(BIN)/python -m pytest -n auto --dist loadscope -m ""
 
 lint: install
 	$(BIN)/ruff check .

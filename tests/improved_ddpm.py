@@ -4,6 +4,7 @@ import pathlib
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from scoresde import predictions, sdes
 from scoresde.denoiser import Denoiser
@@ -15,6 +16,11 @@ CHAINS = {
     "cosine_T1000_50": sdes.DiscreteCosine(),
     "cosine_T1000_ddim25": sdes.DiscreteCosine(),
 }
+CASES = [
+    pytest.param(name, marks=[pytest.mark.thorough] * (name == "linear_T50")) for name in CHAINS
+]
+"""Of tests of all chains: the two that are respaced suffice every day."""
+
 VARIANCES = {"posterior": "fixed_small", "forward": "fixed_large", "learned": "learned_range"}
 
 

@@ -156,7 +156,7 @@ def test_an_imported_network_can_be_sampled_evaluated_and_trained_on(configure, 
     assert stored(workdir)[0] == 1
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_an_edm_network_samples_its_classes(configure, tmp_path):
     case, workdir = Golden("edm_ddpmpp_edmprecond_cond"), tmp_path / "run"
     np.savez(tmp_path / "weights.npz", **case.state_dict)

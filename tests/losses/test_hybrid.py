@@ -88,7 +88,7 @@ def test_every_level_has_a_finite_gradient_in_float32(decoder, key):
     assert (abs(slope[..., 3:]).max(axis=(1, 2, 3)) > 0).all()
 
 
-@pytest.mark.parametrize("name", improved_ddpm.CHAINS)
+@pytest.mark.parametrize("name", improved_ddpm.CASES)
 def test_losses_and_their_gradients_are_the_published_ones(name):
     """The mean has no gradient of L_vlb in L_hybrid, and L_vlb is N times what the code calls vb.
 

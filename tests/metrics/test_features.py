@@ -108,7 +108,7 @@ def test_features_are_float32_where_jax_computes_in_float64(of_inception, of_din
             assert largest_error(found[name], expected[name]) < 1e-5
 
 
-@pytest.mark.slow  # Inception is compiled anew, for eight devices
+@pytest.mark.thorough  # Inception is compiled anew, for eight devices
 def test_images_that_are_split_over_eight_devices_have_the_features_they_have_on_one():
     code = """
         import jax, numpy as np

@@ -88,8 +88,15 @@ def _draw_for_each(sampler, keys, z, times, processes, data):
     return jax.vmap(one)(times, processes)
 
 
+# Whose steps other tests compare with closed forms, and which take half of the time of all.
+DEAREST = ("annealed_langevin", "pc, ald, predictor first", "gotta_go_fast", "probability_flow")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("label", SAMPLERS)
+@pytest.mark.parametrize(
+    "label",
+    [pytest.param(label, marks=[pytest.mark.thorough] * (label in DEAREST)) for label in SAMPLERS],
+)
 def test_reaches_a_mixture(label, mixture, exact, any_process):
     """For every process at once, with the same noise, which is what takes the time."""
     sampler = get(label, SAMPLERS[label])

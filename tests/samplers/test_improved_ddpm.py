@@ -62,7 +62,7 @@ def assert_close(got, expected):
     np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", improved_ddpm.CHAINS)
+@pytest.mark.parametrize("name", improved_ddpm.CASES)
 def test_ancestral_steps_and_ddims_are_the_published_ones(name):
     """DDIM's away from the data too, but for the last level, after which there is none."""
     golden, cases = improved_ddpm.Golden(name), {}

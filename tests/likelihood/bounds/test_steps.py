@@ -106,7 +106,7 @@ def test_the_weights_are_ddpms():
             np.testing.assert_allclose(of_variances, expected, rtol=1e-9, atol=1e-15)
 
 
-@pytest.mark.parametrize("name", improved_ddpm.CHAINS)
+@pytest.mark.parametrize("name", improved_ddpm.CASES)
 def test_every_step_of_improved_ddpm(name):
     """Single steps, then all steps of two images under a network in closed form, in float64.
 
