@@ -122,7 +122,7 @@ def digits(run: runs.Run) -> dict[str, list[np.ndarray]]:
         drawn = samplers.sdedit(
             jax.random.key(0),
             sampling.sampler,
-            denoiser,
+            sampling.clipped(denoiser),
             x,
             strength=strength,
             condition=condition or None,

@@ -17,15 +17,17 @@ def source(size="large"):
     """`tiny_told:source`: images of 16 levels, of both sizes."""
     pixels = np.random.default_rng(0).integers(0, 16, (40, *(LARGE if size == "large" else SMALL)))
     images = pixels.astype(np.uint8)
-    splits = {"train": data.Split(images[:30]), "test": data.Split(images[30:])}
-    return data.Source(name="tiny", splits=splits, bins=16)
+    labels = np.arange(40) % 2
+    rows = {"train": slice(30), "test": slice(30, 40)}
+    splits = {name: data.Split(images[part], labels[part]) for name, part in rows.items()}
+    return data.Source(name="tiny", splits=splits, bins=16, label_names=("black", "white"))
 
 
 @dataclasses.dataclass(frozen=True)
 class Enlarge:
     """`tiny_told:Enlarge`: x_0 is what is told, its pixels as squares."""
 
-    condition_names = frozenset({"observation", "augmentation"})
+    condition_names = frozenset({"observation", "augmentation", "label"})
 
     def init(self, key, image_shape):
         return {"scale": jnp.ones(())}
@@ -48,6 +50,17 @@ class Mean:
 
 
 @dataclasses.dataclass(frozen=True)
+class Shade(Mean):
+    """`tiny_told:Shade`: x_0 is -1 of class 0 and 1 of class 1."""
+
+    condition_names = frozenset({"label"})
+
+    def __call__(self, params, x, noise_condition, condition=None, *, train=False, rng=None):
+        shade = 2.0 * condition["label"].reshape(-1, 1, 1, 1) - 1
+        return params["scale"] * jnp.broadcast_to(shade, x.shape)
+
+
+@dataclasses.dataclass(frozen=True)
 class Fill:
     """`tiny_told:Fill`: x_0 is what is known, and the mask beside it (1 where it is)."""
 
@@ -60,20 +73,21 @@ class Fill:
         return params["scale"] * jnp.where(condition["mask"] > 0.5, condition["observation"], 0.5)
 
 
-def config(network, size="large", condition_from=None):
+def config(network, size="large", condition_from=None, labels=False, **sampler):
     """A config of one of these networks."""
     return {
         "data": {
             "source": {"name": "tiny_told:source", "size": size},
             "image_shape": LARGE if size == "large" else SMALL,
             "condition_from": condition_from,
+            "labels": labels,
         },
         "sde": "vp",
         "prediction": "x0",
         "network": f"tiny_told:{network}",
         "optimizer": {"warmup": 0, "learning_rate": 0.01},
         "training": {"batch_size": 8, "num_steps": 4, "sample_every": 0, "log_every": 1},
-        "sampler": {"name": "ddim", "steps": 3, "denoise": "tweedie"},
+        "sampler": {"name": "ddim", "steps": 3, "denoise": "tweedie", **sampler},
     }
 
 

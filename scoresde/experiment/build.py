@@ -7,6 +7,7 @@ A section that makes a component has its `name`, a public name of the component'
 import dataclasses
 import functools
 import inspect
+import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -206,7 +207,7 @@ def _range(clip):
     if clip is None:
         return None
     numbers = isinstance(clip, Sequence) and all(type(end) in (int, float) for end in clip)
-    if not numbers or len(clip) != 2 or not clip[0] < clip[1]:
+    if not numbers or len(clip) != 2 or not -math.inf < clip[0] < clip[1] < math.inf:
         raise UsageError(
             "config.sampler.clip is the range of the data in x, as (-1.0, 1.0), and not "
             f"{shown(clip)}."
@@ -316,6 +317,14 @@ def _check(experiment: Experiment) -> None:
             "about the data there; use the prediction velocity, v, x0 or edm."
         )
     sampling = experiment.sampling
+    for part in (sampling.sampler, getattr(sampling.sampler, "predictor", None)):
+        if not getattr(getattr(part, "variance", None), "fixed", True) and (
+            not prediction.learned_variance
+        ):
+            raise UsageError(
+                "config.sampler takes the variance 'learned', and the network predicts none: take "
+                "'posterior' or 'forward', or set config.prediction.learned_variance=True."
+            )
     t_min = sde.t_min if sampling.t_min is None else float(sampling.t_min)
     sampling.sampler.times(dataclasses.replace(sde, t_min=t_min), sampling.steps, sampling.grid)
     if (t_min := experiment.likelihood.t_min) is not None:

@@ -15,6 +15,9 @@ from scoresde.runs.classifier import check_same, opened, trained_classifier
 # Options that are a model, and may be given as the run that trained it.
 _MODELS = {"classifier": "--classifier", "weaker": "--weak"}
 
+# Methods whose `low` and `high` are, if nothing is said, the range of the run's data.
+_RANGED = ("clip", "dynamic_thresholding")
+
 
 def guided(
     denoiser: BaseDenoiser, sections: Any, network: Mapping[str, Any], experiment: Experiment
@@ -46,6 +49,8 @@ def guided(
         for option in _MODELS.keys() & options.keys():
             if isinstance(options[option], str | os.PathLike):
                 options[option] = _model(option, str(options[option]), denoiser, experiment)
+        if name in _RANGED and (limits := experiment.codec_without_data.data_range):
+            options = {"low": limits[0], "high": limits[1], **options}
         denoiser = guidance.get(name, denoiser, **options)
         if name == "cfg" and not network.get("label_dropout"):
             warnings.warn(

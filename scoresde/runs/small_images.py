@@ -14,6 +14,7 @@ from scoresde.keys import fold_in, sample_keys
 from scoresde.registry import UsageError
 from scoresde.runs.classifier import opened
 from scoresde.runs.generate import condition_in_turn
+from scoresde.runs.guided import requested_classes
 from scoresde.runs.trained_model import TrainedModel
 from scoresde.samplers import CascadeStage
 
@@ -64,6 +65,9 @@ def small_images(run: TrainedModel, request: Any) -> SmallImages:
     base, step = opened(request.cascade, "--cascade")
     step = base.step(step)
     stage = _stage(base, step, run, request, level)
+    classes = None
+    if "label" in base.experiment.condition:
+        classes = requested_classes(base.experiment, request.label, request.labels)
     record = {
         "cascade": {
             "workdir": request.cascade,
@@ -81,6 +85,8 @@ def small_images(run: TrainedModel, request: Any) -> SmallImages:
     def tell(rows: np.ndarray) -> Condition:
         keys = put(sample_keys(key, len(rows), int(rows[0])))
         told = condition_in_turn(base.experiment, len(rows), int(rows[0]))
+        if classes is not None:
+            told = {**told, "label": np.asarray(classes, np.int32)[rows % len(classes)]}
         small = stage.sample(fold_in(keys, _BASE), put(told))
         noised = {"level": level, "noised": request.truncated}
         return degradation.tell(fold_in(keys, _TELL), small.x, **noised)
@@ -92,6 +98,8 @@ def _stage(base, step, run, request, level):
     """The base model as a stage, whose samples the network can be told."""
     theirs, ours = base.experiment, run.experiment
     degradation = ours.degradation
+    if theirs.degradation is not None:
+        raise UsageError(f"{request.cascade} is told of images itself, and is no cascade's base.")
     if degradation.masked:
         raise UsageError("A cascade is of super-resolution, and this network is told of masks.")
     like = jax.ShapeDtypeStruct((1, *ours.shape), np.float32)
@@ -107,7 +115,7 @@ def _stage(base, step, run, request, level):
     denoiser = base.denoiser(step, t_min=theirs.sampling.t_min)
     stage = CascadeStage(
         sampler=theirs.sampling.sampler,
-        denoiser=training.replicate(run.mesh, denoiser),
+        denoiser=training.replicate(run.mesh, theirs.sampling.clipped(denoiser)),
         shape=theirs.shape,
         steps=theirs.sampling.steps,
         grid=theirs.sampling.grid,

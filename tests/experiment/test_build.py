@@ -90,6 +90,11 @@ def changed(**changes):
         ({"data__condition": ("mask",)}, "feeds 'mask' to a network that does not take it"),
         ({"data__codec": {"name": "images", "dequantize": False}}, "give one of them"),
         ({"data__codec": "identity"}, "identity' has no dequantize"),
+        (
+            {"sampler__name": "ancestral_sampling", "sampler__variance": "learned"},
+            "'learned', and the network predicts none",
+        ),
+        ({"sampler__clip": (-1.0, float("inf"))}, "clip is the range of the data"),
         ({"sampler__lower_order_final": "no"}, "lower_order_final must be True or False"),
         ({"data__data_range": (1.0,)}, r"data_range must be \(low, high\)"),
         ({"data__data_range": (1.0, 1.0)}, "data_range"),

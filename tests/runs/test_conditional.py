@@ -115,12 +115,44 @@ def test_a_cascade_enlarges_samples_of_the_base_model(made):
     assert len(np.unique(other[0])) > 2
 
 
+def test_the_base_of_a_cascade_is_clipped_as_its_config_says_and_told_the_classes_asked_for(made):
+    key = jax.random.key(0)
+    tiny_told.make_run(made / "dim", key, "Mean", size="small", clip=(-0.4, 0.4))
+    tiny_told.make_run(made / "shades", key, "Shade", size="small", labels=True)
+    tiny_told.make_run(made / "classes", key, "Enlarge", condition_from=AUGMENTED, labels=True)
+    for name, base, options in (
+        ("large", "dim", {}),
+        ("classes", "shades", {"label": 1}),
+        ("classes", "shades", {"labels": "1,0"}),
+    ):
+        request = runs.SampleRequest(num=4, cascade=str(made / base), **options)
+        runs.Run(made / name).draw(request, name="b", overwrite=True)
+        drawn = np.load(made / name / "samples/b/samples.npz")["samples"][:, 0, 0, 0]
+        if base == "dim":
+            assert set(drawn) <= {4, 5, 10, 11}  # not 0 and 15
+        else:
+            assert drawn.tolist() == ([15] * 4 if "label" in options else [15, 0, 15, 0])
+    with pytest.raises(UsageError, match="told of images itself"):
+        runs.Run(made / "large").draw(runs.SampleRequest(cascade=str(made / "clean")))
+
+
+def test_what_an_edit_cannot_be_is_refused(made):
+    for options, words in (
+        ({}, "which an edited one has not"),
+        ({"tolerance": -1.0}, "tolerance must be"),
+        ({"tolerance": float("nan")}, "tolerance must be"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            runs.Run(made / "clean").restore(runs.EditRequest(input="x.png", **options))
+
+
 def test_what_does_not_fit_is_refused(made, tmp_path):
     run = runs.Run(made / "clean")
     with pytest.raises(UsageError, match="without augmentation"):
         run.draw(runs.SampleRequest(augmentation=0.1))
+    tiny_told.make_run(tmp_path / "whole", jax.random.key(0), "Mean")
     with pytest.raises(UsageError, match="draws samples of shape"):
-        run.draw(runs.SampleRequest(cascade=str(made / "clean")))
+        run.draw(runs.SampleRequest(cascade=str(tmp_path / "whole")))
     with pytest.raises(UsageError, match="told nothing of an image"):
         runs.Run(made / "small").draw(runs.SampleRequest(cascade=str(made / "clean")))
     with pytest.raises(UsageError, match="is a cascade"):

@@ -1,6 +1,7 @@
 """Editing: SDEdit, and latents that are decoded as another class."""
 
 import dataclasses
+import math
 import os
 from typing import ClassVar
 
@@ -12,7 +13,7 @@ from scoresde.registry import UsageError, member
 from scoresde.runs.restoring.inpaint import keeping, read_pictures, white
 from scoresde.runs.restoring.masks import check_threshold, read_masks
 from scoresde.runs.restoring.request import Model, RestorationRequest, Work
-from scoresde.samplers import Samples, sdedit, time_of_strength, translate
+from scoresde.samplers import GridSampler, Samples, sdedit, time_of_strength, translate
 
 EDITS = {"sdedit": sdedit, "encode": translate}
 """How images are edited, by name."""
@@ -52,6 +53,8 @@ class EditRequest(RestorationRequest):
             raise UsageError(f"strength must be 0 .. 1, got {self.strength}.")
         if self.repeats < 0:
             raise UsageError(f"repeats must not be negative, got {self.repeats}.")
+        if not 0 < self.tolerance < math.inf:
+            raise UsageError(f"tolerance must be a positive number, got {self.tolerance}.")
         if self.method == "encode":
             if self.from_label is None or self.label is None:
                 raise UsageError("encode changes a class: give --from_label and --label.")
@@ -61,6 +64,17 @@ class EditRequest(RestorationRequest):
             raise UsageError("--from_label is of the method encode.")
 
     def prepare(self, model: Model) -> Work:
+        if model.experiment.degradation is not None:
+            raise UsageError(
+                "The network of this run is told of an image, which an edited one has not: take "
+                "restore, inpaint or colorize with --method conditional."
+            )
+        sampler = model.experiment.sampling.sampler
+        if self.mask is not None and not isinstance(sampler, GridSampler):
+            raise UsageError(
+                f"{type(sampler).__name__} goes its own steps, and keeps no mask: take a sampler "
+                "along a grid, as --config.sampler.name=ddim."
+            )
         inputs = read_pictures(self.input, model, self.fit)
         num, levels = len(inputs.names), model.scale.levels(inputs.arrays)
         guide = model.scale.x_of_levels(levels)

@@ -53,6 +53,8 @@ def observed_work(
     """
     sampling, shape = model.experiment.sampling, model.codec.shape
     limits = model.codec.data_range if clip else None
+    if not clip:
+        sampling = dataclasses.replace(sampling, clip=None)
     way = observed_by(method, model.denoiser, observation, sampling, limits)
     way.sampling.sampler.check(way.denoiser)
     told = None
