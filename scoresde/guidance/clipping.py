@@ -16,6 +16,7 @@ from scoresde.guidance.base import Guidance, check_number
 from scoresde.guidance.classifier import ClassifierGuidance
 from scoresde.predictions import Prediction, with_x0
 from scoresde.registry import UsageError
+from scoresde.sdes import expand
 from scoresde.times import is_traced
 
 
@@ -43,7 +44,7 @@ class ClipX0(Guidance):
     def __call__(self, x: Array, t: Array, condition: Condition = None) -> Prediction:
         prediction = predict(self.denoiser, x, t, condition)
         x0 = jnp.clip(prediction.x0, self.low, self.high).astype(x.dtype)
-        return with_x0(prediction, self.sde, t, x0)
+        return _within(prediction, self.sde, x, t, x0)
 
 
 def clipped(denoiser: BaseDenoiser, low: float, high: float) -> BaseDenoiser:
@@ -100,7 +101,7 @@ class DynamicThresholding(Guidance):
     def __call__(self, x: Array, t: Array, condition: Condition = None) -> Prediction:
         prediction = predict(self.denoiser, x, t, condition)
         x0 = self.thresholded(prediction.x0)
-        return with_x0(prediction, self.sde, t, x0)
+        return _within(prediction, self.sde, x, t, x0)
 
     def thresholded(self, x0: Array) -> Array:
         """x0 [batch, ...] brought into the range, each sample by itself."""
@@ -112,6 +113,18 @@ class DynamicThresholding(Guidance):
         size = size.reshape(-1, *[1] * (x0.ndim - 1))
         shrunk = center + half * (jnp.clip(unit, -size, size) / size)
         return jnp.where(size > 1, shrunk, jnp.clip(x0, low, high))
+
+
+def _within(prediction, sde, x, t, x0):
+    """The prediction at x_t = x with another x0, which may be as far from its own as there is.
+
+    What guidance has thrown out to 1e12 has noise as large, whose change would leave no digit of
+    it: where it changes by more than noise is large, it is read off x itself.
+    """
+    near = with_x0(prediction, sde, t, x0)
+    alpha, sigma = expand(sde.alpha(t), x), expand(sde.sigma(t), x)
+    far = jnp.abs(near.noise - prediction.noise) > 1
+    return near._replace(noise=jnp.where(far, (x - alpha * x0) / sigma, near.noise))
 
 
 def _check_range(low, high):

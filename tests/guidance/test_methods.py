@@ -202,6 +202,14 @@ def test_clipping_keeps_x0_in_its_range_and_the_noise_with_it():
     assert_a_pair(prediction)
 
 
+@pytest.mark.parametrize("name", ["clip", "dynamic_thresholding"])
+@pytest.mark.parametrize("wild", [1.0, 1e4, 1e12])
+def test_what_is_far_out_of_the_range_still_adds_up_to_x(name, wild):
+    network = Denoiser(SDE, predictions.Noise(), lambda params, x, t, _: x + wild * x**3, None)
+    prediction = call(guidance.get(name, network), X, T, None)
+    np.testing.assert_allclose(SDE.perturb(*prediction[:2], T), X, rtol=1e-5, atol=1e-6)
+
+
 def test_published_samplers_clip_the_model_before_a_classifier_and_after_other_guidance():
     range_ = -0.5, 0.25
     pulled = guidance.clipped(ClassifierGuidance(EXACT, DATA.classifier(SDE), 2.0), *range_)
