@@ -88,6 +88,11 @@ class BaseDenoiser:
         """The names of a condition that it reads; None if it does not say."""
         return None
 
+    @property
+    def guided_by(self) -> frozenset[str]:
+        """The names that guidance reads by itself, whatever the network is told."""
+        return frozenset()
+
     def check_condition(self, condition: Condition) -> None:
         """Raises UsageError for values in a condition that are known and that it cannot be told."""
 
@@ -289,6 +294,10 @@ class WrappedDenoiser(BaseDenoiser):
     @property
     def trained_levels(self) -> int | None:
         return self.denoiser.trained_levels
+
+    @property
+    def guided_by(self) -> frozenset[str]:
+        return self.denoiser.guided_by
 
     def check_condition(self, condition: Condition) -> None:
         self.denoiser.check_condition(condition)

@@ -69,6 +69,12 @@ class ClassifierGuidance(Guidance):
     def condition_names(self) -> set[str] | None:
         return None  # a function does not say what it reads
 
+    @property
+    def guided_by(self) -> frozenset[str]:
+        """What the classifier says that it reads, and the class of one that does not say."""
+        reads = getattr(self.classifier, "condition_names", None) or {"label"}
+        return self.denoiser.guided_by | frozenset(reads)
+
     def absent(self, name: str, value: Any) -> None:
         return None
 

@@ -71,15 +71,6 @@ def _model(option, reference, denoiser, experiment):
     return run.denoiser(step, t_min=denoiser.sde.t_min)
 
 
-def reads_labels(denoiser: BaseDenoiser) -> bool:
-    """Whether a classifier within a guided denoiser is told the class of each sample."""
-    while denoiser is not None:
-        if isinstance(denoiser, guidance.ClassifierGuidance):
-            return True
-        denoiser = getattr(denoiser, "denoiser", None)
-    return False
-
-
 def requested_classes(
     experiment: Experiment, label: int | str | None, labels: str | None, known: bool = False
 ) -> list[int]:

@@ -22,7 +22,7 @@ from scoresde.runs.generate import (
     recording,
     whole_batch,
 )
-from scoresde.runs.guided import guided, reads_labels, requested_classes
+from scoresde.runs.guided import guided, requested_classes
 from scoresde.runs.small_images import SmallImages, small_images
 from scoresde.runs.trained_model import TrainedModel
 
@@ -119,7 +119,7 @@ def draw_samples(
     denoiser = run.denoiser(step, request.average, experiment.sampling.t_min)
     model = model_sections(run.config)
     denoiser, sections = guided(denoiser, request.guidance, model["network"], experiment)
-    known = reads_labels(denoiser)
+    known = "label" in denoiser.guided_by
     classes = requested_classes(experiment, request.label, request.labels, known)
     known = known or "label" in experiment.condition
     stage = small_images(run, request)
