@@ -1,7 +1,7 @@
 """The adaptive solver of the reverse SDE of "Gotta Go Fast" (arXiv:2105.14080)."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from jax import Array
 from scoresde.denoiser import require_continuous_time
 from scoresde.keys import fold_in, normal
 from scoresde.registry import UsageError
-from scoresde.samplers.interface import Sampler, Samples, refuse_constraint
+from scoresde.samplers.interface import Sampler, Samples
 from scoresde.sdes import expand
 from scoresde.times import make_grid, require_noise
 
@@ -91,6 +91,8 @@ class GottaGoFast(Sampler):
         max_steps: bound on the attempts of a sample.
     """
 
+    adaptive: ClassVar[bool] = True
+
     rtol: float = 0.01
     atol: float = 2 / 256
     first_step: float = 0.01
@@ -114,7 +116,6 @@ class GottaGoFast(Sampler):
         return make_grid(sde, 1 if steps is None and grid is None else steps, grid)
 
     def run(self, keys, x, times, steps, denoiser, condition, constraint, observer):
-        refuse_constraint(constraint, "gotta_go_fast")
         if observer.every is not None:
             raise UsageError("gotta_go_fast has no common times; it records no trajectory.")
         denoiser = denoiser.given(condition)

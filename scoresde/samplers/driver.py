@@ -133,6 +133,7 @@ def sample(
     every = stride(trajectory, record)
 
     sampler.check(denoiser)
+    sampler.check_constraint(constraint)
     times = sampler.times(denoiser.sde, steps, grid)
     last = len(times) - 1
     sampler.check_last(denoiser.sde, times[-1])

@@ -57,6 +57,9 @@ class Sampler:
     # process's own.
     default_grid: ClassVar[str | None] = None
 
+    # Whether every sample has steps of its own.
+    adaptive: ClassVar[bool] = False
+
     def __post_init__(self):
         check_fields(self)
         object.__setattr__(self, "denoise", final.get(self.denoise))
@@ -69,6 +72,15 @@ class Sampler:
 
     def check(self, denoiser: BaseDenoiser) -> None:
         """Raises UsageError where the method is undefined for this denoiser."""
+
+    def check_constraint(self, constraint: Constraint | None) -> None:
+        """Raises UsageError where the method has no moves after which to impose a constraint."""
+        if self.adaptive and constraint is not None:
+            raise UsageError(
+                f"{type(self).__name__} takes steps of its own for every sample and has no place "
+                "for a constraint, as a mask; take a sampler that steps along a grid, for instance "
+                "pc or ddim."
+            )
 
     def check_last(self, sde: SDE, t: Array) -> None:
         """Raises UsageError where the method asks for what is undefined at its last time."""
@@ -101,15 +113,6 @@ class Sampler:
             observer: what to record and report.
 
         Raises:
-            UsageError: the method has no place for the constraint, or no trajectory.
+            UsageError: the method has no trajectory.
         """
         raise TypeError(f"{type(self).__name__} must define run.")
-
-
-def refuse_constraint(constraint: Constraint | None, name: str) -> None:
-    """Raises UsageError where an adaptive solver is given a constraint."""
-    if constraint is not None:
-        raise UsageError(
-            f"{name} takes steps of its own for every sample and has no place for a constraint; "
-            "take a sampler that steps along a grid, for instance pc or ddim."
-        )

@@ -6,7 +6,7 @@ both directions: from the prior to data, and from data to its latent.
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ from scoresde.denoiser import (
 )
 from scoresde.meshes import automatic
 from scoresde.samplers.arguments import as_states
-from scoresde.samplers.interface import Sampler, Samples, refuse_constraint
+from scoresde.samplers.interface import Sampler, Samples
 from scoresde.sdes import expand
 from scoresde.times import make_grid, require_flow
 
@@ -69,6 +69,8 @@ class ProbabilityFlow(Sampler):
         max_steps: bound on the steps of a sample.
     """
 
+    adaptive: ClassVar[bool] = True
+
     rtol: float = 1e-5
     atol: float = 1e-5
     method: str = "dopri5"
@@ -88,7 +90,6 @@ class ProbabilityFlow(Sampler):
         return make_grid(sde, 1 if steps is None and grid is None else steps, grid)
 
     def run(self, keys, x, times, steps, denoiser, condition, constraint, observer):
-        refuse_constraint(constraint, "probability_flow")
         options = {name: getattr(self, name) for name in ("rtol", "atol", "method", "max_steps")}
         start, end, trajectory = times[0], times[steps], None
         if observer.every is None:

@@ -250,6 +250,15 @@ MISTAKES = {
     "an option": (["restore", "--observation", "blur", "--option", "std=a"], "must be a number"),
     "inpainting": (["restore", "--observation", "inpainting"], "for what is masked .* `inpaint`"),
     "results among inputs": (["edit", "--out", "{place}/in/out"], "inputs of the next time"),
+    "a mask of an adaptive solver": (
+        ["edit", "--mask", "{place}/small_mask.png", "--config.sampler.name=probability_flow"],
+        "no place for a constraint, as a mask",
+    ),
+    "known pixels of an adaptive solver": (
+        ["inpaint", "--box", "0,0,2,2", "--config.sampler.name=gotta_go_fast"],
+        "no place for a constraint, as a mask",
+    ),
+    "a tolerance": (["edit", "--tolerance", "-1"], "tolerance must be a positive number"),
     "two places": (["edit", "--name", "a"], "a name, or a directory, not both"),
 }
 

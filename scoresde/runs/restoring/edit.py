@@ -13,7 +13,7 @@ from scoresde.registry import UsageError, member
 from scoresde.runs.restoring.inpaint import keeping, read_pictures, white
 from scoresde.runs.restoring.masks import check_threshold, read_masks
 from scoresde.runs.restoring.request import Model, RestorationRequest, Work
-from scoresde.samplers import GridSampler, Samples, sdedit, time_of_strength, translate
+from scoresde.samplers import KeptPixels, Samples, sdedit, time_of_strength, translate
 
 EDITS = {"sdedit": sdedit, "encode": translate}
 """How images are edited, by name."""
@@ -69,12 +69,8 @@ class EditRequest(RestorationRequest):
                 "The network of this run is told of an image, which an edited one has not: take "
                 "restore, inpaint or colorize with --method conditional."
             )
-        sampler = model.experiment.sampling.sampler
-        if self.mask is not None and not isinstance(sampler, GridSampler):
-            raise UsageError(
-                f"{type(sampler).__name__} goes its own steps, and keeps no mask: take a sampler "
-                "along a grid, as --config.sampler.name=ddim."
-            )
+        if self.mask is not None:
+            model.experiment.sampling.sampler.check_constraint(KeptPixels(model.denoiser.sde))
         inputs = read_pictures(self.input, model, self.fit)
         num, levels = len(inputs.names), model.scale.levels(inputs.arrays)
         guide = model.scale.x_of_levels(levels)
