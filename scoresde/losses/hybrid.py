@@ -91,6 +91,8 @@ class HybridLoss(DenoisingScoreMatching):
         check_chain(self)
         if self.unknown_only:
             raise UsageError("unknown_only is of the objective 'denoising': a bound has no mask.")
+        if not 0 <= self.weight < math.inf:
+            raise UsageError(f"The weight of L_vlb is a number from 0 on, got {self.weight}.")
         if self.variance.fixed:
             raise UsageError(
                 "The objective 'hybrid' trains a variance by its bound, and this one is fixed: "

@@ -146,6 +146,13 @@ def test_what_an_edit_cannot_be_is_refused(made):
             runs.Run(made / "clean").restore(runs.EditRequest(input="x.png", **options))
 
 
+def test_noise_that_the_network_was_not_trained_for_is_refused(made, tmp_path):
+    save_picture(tmp_path / "a.png", np.zeros((4, 8, 1), np.uint8), bins=16)
+    request = {"input": tmp_path / "a.png", "box": "0,0,2,2", "method": "conditional"}
+    with pytest.raises(UsageError, match=r"was trained for .* not for"):
+        runs.Run(made / "holes").restore(runs.InpaintRequest(**request, noise=0.1))
+
+
 def test_what_does_not_fit_is_refused(made, tmp_path):
     run = runs.Run(made / "clean")
     with pytest.raises(UsageError, match="without augmentation"):

@@ -57,6 +57,7 @@ def observed_work(
         sampling = dataclasses.replace(sampling, clip=None)
     way = observed_by(method, model.denoiser, observation, sampling, limits)
     way.sampling.sampler.check(way.denoiser)
+    way.sampling.sampler.check_constraint(way.constraint)
     told = None
     if section("method", method)["name"] == "conditional":
         told = told_to_network(model, observation, augmentation)
@@ -101,11 +102,11 @@ def told_to_network(
             "The method 'conditional' is of a network that was trained to be told what is "
             "observed, by config.data.condition_from; this one was not."
         )
-    same = dataclasses.replace(degradation.observation, noise=observation.noise)
-    if same != observation:
-        raise UsageError(
-            f"The network was trained for {degradation.observation}, not for {observation}."
-        )
+    trained = degradation.observation
+    # No noise is what a request has that does not say.
+    quiet = dataclasses.replace(trained, noise=0.0)
+    if observation not in (trained, quiet):
+        raise UsageError(f"The network was trained for {trained}, not for {observation}.")
     level = None if degradation.augmentation is None else augmentation or 0.0
     if augmentation and degradation.augmentation is None:
         raise UsageError("This network was trained without augmentation, and takes no level of it.")
