@@ -12,35 +12,31 @@ import flax.linen as nn
 import jax
 
 from scoresde.networks import embeddings, layers, options
-from scoresde.networks.adm import ADM
 from scoresde.networks.initializers import PYTORCH
 from scoresde.networks.network import Network
+from scoresde.networks.openai_unet import OpenAIUNet
 from scoresde.registry import UsageError
 
 
-class SR3UNet(ADM, kw_only=True):
+class SR3UNet(OpenAIUNet, kw_only=True):
     """See `sr3_unet`."""
 
     called = "sr3_unet"
 
-    @nn.compact
-    def __call__(
+    def embed(
         self,
-        x: jax.Array,
         noise_condition: jax.Array,
-        labels: jax.Array | None = None,
-        *,
-        train: bool = False,
+        labels: jax.Array | None,
+        augment_labels: jax.Array | None,
+        train: bool,
     ) -> jax.Array:
-        """Maps x [batch, height, width, channels], noise_condition [batch] to the outputs."""
+        """The embedding of noise levels [batch], as the blocks add it: [batch, features]."""
         options.labels_have_classes(self.called, labels, None)
         waves = embeddings.positional_embedding(
             noise_condition, self.model_channels, endpoint=False
         )
         dense = functools.partial(layers.Dense, kernel_init=PYTORCH, dtype=self.wide)
-        hidden = nn.swish(dense(4 * self.model_channels)(waves))
-        embedding = dense(self.model_channels)(hidden)
-        return self.unet(x, embedding, self.outputs(x), train)
+        return dense(self.model_channels)(nn.swish(dense(4 * self.model_channels)(waves)))
 
 
 def sr3_unet(
