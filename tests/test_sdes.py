@@ -250,3 +250,14 @@ def test_a_learned_field_is_differentiable_data():
 def test_impossible_processes_are_refused(make):
     with pytest.raises(UsageError):
         make()
+
+
+@pytest.mark.parametrize("name", ["sr3_train", "palette_test"])
+def test_linear_chains_of_sr3_and_palette_are_chains_of_ddpm(name):
+    """Given the betas of the first and the last level, and gamma = alpha^2."""
+    arrays = np.load(improved_ddpm.FOLDER / "sr3_palette_conditioning.npz")
+    betas = arrays[f"schedule/{name}/betas"]
+    ends = {"beta_min": len(betas) * betas[0], "beta_max": len(betas) * betas[-1]}
+    sde = sdes.DiscreteVP(num_scales=len(betas), **ends)
+    gammas = sde.alpha(jnp.linspace(0.0, 1.0, len(betas))) ** 2
+    np.testing.assert_allclose(gammas, arrays[f"schedule/{name}/gammas"], rtol=1e-5, atol=1e-12)
