@@ -81,9 +81,13 @@ def test_inpainting_keeps_what_is_known_and_finds_what_is_not(method, place):
 
 
 def test_samples_that_went_astray_are_told_of(place, capsys):
-    """DPS of little noise takes more steps than 30 are, and clipping mends that."""
+    """DPS of little noise takes more steps than 30 are, and clipping mends that.
+
+    Which --no_clip leaves out, the sampler's own clipping too.
+    """
     items = ["--box", "0,5,8,3", "--method", "dps", "--noise", "0.1", "--no_clip"]
-    status, out = command(place, "inpaint", "astray", *items)
+    own = "--config.sampler.clip=(-1.0,1.0)"
+    status, out = command(place, "inpaint", "astray", own, *items)
     assert status == 0 and done(out)["astray"] == 3
     assert "Warning: 3 of 3 samples went far beyond black and white" in capsys.readouterr().out
     status, out = command(place, "inpaint", "not astray", *items[:-1])
