@@ -1,5 +1,6 @@
 """What posterior guidance reaches for Gaussian data, against its moment equations."""
 
+import itertools
 import pathlib
 
 import jax
@@ -15,16 +16,20 @@ METHODS = {"dps": guidance.DPS, "pigdm": guidance.PiGDM, "tmpd": guidance.TMPD}
 NUM = 4000
 
 
-@pytest.mark.parametrize(
-    "name, process, way, method",
-    [
-        ("a", "vp", "sde", "dps"),
-        ("a", "vp", "sde", "pigdm"),
-        ("a", "vp", "sde", "tmpd"),
-        ("b", "ve", "ode", "dps"),
-        ("b", "ve", "ode", "tmpd"),
-    ],
-)
+QUICK = [
+    ("a", "vp", "sde", "dps"),
+    ("a", "vp", "sde", "pigdm"),
+    ("a", "vp", "sde", "tmpd"),
+    ("b", "ve", "ode", "dps"),
+    ("b", "ve", "ode", "tmpd"),
+]
+CASES = [
+    case if case in QUICK else pytest.param(*case, marks=pytest.mark.thorough)
+    for case in itertools.product(("a", "b"), PROCESSES, ("sde", "ode"), METHODS)
+]
+
+
+@pytest.mark.parametrize("name, process, way, method", CASES)
 def test_samples_have_the_moments_that_the_method_has_in_the_limit(name, process, way, method, key):
     prior = np.load(GOLDEN / f"posterior_gaussian_{name}.npz")
     limit = np.load(GOLDEN / f"expected_linear_gaussian_{name}.npz")
