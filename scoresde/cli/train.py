@@ -2,6 +2,7 @@
 
 Example:
   scoresde train --config vp/digits --workdir runs/digits --config.training.num_steps=500
+  scoresde train --config vp/digits --workdir runs/digits --dry_run
 
 The run can be stopped (Ctrl-C, SIGTERM, kill) and started again with the same command: it goes on
 from its last checkpoint, exactly as if it had never stopped.
@@ -16,6 +17,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     add_config(parser)
     add_workdir(parser)
+    add_watching(parser)
+
+
+def add_watching(parser: argparse.ArgumentParser) -> None:
+    """The arguments of what trains that do not change what it computes."""
+    parser.add_argument(
+        "--dry_run",
+        action="store_true",
+        help="say what is trained, compile it, say what memory it needs, make one step, and write "
+        "nothing",
+    )
 
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
@@ -23,5 +35,8 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from scoresde import experiment, runs
 
     config = experiment.load_config(arguments.config, overrides)
+    if arguments.dry_run:
+        runs.dry_run(config)
+        return 0
     state = runs.train(config, arguments.workdir)
     return 0 if int(state.step) >= experiment.build(config).training.num_steps else 130

@@ -14,12 +14,14 @@ import argparse
 from typing import Any
 
 from scoresde.cli.arguments import add_config, add_workdir
+from scoresde.cli.train import add_watching
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     add_config(parser)
     add_workdir(parser)
+    add_watching(parser)
 
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
@@ -27,6 +29,10 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from scoresde import experiment, runs
 
     config = experiment.load_config(arguments.config, overrides)
+    if arguments.dry_run:
+        runs.check_trains_classifier(experiment.build(config))
+        runs.dry_run(config)
+        return 0
     _, summary = runs.train_classifier(config, arguments.workdir)
     if summary is None:
         return 130

@@ -6,8 +6,15 @@ result = run.likelihood(runs.LikelihoodProtocol(split="test"))
 train(config, "runs/mine")
 """
 
-from scoresde.runs.classifier import measure_classifier, train_classifier, trained_classifier
+from scoresde.runs.classifier import (
+    check_trains_classifier,
+    measure_classifier,
+    train_classifier,
+    trained_classifier,
+)
 from scoresde.runs.dequantizer import train_dequantizer
+from scoresde.runs.dry_run import dry_run
+from scoresde.runs.environment import environment
 from scoresde.runs.flow import trained_flow
 from scoresde.runs.generate import Generated, condition_in_turn, generate, recording
 from scoresde.runs.likelihood import measure_likelihood
@@ -43,8 +50,11 @@ __all__ = [
     "Run",
     "SampleRequest",
     "TrainedModel",
+    "check_trains_classifier",
     "condition_in_turn",
     "draw_samples",
+    "dry_run",
+    "environment",
     "evaluate",
     "measure_classifier",
     "measure_likelihood",

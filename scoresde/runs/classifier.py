@@ -49,15 +49,20 @@ def train_classifier(
         UsageError: the config trains no classifier; and as `scoresde.runs.train`.
     """
     experiment = build(config)
+    check_trains_classifier(experiment)
+    state = train(config, workdir)
+    if int(state.step) < experiment.training.num_steps:
+        return state, None
+    return state, measure_classifier(TrainedModel(workdir), progress=progress)
+
+
+def check_trains_classifier(experiment: Experiment) -> None:
+    """Raises UsageError unless the experiment trains a classifier."""
     if not experiment.trains_classifier:
         raise UsageError(
             "This config trains no classifier: its network must be one of `scoresde list "
             "classifiers`, and config.loss.objective 'classification'."
         )
-    state = train(config, workdir)
-    if int(state.step) < experiment.training.num_steps:
-        return state, None
-    return state, measure_classifier(TrainedModel(workdir), progress=progress)
 
 
 def measure_classifier(

@@ -1,5 +1,6 @@
 """Training an experiment in a work directory: the objects of its config, put together."""
 
+import dataclasses
 import os
 import pathlib
 import sys
@@ -23,6 +24,81 @@ from scoresde.runs.workdir import save_config
 _SHOWN = 64
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingSetup:
+    """What training an experiment takes, made and checked before anything is written.
+
+    Attributes:
+        experiment: what the config says.
+        mesh: the devices.
+        rules: where the state lies on the mesh.
+        state: before the first step.
+        train_step: the compiled step.
+        loader: of the training batches.
+        eval_key: of the evaluations on the way.
+        sample_key: of the samples on the way.
+    """
+
+    experiment: Experiment
+    mesh: jax.sharding.Mesh
+    rules: Any = ()
+    state: training.TrainState
+    train_step: training.TrainStep
+    loader: data.Loader
+    eval_key: jax.Array
+    sample_key: jax.Array
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers are trained."""
+        return sum(leaf.size for leaf in jax.tree.leaves(self.state.params))
+
+
+def set_up(config: Any, steps_per_dispatch: int | None = None) -> TrainingSetup:
+    """Makes what training takes, and knows that it all fits: config, data, network and devices.
+
+    Args:
+        config: as `scoresde.build` takes it.
+        steps_per_dispatch: instead of the config's.
+
+    Raises:
+        UsageError: what does not fit.
+    """
+    experiment = build(config)
+    _check_classes(experiment)
+    settings, mesh = experiment.training, training.make_mesh()
+    steps = settings.steps_per_dispatch if steps_per_dispatch is None else steps_per_dispatch
+    training.check_divisible(settings.batch_size, mesh, settings.accumulate)
+    split, source = experiment.source.splits["train"], experiment.source
+    if settings.eval_every:
+        _check_test_images(source, mesh)
+    init_key, train_key, eval_key, sample_key = jax.random.split(jax.random.key(experiment.seed), 4)
+    params, loss_fn = experiment.init(init_key), experiment.loss_fn()
+    state = training.create_state(
+        train_key, params, experiment.optimizer, experiment.averages, experiment.init_memory()
+    )
+    train_step = training.make_train_step(
+        loss_fn,
+        experiment.optimizer,
+        mesh,
+        averages=experiment.averages,
+        steps_per_dispatch=steps,
+        accumulate=settings.accumulate,
+    )
+    loader = make_loader(experiment, settings.batch_size, steps, experiment.flip)
+    batch = split.batch(slice(0, 2))
+    jax.eval_shape(loss_fn, params, train_key, batch)  # does the network take them?
+    return TrainingSetup(
+        experiment=experiment,
+        mesh=mesh,
+        state=state,
+        train_step=train_step,
+        loader=loader,
+        eval_key=eval_key,
+        sample_key=sample_key,
+    )
+
+
 def train(config: Any, workdir: str | os.PathLike) -> training.TrainState:
     """Trains the experiment of `config`, or goes on with it if it is the run in `workdir`.
 
@@ -39,45 +115,23 @@ def train(config: Any, workdir: str | os.PathLike) -> training.TrainState:
     Raises:
         UsageError: what does not fit, or what `scoresde.training.train` raises.
     """
-    workdir, experiment = pathlib.Path(workdir), build(config)
-    _check_classes(experiment)
-    settings, mesh = experiment.training, training.make_mesh()
-    training.check_divisible(settings.batch_size, mesh, settings.accumulate)
-    split, source = experiment.source.splits["train"], experiment.source
-    if settings.eval_every:
-        _check_test_images(source, mesh)
-    init_key, train_key, eval_key, sample_key = jax.random.split(jax.random.key(experiment.seed), 4)
-    params, loss_fn = experiment.init(init_key), experiment.loss_fn()
-    state = training.create_state(
-        train_key, params, experiment.optimizer, experiment.averages, experiment.init_memory()
-    )
-    train_step = training.make_train_step(
-        loss_fn,
-        experiment.optimizer,
-        mesh,
-        averages=experiment.averages,
-        steps_per_dispatch=settings.steps_per_dispatch,
-        accumulate=settings.accumulate,
-    )
-    loader = make_loader(
-        experiment, settings.batch_size, settings.steps_per_dispatch, experiment.flip
-    )
-    batch = split.batch(slice(0, 2))
-    jax.eval_shape(loss_fn, params, train_key, batch)  # does the network take them?
+    workdir, setup = pathlib.Path(workdir), set_up(config)
+    experiment, mesh = setup.experiment, setup.mesh
+    settings, split = experiment.training, experiment.source.splits["train"]
     callbacks = []
     if settings.eval_every:
-        callbacks.append((settings.eval_every, _evaluation(experiment, mesh, eval_key)))
+        callbacks.append((settings.eval_every, _evaluation(experiment, mesh, setup.eval_key)))
     pictures_of = experiment.codec.of_images and not experiment.trains_classifier
+    drawing = experiment, mesh, setup.sample_key, workdir
     if settings.sample_every and pictures_of:
-        callbacks.append((settings.sample_every, _grid(experiment, mesh, sample_key, workdir)))
+        callbacks.append((settings.sample_every, _grid(*drawing)))
     if settings.eval_fd_every:
-        callbacks.append((settings.eval_fd_every, _distance(experiment, mesh, sample_key, workdir)))
+        callbacks.append((settings.eval_fd_every, _distance(*drawing)))
     if jax.process_index() == 0:  # only now is anything written
         with training.exclusive(workdir / "checkpoints"):
             save_config(workdir, config)
-    count = sum(leaf.size for leaf in jax.tree.leaves(params))
     jobs.say(
-        f"Training {count:,} parameters on {len(split):,} {_nouns(experiment)} to step "
+        f"Training {setup.parameters:,} parameters on {len(split):,} {nouns(experiment)} to step "
         f"{settings.num_steps:,}, batches of {settings.batch_size} on {mesh.size} device(s); "
         f"checkpoints, the log and samples go to {workdir}.",
         sys.stdout,
@@ -86,12 +140,13 @@ def train(config: Any, workdir: str | os.PathLike) -> training.TrainState:
         jobs.say(f"Warning: {remark}", sys.stdout)
 
     return training.train(
-        state,
-        train_step,
-        loader,
+        setup.state,
+        setup.train_step,
+        setup.loader,
         mesh=mesh,
         workdir=workdir,
         num_steps=settings.num_steps,
+        rules=setup.rules,
         log_every=settings.log_every,
         checkpoint_every=settings.checkpoint_every,
         keep=settings.keep,
@@ -100,7 +155,8 @@ def train(config: Any, workdir: str | os.PathLike) -> training.TrainState:
     )
 
 
-def _nouns(experiment: Experiment) -> str:
+def nouns(experiment: Experiment) -> str:
+    """What its data are, in a word."""
     return "images" if experiment.codec.of_images else "samples"
 
 

@@ -16,7 +16,7 @@ from scoresde.training.checkpoints import Checkpoints
 from scoresde.training.eval_step import make_eval_step
 from scoresde.training.lock import exclusive
 from scoresde.training.log import LogWriter, plot_loss, read_log
-from scoresde.training.loop import BatchIterator, train
+from scoresde.training.loop import BatchIterator, TrainStep, train
 from scoresde.training.mesh import (
     batch_sharding,
     check_divisible,
@@ -39,6 +39,7 @@ __all__ = [
     "Checkpoints",
     "LogWriter",
     "TrainState",
+    "TrainStep",
     "batch_sharding",
     "check_divisible",
     "check_mesh",
