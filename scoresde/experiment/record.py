@@ -22,6 +22,7 @@ _MAY_CHANGE = {
     "training.checkpoint_every",
     "training.keep",
     "training.keep_every",
+    "training.wandb",
 }
 # Sections that training does not read.
 _NOT_TRAINING = ("sampler", "likelihood", "dequantizer")

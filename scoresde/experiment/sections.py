@@ -134,6 +134,7 @@ class Training:
         checkpoint_every: steps between checkpoints.
         keep: how many of the latest checkpoints are kept; None for all.
         keep_every: steps between checkpoints that are kept for good; None for none.
+        wandb: the project of Weights & Biases that the run is logged to, too; None for none.
     """
 
     batch_size: int = _count()
@@ -152,6 +153,7 @@ class Training:
     checkpoint_every: int = _count(10_000)
     keep: int | None = _count(2)
     keep_every: int | None = _count(50_000)
+    wandb: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

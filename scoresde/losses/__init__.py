@@ -14,12 +14,16 @@ An objective may remember what is not its parameters from step to step. Then `in
 there is before the first, else None, and training calls
 
     loss, memory = objective.remembering(memory, params, key, images, condition, train=True)
+
+One that can say what its loss is made of has `observed`, which training calls instead: the loss and
+the memory, and of each sample its loss and its time, which are logged by the level of the noise.
 """
 
 from scoresde.losses.classification import ClassificationLoss
 from scoresde.losses.denoising import REDUCTIONS, DenoisingScoreMatching
 from scoresde.losses.hybrid import ChainLoss, HybridLoss
-from scoresde.losses.timed import TimedLoss
+from scoresde.losses.levels import LEVELS, level_of, level_words
+from scoresde.losses.timed import TimedLoss, observes
 from scoresde.losses.variational import VariationalLoss, schedule_loss
 from scoresde.losses.weightings import (
     WEIGHTINGS,
@@ -37,6 +41,7 @@ OBJECTIVES = {
 }
 
 __all__ = [
+    "LEVELS",
     "OBJECTIVES",
     "REDUCTIONS",
     "WEIGHTINGS",
@@ -49,5 +54,8 @@ __all__ = [
     "NoiseWeighting",
     "TimedLoss",
     "VariationalLoss",
+    "level_of",
+    "level_words",
+    "observes",
     "schedule_loss",
 ]

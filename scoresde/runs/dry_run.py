@@ -8,12 +8,10 @@ import time
 from typing import Any
 
 import jax
-import numpy as np
 
 from scoresde import jobs, training
 from scoresde.experiment import Experiment, too_short
-from scoresde.networks import cost
-from scoresde.runs.train import TrainingSetup, nouns, set_up
+from scoresde.runs.train import flops_of_step, nouns, set_up
 
 
 def dry_run(config: Any) -> dict[str, Any]:
@@ -48,7 +46,7 @@ def dry_run(config: Any) -> dict[str, Any]:
     found = {"parameters": setup.parameters, "compile_seconds": time.perf_counter() - start}
     found["memory"] = _memory(compiled.memory_analysis())
     found["available"], whose = available_memory(setup.mesh.local_devices[0])
-    found["flops"] = flops_of_step(setup)
+    found["flops"] = flops_of_step(setup.experiment)
     found["bytes_accessed"] = None
     if settings.accumulate == 1:  # of a loop, XLA counts one turn
         found["bytes_accessed"] = (compiled.cost_analysis() or {}).get("bytes accessed")
@@ -68,27 +66,6 @@ def dry_run(config: Any) -> dict[str, Any]:
         _say("Warning: the loss or the gradient of the first step is not finite.")
     _say("A dry run: nothing was written.")
     return found
-
-
-def flops_of_step(setup: TrainingSetup) -> int:
-    """Operations of convolutions and matrix products in a step, forward and back, of all devices.
-
-    Counted from the traced loss, see `scoresde.networks.cost`.
-    """
-    experiment, loss_fn = setup.experiment, setup.experiment.loss_fn()
-    size = experiment.training.batch_size
-    rows = experiment.source.splits["train"].batch(slice(0, 1))
-    batch = {
-        name: jax.ShapeDtypeStruct((size, *array.shape[1:]), np.asarray(array).dtype)
-        for name, array in rows.items()
-    }
-    given = {} if setup.state.memory is None else {"memory": setup.state.memory}
-
-    def gradient(params, key, batch, given):
-        return jax.grad(lambda params: loss_fn(params, key, batch, **given)[0])(params)
-
-    shapes = jax.eval_shape(lambda *trees: trees, setup.state.params, setup.state.key)
-    return cost.estimate(gradient, *shapes, batch, given).flops
 
 
 def available_memory(device: jax.Device) -> tuple[int | None, str]:

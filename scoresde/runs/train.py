@@ -1,5 +1,6 @@
 """Training an experiment in a work directory: the objects of its config, put together."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -9,16 +10,21 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 
-from scoresde import data, jobs, quality, training
+from scoresde import data, jobs, losses, quality, training
 from scoresde.data import pictures
+from scoresde.evaluation import plot_levels
 from scoresde.experiment import Experiment, build, too_short
 from scoresde.jobs.progress import QUIET
+from scoresde.networks import cost
 from scoresde.registry import UsageError
 from scoresde.runs.generate import generate
 from scoresde.runs.quality_protocol import QualityProtocol
 from scoresde.runs.sample_features import sample_features
+from scoresde.runs.tracking import check_installed, tracked
 from scoresde.runs.workdir import save_config
+from scoresde.speed.peaks import peaks_of
 
 # Samples of the grids that are drawn on the way.
 _SHOWN = 64
@@ -66,6 +72,7 @@ def set_up(config: Any, steps_per_dispatch: int | None = None) -> TrainingSetup:
     """
     experiment = build(config)
     _check_classes(experiment)
+    check_installed(experiment.training.wandb)
     settings, mesh = experiment.training, training.make_mesh()
     steps = settings.steps_per_dispatch if steps_per_dispatch is None else steps_per_dispatch
     training.check_divisible(settings.batch_size, mesh, settings.accumulate)
@@ -99,7 +106,9 @@ def set_up(config: Any, steps_per_dispatch: int | None = None) -> TrainingSetup:
     )
 
 
-def train(config: Any, workdir: str | os.PathLike) -> training.TrainState:
+def train(
+    config: Any, workdir: str | os.PathLike, *, profile: str | None = None
+) -> training.TrainState:
     """Trains the experiment of `config`, or goes on with it if it is the run in `workdir`.
 
     Nothing is written before everything is known to fit: the config, the data, the network and the
@@ -108,6 +117,7 @@ def train(config: Any, workdir: str | os.PathLike) -> training.TrainState:
     Args:
         config: as `scoresde.build` takes it, for instance what `scoresde.load_config` returns.
         workdir: of the run, see `scoresde.runs.workdir`.
+        profile: "START:STOP", steps that are traced into its folder profile/; None for none.
 
     Returns:
         The last state; its step is below the config's num_steps if the run was told to stop.
@@ -118,6 +128,7 @@ def train(config: Any, workdir: str | os.PathLike) -> training.TrainState:
     workdir, setup = pathlib.Path(workdir), set_up(config)
     experiment, mesh = setup.experiment, setup.mesh
     settings, split = experiment.training, experiment.source.splits["train"]
+    traced = None if profile is None else training.parse_profile(profile, settings.num_steps)
     callbacks = []
     if settings.eval_every:
         callbacks.append((settings.eval_every, _evaluation(experiment, mesh, setup.eval_key)))
@@ -139,20 +150,60 @@ def train(config: Any, workdir: str | os.PathLike) -> training.TrainState:
     for remark in too_short(config):
         jobs.say(f"Warning: {remark}", sys.stdout)
 
-    return training.train(
-        setup.state,
-        setup.train_step,
-        setup.loader,
-        mesh=mesh,
-        workdir=workdir,
-        num_steps=settings.num_steps,
-        rules=setup.rules,
-        log_every=settings.log_every,
-        checkpoint_every=settings.checkpoint_every,
-        keep=settings.keep,
-        keep_every=settings.keep_every,
-        callbacks=callbacks,
-    )
+    with tracked(settings.wandb, workdir, config) as tracker:
+        state = training.train(
+            setup.state,
+            setup.train_step,
+            setup.loader,
+            mesh=mesh,
+            workdir=workdir,
+            num_steps=settings.num_steps,
+            rules=setup.rules,
+            log_every=settings.log_every,
+            checkpoint_every=settings.checkpoint_every,
+            keep=settings.keep,
+            keep_every=settings.keep_every,
+            callbacks=callbacks,
+            learning_rate=experiment.learning_rate,
+            profile=traced,
+            tracker=tracker,
+            peak_flops=_peak_flops(experiment, mesh),
+            step_flops=lambda: flops_of_step(experiment),
+        )
+    if jax.process_index() == 0:
+        # A run may be too short, or its objective of a kind, to have logged any.
+        with jobs.picture(workdir / "loss_by_noise.png"), contextlib.suppress(UsageError):
+            rows = training.read_log(workdir)
+            plot_levels(workdir / "loss_by_noise.png", rows, losses.level_words())
+    return state
+
+
+def _peak_flops(experiment: Experiment, mesh: jax.sharding.Mesh) -> float | None:
+    """What the devices can do together, where that is known."""
+    dtype = getattr(getattr(experiment.network, "module", None), "dtype", "float32")
+    peaks = peaks_of(mesh.devices.flat[0].device_kind, str(dtype))
+    return peaks and mesh.size * peaks.flops
+
+
+def flops_of_step(experiment: Experiment) -> int:
+    """Operations of convolutions and matrix products in a step, forward and back, of all devices.
+
+    Counted from the traced loss, see `scoresde.networks.cost`.
+    """
+    loss_fn, size = experiment.loss_fn(), experiment.training.batch_size
+    rows = experiment.source.splits["train"].batch(slice(0, 1))
+    batch = {
+        name: jax.ShapeDtypeStruct((size, *array.shape[1:]), np.asarray(array).dtype)
+        for name, array in rows.items()
+    }
+    memory = experiment.init_memory()
+    given = {} if memory is None else {"memory": memory}
+
+    def gradient(params, key, batch, given):
+        return jax.grad(lambda params: loss_fn(params, key, batch, **given)[0])(params)
+
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    return cost.estimate(gradient, experiment.abstract_params, key, batch, given).flops
 
 
 def nouns(experiment: Experiment) -> str:

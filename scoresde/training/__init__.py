@@ -15,7 +15,7 @@ from scoresde.training.averages import AVERAGES, EMA, Average
 from scoresde.training.checkpoints import Checkpoints
 from scoresde.training.eval_step import make_eval_step
 from scoresde.training.lock import exclusive
-from scoresde.training.log import LogWriter, plot_loss, read_log
+from scoresde.training.log import LogWriter, Tracker, plot_loss, read_log
 from scoresde.training.loop import BatchIterator, TrainStep, train
 from scoresde.training.mesh import (
     batch_sharding,
@@ -26,6 +26,8 @@ from scoresde.training.mesh import (
     shard_batch,
 )
 from scoresde.training.optimizer import OPTIMIZERS, make_optimizer, make_schedule
+from scoresde.training.part_means import PartMeans, part_means
+from scoresde.training.profile import parse_profile
 from scoresde.training.sharding import param_shardings, place, replicate, state_shardings
 from scoresde.training.state import TrainState, create_state
 from scoresde.training.train_step import make_train_step
@@ -38,8 +40,10 @@ __all__ = [
     "BatchIterator",
     "Checkpoints",
     "LogWriter",
+    "PartMeans",
     "TrainState",
     "TrainStep",
+    "Tracker",
     "batch_sharding",
     "check_divisible",
     "check_mesh",
@@ -51,6 +55,8 @@ __all__ = [
     "make_schedule",
     "make_train_step",
     "param_shardings",
+    "parse_profile",
+    "part_means",
     "place",
     "plot_loss",
     "read_log",

@@ -15,9 +15,12 @@ from scoresde.jobs import picture
 from scoresde.registry import UsageError
 from scoresde.training import lock
 from scoresde.training.checkpoints import Checkpoints
+from scoresde.training.clock import StepClock
 from scoresde.training.interruption import Interruption
-from scoresde.training.log import LogWriter, plot_loss
+from scoresde.training.log import LogWriter, Tracker, plot_loss
 from scoresde.training.mesh import shard_batch
+from scoresde.training.part_means import scalars
+from scoresde.training.profile import Profile
 from scoresde.training.progress import TrainingProgress
 from scoresde.training.sharding import Rules, place
 from scoresde.training.state import TrainState
@@ -58,7 +61,9 @@ class _Journal:
 
     writer: LogWriter
     progress: TrainingProgress
+    clock: StepClock
     log_every: int
+    learning_rate: Callable[[int], Any] | None
     remedy: str
 
     def note(self, dispatch: _Dispatch | None) -> None:
@@ -72,12 +77,13 @@ class _Journal:
         count = len(losses) if sound.all() else int(np.argmin(sound))  # those before a bad one
         due = [i for i in range(count) if (first + i) % self.log_every == 0]
         for i in due:
-            row = {name: values[i] for name, values in metrics.items()}
+            row = scalars(metrics, i)
+            if self.learning_rate is not None:
+                row["learning_rate"] = self.learning_rate(first + i - 1)
             self.writer.write(first + i, row)
         if due:
             self.progress.log(first + due[-1], losses[due[-1]])
-            if speed := self.progress.images_per_second:
-                self.writer.write_timing(first + due[-1], {"images_per_second": speed})
+            self.writer.write_timing(first + due[-1], self.clock.scalars(*self.progress.speeds))
         if count < len(losses):
             name = "gradient" if np.isfinite(losses[count]) else "loss"
             raise UsageError(f"The {name} is not finite at step {first + count}. {self.remedy}")
@@ -115,6 +121,11 @@ def train(
     keep: int | None = 2,
     keep_every: int | None = 50_000,
     callbacks: Sequence[tuple[int, Callback]] = (),
+    learning_rate: Callable[[int], Any] | None = None,
+    profile: tuple[int, int] | None = None,
+    tracker: Tracker | None = None,
+    peak_flops: float | None = None,
+    step_flops: Callable[[], float] | None = None,
 ) -> TrainState:
     """Trains to `num_steps`, from the latest checkpoint in `workdir` if there is one.
 
@@ -144,6 +155,11 @@ def train(
         keep_every: see `Checkpoints`.
         callbacks: pairs of a number of steps and a `function(step, state)`, which may return
             scalars for the log. It must not keep the state: the next dispatch reuses its memory.
+        learning_rate: the number of updates made -> the rate of the next one, for the log.
+        profile: (start, stop), steps whose trace goes to `profile/`, see `Profile`.
+        tracker: a `function(step, scalars)` that is told what TensorBoard is, on the first process.
+        peak_flops: see `scoresde.training.clock`, as for step_flops.
+        step_flops: operations of a step, for the share of the peak.
 
     Returns:
         The last state; its step is below `num_steps` if the run was told to stop.
@@ -175,13 +191,17 @@ def train(
             state, extra = checkpoints.restore(state)
             loader.set_state(extra["loader"])
         step = int(state.step)
-        writer = stack.enter_context(LogWriter(workdir, resume_step=step))
+        writer = stack.enter_context(LogWriter(workdir, resume_step=step, also=tracker))
         progress = stack.enter_context(TrainingProgress(step, num_steps))
         interruption = stack.enter_context(Interruption())
+        clock = StepClock(mesh.local_devices[0], peak_flops, step_flops)
+        trace = profile and stack.enter_context(Profile(profile, workdir, progress, step))
         journal = _Journal(
             writer=writer,
             progress=progress,
+            clock=clock,
             log_every=log_every,
+            learning_rate=learning_rate,
             remedy="Lower the learning rate, warm it up for longer or clip the gradient, then "
             f"resume from the last checkpoint in {checkpoints.directory}, or start anew.",
         )
@@ -195,7 +215,8 @@ def train(
         in_flight = None
         first = step
         while step < num_steps and not interruption.requested(step):
-            batches = next(loader, None)
+            with clock.waiting():
+                batches = next(loader, None)
             if batches is None:
                 raise UsageError(
                     f"The data ended at step {step} of {num_steps}; use a loader that repeats it."
@@ -205,12 +226,16 @@ def train(
             steps, batch_size = jax.tree.leaves(batches)[0].shape[:2]
             if step == first:
                 progress.compiling("the train step")
+            if trace:
+                trace.before(step, state)
             start = time.perf_counter()
             state, metrics = train_step(state, batches)  # returns while the device works
             if step == first:
                 progress.compiled("the train step", time.perf_counter() - start)
             journal.note(in_flight)  # the device has its next work: time to look at the last
             before, step = step, step + steps
+            if trace:
+                trace.after(step, metrics)
             in_flight = _Dispatch(step=step, images=steps * batch_size, metrics=metrics)
             due = [f for every, f in callbacks if step // every > before // every]
             save_due = step // checkpoint_every > before // checkpoint_every

@@ -36,8 +36,8 @@ def make_train_step(
     One call makes `steps_per_dispatch` updates without returning to Python. `batches` are arrays
     [steps_per_dispatch, batch, ...] with the batch axis split over the mesh (`shard_batch` with
     axis=1); `metrics` are float32 arrays [steps_per_dispatch] that stay on the device: "loss",
-    "grad_norm" (the global norm before clipping) and those of `loss_fn`. The state's memory is
-    donated: the argument cannot be used again.
+    "grad_norm" (the global norm before clipping), "param_norm" (that of the updated parameters) and
+    those of `loss_fn`. The state's memory is donated: the argument cannot be used again.
 
     It is an ordinary `jax.jit` function: `train_step.lower(state, batches).compile()` compiles it
     ahead of time, for its cost and memory analysis. Give it a state that `place` has put on
@@ -84,7 +84,8 @@ def make_train_step(
             memory=memory,
         )
         state = jax.lax.with_sharding_constraint(state, state_shardings(mesh, state, rules))
-        metrics = {"loss": loss, "grad_norm": optax.tree.norm(gradient), **metrics}
+        norms = {"grad_norm": optax.tree.norm(gradient), "param_norm": optax.tree.norm(params)}
+        metrics = {"loss": loss, **norms, **metrics}
         return state, jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), metrics)
 
     # XLA's CPU backend takes twenty times longer for a convolution's weight gradient inside a loop

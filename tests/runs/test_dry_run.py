@@ -7,10 +7,10 @@ import ml_collections
 import pytest
 from tiny_model import BARE
 
-from scoresde import runs, training
+from scoresde import build, runs, training
 from scoresde.cli import main
-from scoresde.runs.dry_run import available_memory, flops_of_step
-from scoresde.runs.train import set_up
+from scoresde.runs.dry_run import available_memory
+from scoresde.runs.train import flops_of_step
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +72,9 @@ def test_operations_are_those_of_the_whole_batch_forward_and_back():
         "network": {"name": "ddpm", "nf": 32, "ch_mult": (1,), "num_res_blocks": 1},
         "training": {"batch_size": 4, "num_steps": 2},
     }
-    one = flops_of_step(set_up(config))
+    one = flops_of_step(build(config))
     config["training"] = {"batch_size": 8, "num_steps": 2, "accumulate": 2}
-    assert flops_of_step(set_up(config)) == pytest.approx(2 * one, rel=0.01)
+    assert flops_of_step(build(config)) == pytest.approx(2 * one, rel=0.01)
     assert one > 4 * 3 * 2 * 64 * 9 * 32 * 32  # three passes of one of its convolutions
 
 
