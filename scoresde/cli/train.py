@@ -28,15 +28,29 @@ def add_watching(parser: argparse.ArgumentParser) -> None:
         help="say what is trained, compile it, say what memory it needs, make one step, and write "
         "nothing",
     )
+    parser.add_argument(
+        "--profile",
+        metavar="START:STOP",
+        help="trace the steps after START up to STOP into DIR/profile/, for XProf and Perfetto",
+    )
+
+
+def check_watching(arguments: argparse.Namespace) -> None:
+    """Raises UsageError for arguments of `add_watching` that do not go together."""
+    from scoresde.registry import UsageError
+
+    if arguments.dry_run and arguments.profile is not None:
+        raise UsageError("A dry run writes nothing, and so no profile: leave out --profile.")
 
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Trains; see the module's docstring. Returns 130 if the run was told to stop early."""
     from scoresde import experiment, runs
 
+    check_watching(arguments)
     config = experiment.load_config(arguments.config, overrides)
     if arguments.dry_run:
         runs.dry_run(config)
         return 0
-    state = runs.train(config, arguments.workdir)
+    state = runs.train(config, arguments.workdir, profile=arguments.profile)
     return 0 if int(state.step) >= experiment.build(config).training.num_steps else 130

@@ -14,7 +14,7 @@ import argparse
 from typing import Any
 
 from scoresde.cli.arguments import add_config, add_workdir
-from scoresde.cli.train import add_watching
+from scoresde.cli.train import add_watching, check_watching
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,12 +28,13 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Trains; see the module's docstring. Returns 130 if the run was told to stop early."""
     from scoresde import experiment, runs
 
+    check_watching(arguments)
     config = experiment.load_config(arguments.config, overrides)
     if arguments.dry_run:
         runs.check_trains_classifier(experiment.build(config))
         runs.dry_run(config)
         return 0
-    _, summary = runs.train_classifier(config, arguments.workdir)
+    _, summary = runs.train_classifier(config, arguments.workdir, profile=arguments.profile)
     if summary is None:
         return 130
     import jax

@@ -89,3 +89,15 @@ def test_memory_is_the_device_s_where_it_says_so():
     assert available_memory(Device(None)) == (None, "the device's")
     host, whose = available_memory(jax.devices("cpu")[0])
     assert host > 2**28 and whose == "the host's"
+
+
+def test_wrong_steps_to_profile_are_refused_before_anything_is_written(
+    config_file, tmp_path, capsys
+):
+    options = ["--config", str(config_file), "--workdir", str(tmp_path / "new")]
+    for steps, message in (("3:1", "START:STOP"), ("1:3", "beyond the run, which has 2 steps")):
+        assert main(["train", *options, "--profile", steps]) == 2
+        assert message in capsys.readouterr().err
+    assert main(["train", *options, "--profile", "0:1", "--dry_run"]) == 2
+    assert "leave out --profile" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
