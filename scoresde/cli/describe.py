@@ -12,7 +12,6 @@ import argparse
 import math
 
 from scoresde.cli.arguments import add_config
-from scoresde.jobs import human_size
 
 NOTE = """\
 Estimated from the traced program, which was neither compiled nor run. GFLOP are those of
@@ -61,6 +60,7 @@ def _print_costs(experiment, params) -> None:
     import jax.numpy as jnp
 
     from scoresde import networks
+    from scoresde.jobs import human_size
     from scoresde.networks import cost
 
     settings = experiment.training
