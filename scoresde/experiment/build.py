@@ -33,7 +33,7 @@ from scoresde.likelihood import ExactLikelihood
 from scoresde.registry import UsageError, lookup, make, shown
 from scoresde.sdes import SDES, learned_fields
 from scoresde.times import DISTRIBUTIONS
-from scoresde.training import AVERAGES, EMA, make_optimizer, make_schedule
+from scoresde.training import AVERAGES, EMA, make_optimizer, schedule_of
 
 LIKELIHOOD_BATCH_SIZE = 32
 """config.likelihood.batch_size, where it is left out."""
@@ -78,7 +78,7 @@ def build(config: ml_collections.ConfigDict | Mapping[str, Any]) -> Experiment:
         likelihood_batch_size=likelihood_batch_size,
         training=training,
         optimizer=_optimizer("optimizer", sections.optimizer, training.num_steps),
-        learning_rate=_learning_rate(sections.optimizer, training.num_steps),
+        learning_rate=schedule_of(named("optimizer", sections.optimizer), training.num_steps),
         averages=build_averages(training),
         dequantizer=dequantizer,
         dequantizer_network=make("network", networks.DEQUANTIZERS, **dequantizer.network),
@@ -239,18 +239,6 @@ def _optimizer(section, options, num_steps):
                 f"of a run of {options['num_steps']} steps: make it shorter."
             )
     return make_optimizer(**options)
-
-
-def _learning_rate(options, num_steps):
-    """The schedule that the optimizer has."""
-    options = {"num_steps": num_steps} | named("optimizer", options)
-    of_rule = inspect.signature(make_optimizer).parameters
-    return make_schedule(
-        **{
-            name: options.get(name, of_rule[name].default)
-            for name in inspect.signature(make_schedule).parameters
-        }
-    )
 
 
 def build_averages(training: Training) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def _about(setup):
     bins = f", {source.bins} levels" if source.bins else ""
     shape = "x".join(map(str, source.image_shape))
     parts = f", in {settings.accumulate} parts one after the other" * (settings.accumulate > 1)
-    network = getattr(experiment.network, "name", type(experiment.network).__name__)
+    network = type(getattr(experiment.network, "module", experiment.network)).__name__
     kinds = sorted({device.device_kind for device in mesh.devices.flat})
     averages = ", ".join(f"{name} {value!r}" for name, value in experiment.averages.items())
     return [

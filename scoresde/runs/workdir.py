@@ -3,7 +3,9 @@
 config.json       the resolved config, written before the first step, and beside it, as
                   "environment", what the run was computed by: a list, the newest last
 checkpoints/      what Orbax keeps
-metrics.jsonl     the log, also in tensorboard/ and, at the end, loss.png
+metrics.jsonl     the log, also in tensorboard/ and, at the end, loss.png and loss_by_noise.png
+profile/          traces of steps, where `scoresde train --profile` asked for them
+wandb.json        the run of Weights & Biases, where config.training.wandb asks for one
 dequantizer/      the run of `scoresde train-dequantizer`
 classifier/       the accuracy of what `scoresde train-classifier` trained
 samples/          grids made during training, and the results of `scoresde sample`

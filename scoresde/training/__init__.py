@@ -25,7 +25,7 @@ from scoresde.training.mesh import (
     replicated,
     shard_batch,
 )
-from scoresde.training.optimizer import OPTIMIZERS, make_optimizer, make_schedule
+from scoresde.training.optimizer import OPTIMIZERS, make_optimizer, make_schedule, schedule_of
 from scoresde.training.part_means import PartMeans, part_means
 from scoresde.training.profile import parse_profile
 from scoresde.training.sharding import param_shardings, place, replicate, state_shardings
@@ -62,6 +62,7 @@ __all__ = [
     "read_log",
     "replicate",
     "replicated",
+    "schedule_of",
     "shard_batch",
     "state_shardings",
     "train",

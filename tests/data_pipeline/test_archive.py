@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from scoresde import data
-from scoresde.registry import UsageError
+from scoresde.registry import UsageError, UsageWarning
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (4, 6, 6, 3), np.uint8)
 NAMES = [f"0000{i // 3}/img0000000{i}.png" for i in range(4)]
@@ -51,7 +51,8 @@ def test_a_folder_of_the_same_is_read_alike_and_not_as_classes(tmp_path):
     assert split.labels.tolist() == LABELS
     with pytest.raises(UsageError, match=r"holds dataset\.json.*take the source 'zip'"):
         data.get("folder", path=str(tmp_path / "mine"))
-    as_classes = data.get("folder", path=str(tmp_path / "mine"), layout="classes")
+    with pytest.warns(UsageWarning, match=r"1 of no picture format .*dataset\.json"):
+        as_classes = data.get("folder", path=str(tmp_path / "mine"), layout="classes")
     assert as_classes.label_names == ("00000", "00001")
 
 

@@ -179,6 +179,13 @@ def test_the_page_on_restoration_runs_and_its_commands_are_some(tmp_path, monkey
         parse(_parser(), command.split())
 
 
+def test_the_commands_of_the_page_on_training_are_some():
+    commands = re.findall(r"^scoresde (.*)$", (DOCS / "training.md").read_text(), re.MULTILINE)
+    assert len(commands) == 4
+    for command in commands:
+        parse(_parser(), command.split())
+
+
 def test_the_minimal_config_of_the_readme_is_one():
     (block,) = re.findall(r"```python\n(def get_config.*?)```", README.read_text(), re.DOTALL)
     assert len(block.strip().splitlines()) <= 10
