@@ -15,14 +15,18 @@ METHODS = {"dps": guidance.DPS, "pigdm": guidance.PiGDM, "tmpd": guidance.TMPD}
 NUM = 4000
 
 
+def thorough(*values):
+    return pytest.param(*values, marks=pytest.mark.thorough)
+
+
 @pytest.mark.parametrize(
     "name, process, way, method",
     [
-        ("a", "vp", "sde", "dps"),
+        thorough("a", "vp", "sde", "dps"),
         ("a", "vp", "sde", "pigdm"),
         ("a", "vp", "sde", "tmpd"),
         ("b", "ve", "ode", "dps"),
-        ("b", "ve", "ode", "tmpd"),
+        thorough("b", "ve", "ode", "tmpd"),
     ],
 )
 def test_samples_have_the_moments_that_the_method_has_in_the_limit(name, process, way, method, key):
@@ -76,8 +80,8 @@ def test_the_likelihood_of_a_guided_gaussian_is_that_of_its_posterior(key):
 @pytest.mark.parametrize(
     "name, method, way",
     [
-        ("a", "exact", "sde"),
-        ("a", "tmpd", "sde"),
+        thorough("a", "exact", "sde"),
+        thorough("a", "tmpd", "sde"),
         ("a", "pigdm", "sde"),
         ("b", "dps", "sde"),
         ("b", "tmpd", "ode"),
