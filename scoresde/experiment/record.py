@@ -22,6 +22,7 @@ _MAY_CHANGE = {
     "training.checkpoint_every",
     "training.keep",
     "training.keep_every",
+    "training.max_skipped_in_a_row",
 }
 # Sections that training does not read.
 _NOT_TRAINING = ("sampler", "likelihood", "dequantizer")

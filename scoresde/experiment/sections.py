@@ -134,6 +134,8 @@ class Training:
         checkpoint_every: steps between checkpoints.
         keep: how many of the latest checkpoints are kept; None for all.
         keep_every: steps between checkpoints that are kept for good; None for none.
+        max_skipped_in_a_row: steps in a row that may be skipped, since their loss or gradient is
+            not finite, before the run stops; 0 stops it at the first.
     """
 
     batch_size: int = _count()
@@ -152,6 +154,7 @@ class Training:
     checkpoint_every: int = _count(10_000)
     keep: int | None = _count(2)
     keep_every: int | None = _count(50_000)
+    max_skipped_in_a_row: int = _count(10, least=0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -174,6 +177,7 @@ class DequantizerTraining:
     checkpoint_every: int = _count(10_000)
     keep: int | None = _count(2)
     keep_every: int | None = _count(None)
+    max_skipped_in_a_row: int = _count(10, least=0)
 
 
 def defaults(kind: type) -> dict[str, Any]:
