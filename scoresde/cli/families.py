@@ -22,6 +22,9 @@ class Family(NamedTuple):
 
 
 FAMILIES = {
+    "augmentations": Family(
+        "what is done to training images and told", "scoresde.augmentations", "AUGMENTATIONS"
+    ),
     "averages": Family("averages of the parameters", "scoresde.training", "AVERAGES"),
     "bounds": Family("lower bounds on the log-likelihood", "scoresde.likelihood", "BOUNDS"),
     "classifiers": Family("classifiers of noisy images", "scoresde.networks", "CLASSIFIERS"),

@@ -17,6 +17,8 @@ import jax.numpy as jnp
 import ml_collections
 
 from scoresde import codecs, data, degradations, losses, networks, predictions, samplers
+from scoresde.augmentations import AUGMENTATIONS
+from scoresde.experiment.augmented import check_augmentation
 from scoresde.experiment.experiment import Experiment, Sampling
 from scoresde.experiment.sections import (
     SAMPLER_STEPS,
@@ -185,6 +187,9 @@ def _objective(options, sde, prediction, network):
     if "weighting" in options:
         weighting = named("loss.weighting", options["weighting"])
         options["weighting"] = make("weighting", losses.WEIGHTINGS, **weighting)
+    if options.get("augmentation") is not None:
+        augmentation = named("loss.augmentation", options["augmentation"])
+        options["augmentation"] = make("augmentation", AUGMENTATIONS, **augmentation)
     options |= {"sde": sde, "prediction": prediction, "network": network}
     return lambda codec: make("objective", losses.OBJECTIVES, name, codec=codec, **options)
 
@@ -247,7 +252,15 @@ def build_averages(training: Training) -> dict[str, Any]:
             "config.training.averages.ema is there twice: its options are ema_rate and ema_warmup "
             "of config.training; call another average otherwise."
         )
-    averages = {"ema": EMA(rate=training.ema_rate, warmup=training.ema_warmup)}
+    rate, half_life = training.ema_rate, training.ema_half_life
+    if half_life is not None:
+        if rate != defaults(Training)["ema_rate"] or not half_life > 0:
+            raise UsageError(
+                f"config.training.ema_half_life={half_life} is a number of images, in place of "
+                f"ema_rate, which is {rate}: give one of them."
+            )
+        rate = 0.5 ** (training.batch_size / half_life)
+    averages = {"ema": EMA(rate=rate, warmup=training.ema_warmup)}
     for name, options in training.averages.items():
         options = named(f"training.averages.{name}", options)
         averages[name] = make("average", AVERAGES, **options)
@@ -300,6 +313,7 @@ def _check(experiment: Experiment) -> None:
         )
     _check_classifier(experiment)
     objective = experiment.make_objective(experiment.codec_without_data)
+    check_augmentation(experiment, getattr(objective, "augmentation", None))
     learned = bool(learned_fields(experiment.sde))
     if learned != getattr(objective, "trains_schedule", False):
         raise UsageError(

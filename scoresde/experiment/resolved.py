@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import ml_collections
 
 from scoresde import codecs, data, losses, networks, predictions, samplers, training
+from scoresde.augmentations import AUGMENTATIONS
 from scoresde.experiment import documented, sections
 from scoresde.experiment.build import LIKELIHOOD_BATCH_SIZE, build, plain
 from scoresde.experiment.experiment import Experiment, Sampling
@@ -60,6 +61,7 @@ _FAMILIES = {
     ),
     "loss.weighting": _Family("weighting", losses.WEIGHTINGS),
     "loss.times": _Family("time distribution", DISTRIBUTIONS, ("sde",)),
+    "loss.augmentation": _Family("augmentation", AUGMENTATIONS),
     "optimizer": _Family("optimizer", training.OPTIMIZERS, ("learning_rate",)),
     "sampler": _Family("sampler", samplers.SAMPLERS),
     "dequantizer.network": _Family("network", networks.DEQUANTIZERS),

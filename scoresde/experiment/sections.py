@@ -121,7 +121,8 @@ class Training:
         steps_per_dispatch: updates a call of the compiled step.
         accumulate: parts of a batch whose gradients are averaged one after the other.
         ema_rate: of the average called "ema".
-        ema_warmup: "none" or "inverse".
+        ema_half_life: in images, in place of its rate, which it makes 2^(-batch_size / half-life).
+        ema_warmup: "none", "inverse" or "edm", see `scoresde.training.EMA`.
         averages: further averages of the parameters by name, of `scoresde.training.AVERAGES`.
         log_every: steps between lines of the log.
         eval_every: steps between evaluations; 0 for none.
@@ -143,6 +144,7 @@ class Training:
     steps_per_dispatch: int = _count(1)
     accumulate: int = _count(1)
     ema_rate: float = 0.9999
+    ema_half_life: float | None = None
     ema_warmup: str = "none"
     averages: dict = dataclasses.field(default_factory=dict)
     log_every: int = _count(50)
@@ -255,6 +257,7 @@ COMPONENTS = {
     "loss": "denoising",
     "loss.weighting": "noise",
     "loss.times": "uniform",
+    "loss.augmentation": None,
     "optimizer": "adam",
     "sampler": "probability_flow",
     "dequantizer.network": "dequantizer",
