@@ -235,7 +235,7 @@ def warmup_of(options: Mapping[str, Any]) -> int:
 
 def _optimizer(section, options, num_steps):
     options = named(section, options)
-    if options.get("schedule", "constant") != "constant":
+    if options.get("schedule") in ("cosine", "linear"):  # optax's have their own numbers of steps
         options.setdefault("num_steps", num_steps)
         if (warmup := warmup_of(options)) >= options["num_steps"]:
             raise UsageError(

@@ -25,6 +25,7 @@ from scoresde.training.mesh import (
     replicated,
     shard_batch,
 )
+from scoresde.training.optax_names import OPTAX_OPTIMIZERS, OPTAX_SCHEDULES
 from scoresde.training.optimizer import OPTIMIZERS, make_optimizer, make_schedule
 from scoresde.training.sharding import param_shardings, place, replicate, state_shardings
 from scoresde.training.state import TrainState, create_state
@@ -33,6 +34,8 @@ from scoresde.training.train_step import make_train_step
 __all__ = [
     "AVERAGES",
     "EMA",
+    "OPTAX_OPTIMIZERS",
+    "OPTAX_SCHEDULES",
     "OPTIMIZERS",
     "Average",
     "BatchIterator",

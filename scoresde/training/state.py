@@ -96,13 +96,15 @@ def create_state(
         raise UsageError(f"The optimizer is what make_optimizer returns, not {shown(optimizer)}.")
 
     def copy(tree: PyTree) -> PyTree:
-        return jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), tree)
+        return jax.tree.map(
+            lambda leaf: jnp.array(leaf, getattr(leaf, "dtype", None), copy=True), tree
+        )
 
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=copy(params),
         averages=copy(init_averages(averages, params)),
-        opt_state=optimizer.init(params),
+        opt_state=copy(optimizer.init(params)),  # some keep the parameters themselves
         key=jax.random.clone(key),
         memory=copy(memory),
         skipped=jnp.zeros(2, jnp.int32),

@@ -14,6 +14,7 @@ from scoresde.training.accumulation import accumulated
 from scoresde.training.averages import Average, update_averages
 from scoresde.training.loss_fn import LossFn, Metrics, checked
 from scoresde.training.mesh import batch_sharding, replicated
+from scoresde.training.optax_names import with_loss
 from scoresde.training.sharding import Rules, state_shardings
 from scoresde.training.skipping import unless_broken
 from scoresde.training.state import TrainState
@@ -69,6 +70,7 @@ def make_train_step(
         UsageError: a mesh that cannot be used, or at the first call, when the batch does not fit
             these numbers, the state has other averages or a rule does not fit its parameters.
     """
+    optimizer = with_loss(optimizer)
     gradient_fn = jax.value_and_grad(checked(loss_fn), has_aux=True)
     if accumulate > 1:
         gradient_fn = accumulated(gradient_fn, accumulate, mesh)
@@ -77,7 +79,7 @@ def make_train_step(
         key = jax.random.fold_in(state.key, state.step)
         inputs = state.params, key, batch, state.memory, *frozen
         (loss, (metrics, memory)), gradient = gradient_fn(*inputs)
-        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params, value=loss)
         params = optax.apply_updates(state.params, updates)
         step, norm = state.step + 1, optax.tree.norm(gradient)
         after = dataclasses.replace(

@@ -91,13 +91,19 @@ def make_optimizer():
     return training.make_optimizer("adam", 1e-2, warmup=10)
 
 
+def factored():
+    """An optimizer whose state is not like the parameters."""
+    return training.make_optimizer("adafactor", 1e-2, warmup=10, min_dim_size_to_factor=4)
+
+
 SPLIT = [("in/kernel", PartitionSpec(None, "data"))]  # the columns of a kernel, over the devices
 AVERAGES = {"ema": training.EMA(rate=0.9, warmup="inverse")}
 
 
-def make_state(seed=0, averages=AVERAGES, memory=None, **options):
+def make_state(seed=0, averages=AVERAGES, memory=None, optimizer=None, **options):
+    optimizer = make_optimizer() if optimizer is None else optimizer
     return training.create_state(
-        jax.random.key(seed), make_params(**options), make_optimizer(), averages, memory
+        jax.random.key(seed), make_params(**options), optimizer, averages, memory
     )
 
 
@@ -112,13 +118,14 @@ def run(
     averages=AVERAGES,
     rules=(),
     memory=None,
+    optimizer=None,
     **options,
 ):
     """Trains in `workdir`, writes the parameters to `final.npz`, and returns the state."""
     mesh = training.make_mesh() if mesh is None else mesh
     train_step = training.make_train_step(
         loss_fn if memory is None else remembering,
-        make_optimizer(),
+        make_optimizer() if optimizer is None else optimizer,
         mesh,
         averages=averages,
         rules=rules,
@@ -127,7 +134,7 @@ def run(
     loader = ToyLoader(steps, sleep=sleep, bad_steps=bad_steps)
     options = {"log_every": 3, "checkpoint_every": 10, **options}
     state = training.train(
-        make_state(averages=averages, memory=memory),
+        make_state(averages=averages, memory=memory, optimizer=optimizer),
         train_step,
         loader,
         mesh=mesh,
@@ -170,9 +177,13 @@ def arrays(state):
         "skipped": state.skipped,
     }
     return {
-        jax.tree_util.keystr(path): np.asarray(leaf)
+        jax.tree_util.keystr(path): np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf)
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
     }
+
+
+def is_key(leaf):
+    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def assert_equal(left, right):
