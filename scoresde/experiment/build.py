@@ -18,7 +18,7 @@ import ml_collections
 
 from scoresde import codecs, data, degradations, losses, networks, predictions, samplers
 from scoresde.augmentations import AUGMENTATIONS
-from scoresde.experiment.augmented import check_augmentation
+from scoresde.experiment.checks import check_augmentation, check_classifier
 from scoresde.experiment.experiment import Experiment, Sampling
 from scoresde.experiment.sections import (
     SAMPLER_STEPS,
@@ -35,7 +35,7 @@ from scoresde.likelihood import ExactLikelihood
 from scoresde.registry import UsageError, lookup, make, shown
 from scoresde.sdes import SDES, learned_fields
 from scoresde.times import DISTRIBUTIONS
-from scoresde.training import AVERAGES, EMA, make_optimizer
+from scoresde.training import AVERAGES, EMA, SCHEDULES, make_optimizer
 
 LIKELIHOOD_BATCH_SIZE = 32
 """config.likelihood.batch_size, where it is left out."""
@@ -235,7 +235,10 @@ def warmup_of(options: Mapping[str, Any]) -> int:
 
 def _optimizer(section, options, num_steps):
     options = named(section, options)
-    if options.get("schedule") in ("cosine", "linear"):  # optax's have their own numbers of steps
+    schedule = options.get("schedule", "constant")
+    if isinstance(schedule, Mapping):
+        schedule = schedule.get("name")
+    if schedule in SCHEDULES and schedule != "constant":  # optax's have their own numbers of steps
         options.setdefault("num_steps", num_steps)
         if (warmup := warmup_of(options)) >= options["num_steps"]:
             raise UsageError(
@@ -272,22 +275,6 @@ def _drops_labels(network):
     return getattr(getattr(network, "module", None), "label_dropout", 0.0) > 0
 
 
-def _check_classifier(experiment: Experiment) -> None:
-    """A classifier, and no other network, is trained by an objective that trains classifiers."""
-    network, trains = experiment.network, experiment.trains_classifier
-    gives_logits = isinstance(network, networks.ClassifierNetwork)
-    if gives_logits > trains or (trains > gives_logits and isinstance(network, networks.Network)):
-        raise UsageError(
-            "Classifiers, of `scoresde list classifiers`, are trained by config.loss.objective="
-            "'classification', and other networks by others: this network is "
-            f"{'one' if gives_logits else 'none'}, and its objective is another."
-        )
-    if trains and "label" not in experiment.condition:
-        raise UsageError("A classifier is trained on labels: set config.data.labels=True.")
-    if trains and experiment.training.eval_fd_every:
-        raise UsageError("A classifier has no samples: set config.training.eval_fd_every=0.")
-
-
 def _check(experiment: Experiment) -> None:
     """What the parts cannot know of each other."""
     for name in experiment.condition:
@@ -319,7 +306,7 @@ def _check(experiment: Experiment) -> None:
             "True, or leave out num_classes (label_dim of EDM's networks). One that is trained "
             "with label_dropout may be used without its classes."
         )
-    _check_classifier(experiment)
+    check_classifier(experiment)
     objective = experiment.make_objective(experiment.codec_without_data)
     check_augmentation(experiment, getattr(objective, "augmentation", None))
     if getattr(objective, "unknown_only", False) and "mask" not in made:

@@ -26,7 +26,7 @@ from scoresde.training.mesh import (
     shard_batch,
 )
 from scoresde.training.optax_names import OPTAX_OPTIMIZERS, OPTAX_SCHEDULES
-from scoresde.training.optimizer import OPTIMIZERS, make_optimizer, make_schedule
+from scoresde.training.optimizer import OPTIMIZERS, SCHEDULES, make_optimizer, make_schedule
 from scoresde.training.sharding import param_shardings, place, replicate, state_shardings
 from scoresde.training.state import TrainState, create_state
 from scoresde.training.train_step import make_train_step
@@ -37,6 +37,7 @@ __all__ = [
     "OPTAX_OPTIMIZERS",
     "OPTAX_SCHEDULES",
     "OPTIMIZERS",
+    "SCHEDULES",
     "Average",
     "BatchIterator",
     "Checkpoints",

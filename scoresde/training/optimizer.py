@@ -155,11 +155,14 @@ def make_schedule(
         UsageError: unknown schedule or argument, a negative rate or warm-up, two warm-ups, or no
             room to go down in.
     """
+    if isinstance(schedule, Mapping) and schedule.keys() == {"name"}:
+        schedule = schedule["name"]
     by_name = isinstance(schedule, str) and schedule in OPTAX_SCHEDULES
     section = {"name": schedule} if by_name else schedule
     if not isinstance(section, Mapping) and schedule not in SCHEDULES:
+        hint = registry.closest(str(schedule), [*SCHEDULES, *OPTAX_SCHEDULES])
         raise registry.UsageError(
-            f"Unknown learning-rate schedule {schedule!r}. Known: {', '.join(SCHEDULES)}; or a "
+            f"Unknown learning-rate schedule {schedule!r}.{hint} Known: {', '.join(SCHEDULES)}; or a "
             f"section of one of optax's, of {', '.join(sorted(OPTAX_SCHEDULES))}."
         )
     if learning_rate is None or warmup is None:

@@ -156,7 +156,7 @@ def test_the_page_on_training_runs_and_its_configs_are_some():
     commands = re.findall(
         r"^scoresde train (.*)$", (DOCS / "training.md").read_text(), re.MULTILINE
     )
-    assert len(commands) == 2
+    assert len(commands) == 3
     for command in commands:
         words = command.split()
         changes = [word for word in words if word.startswith("--config.")]

@@ -56,7 +56,6 @@ def changed(**changes):
         ({"optimizer__name": "adamm"}, "Unknown optimizer"),
         ({"optimizer": {"name": "adafactor", "beta1": 0.9}}, "'adafactor' has no option 'beta1'"),
         ({"optimizer": {"name": "sophia"}}, "The optimizer 'sophia' cannot be used like this"),
-        ({"optimizer__schedule": {"name": "cosine_decay"}}, "mean 'cosine_decay_schedule'"),
         ({"training__epochs": 3}, "Unknown key config.training.epochs"),
         ({"training__batch_size": 0}, "batch_size must be at least 1"),
         ({"training__num_steps": None}, "lacks config.training.num_steps"),

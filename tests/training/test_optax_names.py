@@ -120,6 +120,7 @@ def test_schedules_by_optaxs_names():
     assert [float(make_schedule(0.5, schedule=steps)(n)) for n in (9, 11)] == [0.5, 0.25]
     peak = {"name": "warmup_constant_schedule", "init_value": 0.0, "warmup_steps": 4}
     assert [float(make_schedule(0.5, schedule=peak)(n)) for n in (2, 4)] == [0.25, 0.5]
+    assert make_schedule(0.5, schedule={"name": "constant"})(7) == 0.5  # ours, as a section
     own = {"name": "optax:polynomial_schedule", "init_value": 1.0, "end_value": 0.0, "power": 2}
     own |= {"transition_steps": 10}
     assert make_schedule(9.9, schedule=own)(5) == 0.25
