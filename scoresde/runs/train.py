@@ -96,6 +96,7 @@ def train(config: Any, workdir: str | os.PathLike) -> training.TrainState:
         checkpoint_every=settings.checkpoint_every,
         keep=settings.keep,
         keep_every=settings.keep_every,
+        max_skipped_in_a_row=settings.max_skipped_in_a_row,
         callbacks=callbacks,
     )
 

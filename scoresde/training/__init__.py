@@ -25,7 +25,8 @@ from scoresde.training.mesh import (
     replicated,
     shard_batch,
 )
-from scoresde.training.optimizer import OPTIMIZERS, make_optimizer, make_schedule
+from scoresde.training.optax_names import OPTAX_OPTIMIZERS, OPTAX_SCHEDULES
+from scoresde.training.optimizer import OPTIMIZERS, SCHEDULES, make_optimizer, make_schedule
 from scoresde.training.sharding import param_shardings, place, replicate, state_shardings
 from scoresde.training.state import TrainState, create_state
 from scoresde.training.train_step import make_train_step
@@ -33,7 +34,10 @@ from scoresde.training.train_step import make_train_step
 __all__ = [
     "AVERAGES",
     "EMA",
+    "OPTAX_OPTIMIZERS",
+    "OPTAX_SCHEDULES",
     "OPTIMIZERS",
+    "SCHEDULES",
     "Average",
     "BatchIterator",
     "Checkpoints",
