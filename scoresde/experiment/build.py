@@ -17,6 +17,8 @@ import jax.numpy as jnp
 import ml_collections
 
 from scoresde import codecs, data, degradations, losses, networks, predictions, samplers
+from scoresde.augmentations import AUGMENTATIONS
+from scoresde.experiment.checks import check_augmentation, check_classifier
 from scoresde.experiment.experiment import Experiment, Sampling
 from scoresde.experiment.sections import (
     SAMPLER_STEPS,
@@ -33,7 +35,7 @@ from scoresde.likelihood import ExactLikelihood
 from scoresde.registry import UsageError, lookup, make, shown
 from scoresde.sdes import SDES, learned_fields
 from scoresde.times import DISTRIBUTIONS
-from scoresde.training import AVERAGES, EMA, make_optimizer, schedule_of
+from scoresde.training import AVERAGES, EMA, SCHEDULES, make_optimizer, schedule_of
 
 LIKELIHOOD_BATCH_SIZE = 32
 """config.likelihood.batch_size, where it is left out."""
@@ -186,6 +188,9 @@ def _objective(options, sde, prediction, network):
     if "weighting" in options:
         weighting = named("loss.weighting", options["weighting"])
         options["weighting"] = make("weighting", losses.WEIGHTINGS, **weighting)
+    if options.get("augmentation") is not None:
+        augmentation = named("loss.augmentation", options["augmentation"])
+        options["augmentation"] = make("augmentation", AUGMENTATIONS, **augmentation)
     options |= {"sde": sde, "prediction": prediction, "network": network}
     return lambda codec: make("objective", losses.OBJECTIVES, name, codec=codec, **options)
 
@@ -231,7 +236,10 @@ def warmup_of(options: Mapping[str, Any]) -> int:
 
 def _optimizer(section, options, num_steps):
     options = named(section, options)
-    if options.get("schedule", "constant") != "constant":
+    schedule = options.get("schedule", "constant")
+    if isinstance(schedule, Mapping):
+        schedule = schedule.get("name")
+    if schedule in SCHEDULES and schedule != "constant":  # optax's have their own numbers of steps
         options.setdefault("num_steps", num_steps)
         if (warmup := warmup_of(options)) >= options["num_steps"]:
             raise UsageError(
@@ -248,7 +256,15 @@ def build_averages(training: Training) -> dict[str, Any]:
             "config.training.averages.ema is there twice: its options are ema_rate and ema_warmup "
             "of config.training; call another average otherwise."
         )
-    averages = {"ema": EMA(rate=training.ema_rate, warmup=training.ema_warmup)}
+    rate, half_life = training.ema_rate, training.ema_half_life
+    if half_life is not None:
+        if rate != defaults(Training)["ema_rate"] or not half_life > 0:
+            raise UsageError(
+                f"config.training.ema_half_life={half_life} is a number of images, in place of "
+                f"ema_rate, which is {rate}: give one of them."
+            )
+        rate = 0.5 ** (training.batch_size / half_life)
+    averages = {"ema": EMA(rate=rate, warmup=training.ema_warmup)}
     for name, options in training.averages.items():
         options = named(f"training.averages.{name}", options)
         averages[name] = make("average", AVERAGES, **options)
@@ -258,22 +274,6 @@ def build_averages(training: Training) -> dict[str, Any]:
 def _drops_labels(network):
     """Whether the network also learns what samples of no class are like."""
     return getattr(getattr(network, "module", None), "label_dropout", 0.0) > 0
-
-
-def _check_classifier(experiment: Experiment) -> None:
-    """A classifier, and no other network, is trained by an objective that trains classifiers."""
-    network, trains = experiment.network, experiment.trains_classifier
-    gives_logits = isinstance(network, networks.ClassifierNetwork)
-    if gives_logits > trains or (trains > gives_logits and isinstance(network, networks.Network)):
-        raise UsageError(
-            "Classifiers, of `scoresde list classifiers`, are trained by config.loss.objective="
-            "'classification', and other networks by others: this network is "
-            f"{'one' if gives_logits else 'none'}, and its objective is another."
-        )
-    if trains and "label" not in experiment.condition:
-        raise UsageError("A classifier is trained on labels: set config.data.labels=True.")
-    if trains and experiment.training.eval_fd_every:
-        raise UsageError("A classifier has no samples: set config.training.eval_fd_every=0.")
 
 
 def _check(experiment: Experiment) -> None:
@@ -307,8 +307,9 @@ def _check(experiment: Experiment) -> None:
             "True, or leave out num_classes (label_dim of EDM's networks). One that is trained "
             "with label_dropout may be used without its classes."
         )
-    _check_classifier(experiment)
+    check_classifier(experiment)
     objective = experiment.make_objective(experiment.codec_without_data)
+    check_augmentation(experiment, getattr(objective, "augmentation", None))
     if getattr(objective, "unknown_only", False) and "mask" not in made:
         raise UsageError(
             "config.loss.unknown_only is of a condition with masks: set config.data.condition_from "

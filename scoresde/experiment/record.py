@@ -9,6 +9,7 @@ import ml_collections
 
 from scoresde import files
 from scoresde.experiment.sections import COMPONENTS, Config, Data, Training, defaults, named
+from scoresde.training import SCHEDULES
 
 # What may differ when a run goes on: how long it is and how it is watched, not what it computes.
 _MAY_CHANGE = {
@@ -23,6 +24,7 @@ _MAY_CHANGE = {
     "training.keep",
     "training.keep_every",
     "training.wandb",
+    "training.max_skipped_in_a_row",
 }
 # Sections that training does not read.
 _NOT_TRAINING = ("sampler", "likelihood", "dequantizer")
@@ -100,7 +102,8 @@ def training_differences(
     # A config of an earlier version lacks the keys that are new, and had their defaults.
     found, wanted = _flat(with_defaults(found)), _flat(with_defaults(wanted))
     may_change = set(_MAY_CHANGE)
-    if found.get("optimizer.schedule", "constant") != "constant":
+    schedule = found.get("optimizer.schedule", found.get("optimizer.schedule.name"))
+    if schedule in SCHEDULES and schedule != "constant":
         may_change.remove("training.num_steps")  # the learning rate at each step depends on it
     return [
         f"config.{key} is {found.get(key)!r} there, {wanted.get(key)!r} here{_why(key)}"

@@ -121,7 +121,8 @@ class Training:
         steps_per_dispatch: updates a call of the compiled step.
         accumulate: parts of a batch whose gradients are averaged one after the other.
         ema_rate: of the average called "ema".
-        ema_warmup: "none" or "inverse".
+        ema_half_life: in images, in place of its rate, which it makes 2^(-batch_size / half-life).
+        ema_warmup: "none", "inverse" or "edm", see `scoresde.training.EMA`.
         averages: further averages of the parameters by name, of `scoresde.training.AVERAGES`.
         log_every: steps between lines of the log.
         eval_every: steps between evaluations; 0 for none.
@@ -134,6 +135,8 @@ class Training:
         checkpoint_every: steps between checkpoints.
         keep: how many of the latest checkpoints are kept; None for all.
         keep_every: steps between checkpoints that are kept for good; None for none.
+        max_skipped_in_a_row: steps in a row that may be skipped, since their loss or gradient is
+            not finite, before the run stops; 0 stops it at the first.
         wandb: the project of Weights & Biases that the run is logged to, too; None for none.
     """
 
@@ -142,6 +145,7 @@ class Training:
     steps_per_dispatch: int = _count(1)
     accumulate: int = _count(1)
     ema_rate: float = 0.9999
+    ema_half_life: float | None = None
     ema_warmup: str = "none"
     averages: dict = dataclasses.field(default_factory=dict)
     log_every: int = _count(50)
@@ -153,6 +157,7 @@ class Training:
     checkpoint_every: int = _count(10_000)
     keep: int | None = _count(2)
     keep_every: int | None = _count(50_000)
+    max_skipped_in_a_row: int = _count(10, least=0)
     wandb: str | None = None
 
 
@@ -176,6 +181,7 @@ class DequantizerTraining:
     checkpoint_every: int = _count(10_000)
     keep: int | None = _count(2)
     keep_every: int | None = _count(None)
+    max_skipped_in_a_row: int = _count(10, least=0)
 
 
 def defaults(kind: type) -> dict[str, Any]:
@@ -253,6 +259,7 @@ COMPONENTS = {
     "loss": "denoising",
     "loss.weighting": "noise",
     "loss.times": "uniform",
+    "loss.augmentation": None,
     "optimizer": "adam",
     "sampler": "probability_flow",
     "dequantizer.network": "dequantizer",

@@ -23,6 +23,7 @@ from scoresde.losses.classification import ClassificationLoss
 from scoresde.losses.denoising import REDUCTIONS, DenoisingScoreMatching
 from scoresde.losses.hybrid import ChainLoss, HybridLoss
 from scoresde.losses.levels import LEVELS, level_of, level_words
+from scoresde.losses.snr_weightings import MinSNRWeighting, P2Weighting, SigmoidWeighting
 from scoresde.losses.timed import TimedLoss, observes
 from scoresde.losses.variational import VariationalLoss, schedule_loss
 from scoresde.losses.weightings import (
@@ -51,7 +52,10 @@ __all__ = [
     "EDMWeighting",
     "HybridLoss",
     "LikelihoodWeighting",
+    "MinSNRWeighting",
     "NoiseWeighting",
+    "P2Weighting",
+    "SigmoidWeighting",
     "TimedLoss",
     "VariationalLoss",
     "level_of",

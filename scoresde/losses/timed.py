@@ -153,12 +153,12 @@ class TimedLoss:
         noise = jax.random.normal(noise_key, x0.shape, x0.dtype)
         return self.at(params, network_key, x0, noise, t, condition, train), t, weight
 
-    def _encoded(self, key, images):
-        """x0 of the data, and a key for the rest."""
+    def _encoded(self, key, images, condition, train):
+        """x0 of the data, what is known of it, and a key for the rest."""
         if self.codec is None:
-            return images, key
+            return images, condition, key
         data_key, key = jax.random.split(key)
-        return self.codec.encode(data_key, images), key
+        return self.codec.encode(data_key, images), condition, key
 
     def __call__(
         self,
@@ -206,7 +206,7 @@ class TimedLoss:
             (loss, memory, losses, t): of each sample its loss L(t), [batch], without the weight of
             its time, which says how often such a time is drawn, and without a gradient; and t.
         """
-        x0, key = self._encoded(key, images)
+        x0, condition, key = self._encoded(key, images, condition, train)
         remembered = () if memory is None else (memory,)
         losses, t, weight = self._drawn(params, key, x0, condition, train, *remembered)
         seen = jax.lax.stop_gradient(losses)

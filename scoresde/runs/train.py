@@ -163,6 +163,7 @@ def train(
             checkpoint_every=settings.checkpoint_every,
             keep=settings.keep,
             keep_every=settings.keep_every,
+            max_skipped_in_a_row=settings.max_skipped_in_a_row,
             callbacks=callbacks,
             learning_rate=experiment.learning_rate,
             profile=traced,

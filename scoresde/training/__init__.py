@@ -25,7 +25,14 @@ from scoresde.training.mesh import (
     replicated,
     shard_batch,
 )
-from scoresde.training.optimizer import OPTIMIZERS, make_optimizer, make_schedule, schedule_of
+from scoresde.training.optax_names import OPTAX_OPTIMIZERS, OPTAX_SCHEDULES
+from scoresde.training.optimizer import (
+    OPTIMIZERS,
+    SCHEDULES,
+    make_optimizer,
+    make_schedule,
+    schedule_of,
+)
 from scoresde.training.part_means import PartMeans, part_means
 from scoresde.training.profile import parse_profile
 from scoresde.training.sharding import param_shardings, place, replicate, state_shardings
@@ -35,7 +42,10 @@ from scoresde.training.train_step import make_train_step
 __all__ = [
     "AVERAGES",
     "EMA",
+    "OPTAX_OPTIMIZERS",
+    "OPTAX_SCHEDULES",
     "OPTIMIZERS",
+    "SCHEDULES",
     "Average",
     "BatchIterator",
     "Checkpoints",

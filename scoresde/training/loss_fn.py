@@ -40,7 +40,8 @@ def checked(loss_fn: LossFn) -> Callable[..., tuple[jax.Array, tuple[Metrics, Py
                 "and with a memory in the state (loss, metrics, memory)."
             )
         loss, metrics, after = (*result, None)[:3]
-        taken = {"loss", "grad_norm", "param_norm", "learning_rate"} & metrics.keys()
+        own = {"loss", "grad_norm", "param_norm", "learning_rate", "skipped"}
+        taken = own & metrics.keys()
         if taken:
             raise UsageError(
                 f"The loss function reports a metric called {min(taken)!r}, a name that the train "

@@ -17,6 +17,7 @@ from scoresde import (
     dequantization,
     evaluation,
     likelihood,
+    load_config,
     losses,
     metrics,
     runs,
@@ -148,6 +149,21 @@ def test_the_page_on_guidance_runs():
     assert np.isfinite(names["nats"]).all()
 
 
+def test_the_page_on_training_runs_and_its_configs_are_some():
+    names = {}
+    exec(compile("\n".join(blocks("training.md")), "training.md", "exec"), names)
+    assert names["x"].shape == (4, 16, 16, 3) and names["labels"].shape == (4, 9)
+    commands = re.findall(r"^scoresde (.*)$", (DOCS / "training.md").read_text(), re.MULTILINE)
+    assert len(commands) == 7
+    for command in commands:
+        parse(_parser(), command.split())
+        words = command.split()
+        if words[0] != "train":
+            continue
+        changes = [word for word in words if word.startswith("--config.")]
+        build(load_config(words[words.index("--config") + 1], changes))
+
+
 def test_the_page_on_learned_variances_runs():
     config = types.SimpleNamespace(sampler=None, loss=None)
     names = {"config": config}
@@ -175,13 +191,6 @@ def test_the_page_on_restoration_runs_and_its_commands_are_some(tmp_path, monkey
     page = (DOCS / "restoration.md").read_text()
     commands = re.findall(r"^scoresde (.*)$", page, re.MULTILINE)
     assert len(commands) == 7
-    for command in commands:
-        parse(_parser(), command.split())
-
-
-def test_the_commands_of_the_page_on_training_are_some():
-    commands = re.findall(r"^scoresde (.*)$", (DOCS / "training.md").read_text(), re.MULTILINE)
-    assert len(commands) == 4
     for command in commands:
         parse(_parser(), command.split())
 
