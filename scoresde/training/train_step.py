@@ -14,7 +14,7 @@ from scoresde.training.accumulation import accumulated
 from scoresde.training.averages import Average, update_averages
 from scoresde.training.loss_fn import LossFn, Metrics, checked
 from scoresde.training.mesh import batch_sharding, replicated
-from scoresde.training.sharding import Rules, state_shardings
+from scoresde.training.sharding import Rules, placed_gradient, state_shardings
 from scoresde.training.state import TrainState
 
 PyTree = Any
@@ -65,6 +65,8 @@ def make_train_step(
             these numbers, the state has other averages or a rule does not fit its parameters.
     """
     gradient_fn = jax.value_and_grad(checked(loss_fn), has_aux=True)
+    if rules:
+        gradient_fn = placed_gradient(gradient_fn, mesh, rules)
     if accumulate > 1:
         gradient_fn = accumulated(gradient_fn, accumulate, mesh)
 
