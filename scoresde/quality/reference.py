@@ -50,7 +50,7 @@ def of_split(
     tag = hashlib.sha256(json.dumps(protocol, sort_keys=True).encode()).hexdigest()[:12]
     name = f"the {split} images of {source.name}"
     path = None if directory is None else directory / f"{split}_{tag}.npz"
-    if path is not None and path.exists():
+    if path is not None and jobs.agreed(path.exists()):
         return read_statistics(path, name), about
     parts = None if path is None else jobs.Parts(path.with_suffix(""), protocol)
     found = extract(

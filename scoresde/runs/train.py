@@ -83,9 +83,7 @@ def train(config: Any, workdir: str | os.PathLike) -> training.TrainState:
         callbacks.append((settings.sample_every, _grid(experiment, mesh, sample_key, workdir)))
     if settings.eval_fd_every:
         callbacks.append((settings.eval_fd_every, _distance(experiment, mesh, sample_key, workdir)))
-    if jax.process_index() == 0:  # only now is anything written
-        with training.exclusive(workdir / "checkpoints"):
-            save_config(workdir, config)
+    jobs.by_first(lambda: _record(workdir, config))  # only now is anything written
     count = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     jobs.say(
         f"Training {count:,} parameters on {len(split):,} {_nouns(experiment)} to step "
@@ -110,6 +108,11 @@ def train(config: Any, workdir: str | os.PathLike) -> training.TrainState:
         keep_every=settings.keep_every,
         callbacks=callbacks,
     )
+
+
+def _record(workdir: pathlib.Path, config: Any) -> None:
+    with training.exclusive(workdir / "checkpoints"):
+        save_config(workdir, config)
 
 
 def _devices(mesh: jax.sharding.Mesh) -> str:

@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from scoresde.registry import UsageError
@@ -178,9 +179,14 @@ def split_batch(mesh: Mesh, tree: PyTree) -> PyTree:
 def _put(leaf: Any, sharding: NamedSharding) -> jax.Array:
     if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         # JAX does not put typed keys on the devices of other processes.
-        data = jax.device_put(jax.random.key_data(leaf), sharding)
+        data = _put(jax.random.key_data(leaf), sharding)
         return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
-    return jax.device_put(leaf, sharding)
+    if jax.process_count() == 1 or not getattr(leaf, "is_fully_addressable", True):
+        return jax.device_put(leaf, sharding)
+    # Each process has it, and takes what its devices need: JAX would compare all of it first.
+    host = np.asarray(leaf)
+    host = host.astype(jax.dtypes.canonicalize_dtype(host.dtype), copy=False)
+    return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
 
 
 def _fitting(
