@@ -11,6 +11,7 @@ from its last checkpoint, exactly as if it had never stopped.
 import argparse
 
 from scoresde.cli.arguments import add_config, add_workdir
+from scoresde.cli.distributed import add_processes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     add_workdir(parser)
     add_watching(parser)
+    add_processes(parser)
 
 
 def add_watching(parser: argparse.ArgumentParser) -> None:

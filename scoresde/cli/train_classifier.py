@@ -14,6 +14,7 @@ import argparse
 from typing import Any
 
 from scoresde.cli.arguments import add_config, add_workdir
+from scoresde.cli.distributed import add_processes
 from scoresde.cli.train import add_watching, check_watching
 
 
@@ -22,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     add_workdir(parser)
     add_watching(parser)
+    add_processes(parser)
 
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:

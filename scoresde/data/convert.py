@@ -18,6 +18,7 @@ from numpy.lib.format import open_memmap
 from scoresde.data.archive import LABELS
 from scoresde.data.cache import cached, stack
 from scoresde.data.decode import check_sizes, fit
+from scoresde.data.mapped import rows_of
 from scoresde.data.source import Source
 from scoresde.data.split import Split
 from scoresde.registry import UsageError, closest, lookup, make
@@ -154,7 +155,7 @@ def _fitted(source, work, image_size=None, crop=None, channels=None):
     for key, split in source.splits.items():
 
         def load(i, split=split):
-            image = split.images[i]
+            image = rows_of(split.images, slice(i, i + 1))[0]
             picture = Image.fromarray(image[..., 0] if now == 1 else image)
             return fit(picture, image_size, crop, channels or now)
 
@@ -216,7 +217,7 @@ def _held_out(name, source, fraction, work):
             shape=(len(rows), *split.image_shape),
         )
         for start in range(0, len(rows), _ROWS):
-            images[start : start + _ROWS] = split.images[rows[start : start + _ROWS]]
+            images[start : start + _ROWS] = rows_of(split.images, rows[start : start + _ROWS])
         images.flush()
         further = {name: array[rows] for name, array in split.named.items()}
         splits[key] = Split(images, split.labels[rows], further)

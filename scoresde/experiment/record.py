@@ -11,9 +11,12 @@ from scoresde import files
 from scoresde.experiment.sections import COMPONENTS, Config, Data, Training, defaults, named
 from scoresde.training import SCHEDULES
 
-# What may differ when a run goes on: how long it is and how it is watched, not what it computes.
+# What may differ when a run goes on: how long it is, on which devices its state lies and how it is
+# watched, not what it computes.
 _MAY_CHANGE = {
     "training.num_steps",
+    "training.fsdp",
+    "training.fsdp_from",
     "training.log_every",
     "training.eval_every",
     "training.sample_every",

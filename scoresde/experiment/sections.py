@@ -120,6 +120,9 @@ class Training:
         num_steps: length of the run.
         steps_per_dispatch: updates a call of the compiled step.
         accumulate: parts of a batch whose gradients are averaged one after the other.
+        fsdp: devices that share one copy of the state, each with a part of the parameters, averages
+            and what the optimizer keeps; -1 for all of them.
+        fsdp_from: elements from which on a parameter is split over these.
         ema_rate: of the average called "ema".
         ema_half_life: in images, in place of its rate, which it makes 2^(-batch_size / half-life).
         ema_warmup: "none", "inverse" or "edm", see `scoresde.training.EMA`.
@@ -144,6 +147,8 @@ class Training:
     num_steps: int = _count()
     steps_per_dispatch: int = _count(1)
     accumulate: int = _count(1)
+    fsdp: int = _count(1, least=-1)
+    fsdp_from: int = _count(2**16)
     ema_rate: float = 0.9999
     ema_half_life: float | None = None
     ema_warmup: str = "none"

@@ -14,7 +14,6 @@ from scoresde.runs.classifier import (
 )
 from scoresde.runs.dequantizer import train_dequantizer
 from scoresde.runs.dry_run import dry_run
-from scoresde.runs.environment import environment
 from scoresde.runs.flow import trained_flow
 from scoresde.runs.generate import Generated, condition_in_turn, generate, recording
 from scoresde.runs.likelihood import measure_likelihood
@@ -54,7 +53,6 @@ __all__ = [
     "condition_in_turn",
     "draw_samples",
     "dry_run",
-    "environment",
     "evaluate",
     "measure_classifier",
     "measure_likelihood",

@@ -11,7 +11,7 @@ import jax
 from scoresde import files, jobs, training
 from scoresde.dequantization.objective import bound_loss
 from scoresde.registry import UsageError
-from scoresde.runs.train import make_loader
+from scoresde.runs.setup import make_loader
 from scoresde.runs.trained_model import TrainedModel
 
 # What may differ when a run goes on.
@@ -48,9 +48,9 @@ def train_dequantizer(run: TrainedModel, step: int | None = None) -> training.Tr
     init_key, train_key = jax.random.split(key)
     network, optimizer = experiment.dequantizer_network, experiment.dequantizer_optimizer
     params = network.init(init_key, experiment.image_shape)
-    if jax.process_index() == 0:
-        wanted = {"score_step": step, "t_min": experiment.likelihood.t_min}
-        _save_record(record, wanted | dataclasses.asdict(settings))
+    wanted = {"score_step": step, "t_min": experiment.likelihood.t_min}
+    wanted |= dataclasses.asdict(settings)
+    jobs.by_first(lambda: _save_record(record, wanted))
 
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     images = len(experiment.source.splits["train"])

@@ -11,7 +11,7 @@ import jax
 
 from scoresde import jobs, training
 from scoresde.experiment import Experiment, too_short
-from scoresde.runs.train import flops_of_step, nouns, set_up
+from scoresde.runs.setup import devices_words, flops_of_step, nouns, set_up
 
 
 def dry_run(config: Any) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def _about(setup):
         f"network          {network}, {setup.parameters:,} parameters",
         f"averages         {averages}",
         f"training         {settings.num_steps:,} steps of {settings.batch_size}{parts}",
-        f"devices          {mesh.size} x {', '.join(kinds)}",
+        f"devices          {devices_words(mesh)}: {', '.join(kinds)}",
     ]
 
 

@@ -1,7 +1,6 @@
 """Training an experiment in a work directory: the objects of its config, put together."""
 
 import contextlib
-import dataclasses
 import os
 import pathlib
 import sys
@@ -10,100 +9,23 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import numpy as np
 
-from scoresde import data, jobs, losses, quality, training
+from scoresde import jobs, losses, quality, training
 from scoresde.data import pictures
 from scoresde.evaluation import plot_levels
-from scoresde.experiment import Experiment, build, too_short
+from scoresde.experiment import Experiment, too_short
 from scoresde.jobs.progress import QUIET
-from scoresde.networks import cost
 from scoresde.registry import UsageError
 from scoresde.runs.generate import generate
 from scoresde.runs.quality_protocol import QualityProtocol
 from scoresde.runs.sample_features import sample_features
-from scoresde.runs.tracking import check_installed, tracked
+from scoresde.runs.setup import devices_words, flops_of_step, nouns, set_up
+from scoresde.runs.tracking import tracked
 from scoresde.runs.workdir import save_config
 from scoresde.speed.peaks import peaks_of
 
 # Samples of the grids that are drawn on the way.
 _SHOWN = 64
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainingSetup:
-    """What training an experiment takes, made and checked before anything is written.
-
-    Attributes:
-        experiment: what the config says.
-        mesh: the devices.
-        rules: where the state lies on the mesh.
-        state: before the first step.
-        train_step: the compiled step.
-        loader: of the training batches.
-        eval_key: of the evaluations on the way.
-        sample_key: of the samples on the way.
-    """
-
-    experiment: Experiment
-    mesh: jax.sharding.Mesh
-    rules: Any = ()
-    state: training.TrainState
-    train_step: training.TrainStep
-    loader: data.Loader
-    eval_key: jax.Array
-    sample_key: jax.Array
-
-    @property
-    def parameters(self) -> int:
-        """How many numbers are trained."""
-        return sum(leaf.size for leaf in jax.tree.leaves(self.state.params))
-
-
-def set_up(config: Any, steps_per_dispatch: int | None = None) -> TrainingSetup:
-    """Makes what training takes, and knows that it all fits: config, data, network and devices.
-
-    Args:
-        config: as `scoresde.build` takes it.
-        steps_per_dispatch: instead of the config's.
-
-    Raises:
-        UsageError: what does not fit.
-    """
-    experiment = build(config)
-    _check_classes(experiment)
-    check_installed(experiment.training.wandb)
-    settings, mesh = experiment.training, training.make_mesh()
-    steps = settings.steps_per_dispatch if steps_per_dispatch is None else steps_per_dispatch
-    training.check_divisible(settings.batch_size, mesh, settings.accumulate)
-    split, source = experiment.source.splits["train"], experiment.source
-    if settings.eval_every:
-        _check_test_images(source, mesh)
-    init_key, train_key, eval_key, sample_key = jax.random.split(jax.random.key(experiment.seed), 4)
-    params, loss_fn = experiment.init(init_key), experiment.loss_fn()
-    state = training.create_state(
-        train_key, params, experiment.optimizer, experiment.averages, experiment.init_memory()
-    )
-    train_step = training.make_train_step(
-        loss_fn,
-        experiment.optimizer,
-        mesh,
-        averages=experiment.averages,
-        steps_per_dispatch=steps,
-        accumulate=settings.accumulate,
-    )
-    loader = make_loader(experiment, settings.batch_size, steps, experiment.flip)
-    batch = split.batch(slice(0, 2))
-    jax.eval_shape(loss_fn, params, train_key, batch)  # does the network take them?
-    return TrainingSetup(
-        experiment=experiment,
-        mesh=mesh,
-        state=state,
-        train_step=train_step,
-        loader=loader,
-        eval_key=eval_key,
-        sample_key=sample_key,
-    )
 
 
 def train(
@@ -138,12 +60,10 @@ def train(
         callbacks.append((settings.sample_every, _grid(*drawing)))
     if settings.eval_fd_every:
         callbacks.append((settings.eval_fd_every, _distance(*drawing)))
-    if jax.process_index() == 0:  # only now is anything written
-        with training.exclusive(workdir / "checkpoints"):
-            save_config(workdir, config)
+    jobs.by_first(lambda: _record(workdir, config))  # only now is anything written
     jobs.say(
         f"Training {setup.parameters:,} parameters on {len(split):,} {nouns(experiment)} to step "
-        f"{settings.num_steps:,}, batches of {settings.batch_size} on {mesh.size} device(s); "
+        f"{settings.num_steps:,}, batches of {settings.batch_size} on {devices_words(mesh)}; "
         f"checkpoints, the log and samples go to {workdir}.",
         sys.stdout,
     )
@@ -179,70 +99,16 @@ def train(
     return state
 
 
+def _record(workdir: pathlib.Path, config: Any) -> None:
+    with training.exclusive(workdir / "checkpoints"):
+        save_config(workdir, config)
+
+
 def _peak_flops(experiment: Experiment, mesh: jax.sharding.Mesh) -> float | None:
     """What the devices can do together, where that is known."""
     dtype = getattr(getattr(experiment.network, "module", None), "dtype", "float32")
     peaks = peaks_of(mesh.devices.flat[0].device_kind, str(dtype))
     return peaks and mesh.size * peaks.flops
-
-
-def flops_of_step(experiment: Experiment) -> int:
-    """Operations of convolutions and matrix products in a step, forward and back, of all devices.
-
-    Counted from the traced loss, see `scoresde.networks.cost`.
-    """
-    loss_fn, size = experiment.loss_fn(), experiment.training.batch_size
-    rows = experiment.source.splits["train"].batch(slice(0, 1))
-    batch = {
-        name: jax.ShapeDtypeStruct((size, *array.shape[1:]), np.asarray(array).dtype)
-        for name, array in rows.items()
-    }
-    memory = experiment.init_memory()
-    given = {} if memory is None else {"memory": memory}
-
-    def gradient(params, key, batch, given):
-        return jax.grad(lambda params: loss_fn(params, key, batch, **given)[0])(params)
-
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    return cost.estimate(gradient, experiment.abstract_params, key, batch, given).flops
-
-
-def nouns(experiment: Experiment) -> str:
-    """What its data are, in a word."""
-    return "images" if experiment.codec.of_images else "samples"
-
-
-def make_loader(
-    experiment: Experiment, batch_size: int, steps_per_dispatch: int, flip: bool
-) -> data.Loader:
-    """This process's part of the training batches."""
-    return data.Loader(
-        experiment.source.splits["train"],
-        batch_size // jax.process_count(),
-        seed=experiment.seed,
-        flip=flip,
-        steps=steps_per_dispatch,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-    )
-
-
-def _check_classes(experiment: Experiment) -> None:
-    classes = getattr(experiment.network, "num_classes", None)
-    if classes and "label" not in experiment.condition:
-        raise UsageError(
-            f"The network has {classes} classes and training would never tell it one: set "
-            "config.data.labels=True, or leave out num_classes and label_dropout."
-        )
-
-
-def _check_test_images(source: data.Source, mesh: jax.sharding.Mesh) -> None:
-    images = len(source.splits["test"]) if "test" in source.splits else 0
-    if images < mesh.size:
-        raise UsageError(
-            f"The data {source.name!r} have {images} test images for {mesh.size} device(s): "
-            "set --config.training.eval_every=0."
-        )
 
 
 def _evaluation(experiment: Experiment, mesh: jax.sharding.Mesh, key: jax.Array) -> Callable:

@@ -71,10 +71,12 @@ class TrainedModel:
             UsageError: there is no such checkpoint or average, it is damaged, or it is of another
                 network than the config's.
         """
-        params = self.checkpoints.restore_params(
-            step, average=average, abstract_params=self.experiment.abstract_params
+        whole = training.replicated(self.mesh)
+        abstract = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole),
+            self.experiment.abstract_params,
         )
-        return training.replicate(self.mesh, params)
+        return self.checkpoints.restore_params(step, average=average, abstract_params=abstract)
 
     def denoiser(
         self,

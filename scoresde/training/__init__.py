@@ -18,6 +18,7 @@ from scoresde.training.lock import exclusive
 from scoresde.training.log import LogWriter, Tracker, plot_loss, read_log
 from scoresde.training.loop import BatchIterator, TrainStep, train
 from scoresde.training.mesh import (
+    FSDP_AXIS,
     batch_sharding,
     check_divisible,
     check_mesh,
@@ -35,13 +36,22 @@ from scoresde.training.optimizer import (
 )
 from scoresde.training.part_means import PartMeans, part_means
 from scoresde.training.profile import parse_profile
-from scoresde.training.sharding import param_shardings, place, replicate, state_shardings
+from scoresde.training.sharding import (
+    created_on,
+    fsdp_rules,
+    param_shardings,
+    place,
+    replicate,
+    split_batch,
+    state_shardings,
+)
 from scoresde.training.state import TrainState, create_state
 from scoresde.training.train_step import make_train_step
 
 __all__ = [
     "AVERAGES",
     "EMA",
+    "FSDP_AXIS",
     "OPTAX_OPTIMIZERS",
     "OPTAX_SCHEDULES",
     "OPTIMIZERS",
@@ -58,7 +68,9 @@ __all__ = [
     "check_divisible",
     "check_mesh",
     "create_state",
+    "created_on",
     "exclusive",
+    "fsdp_rules",
     "make_eval_step",
     "make_mesh",
     "make_optimizer",
@@ -74,6 +86,7 @@ __all__ = [
     "replicated",
     "schedule_of",
     "shard_batch",
+    "split_batch",
     "state_shardings",
     "train",
 ]

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from scoresde.jobs import picture
+from scoresde.jobs import agreed, by_first, picture
 from scoresde.registry import UsageError
 from scoresde.training import lock
 from scoresde.training.checkpoints import Checkpoints
@@ -207,13 +207,13 @@ def train(
     checkpoints = Checkpoints(workdir / "checkpoints", keep=keep, keep_every=keep_every)
     checkpoints.directory.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
-        if jax.process_index() == 0:
-            stack.enter_context(lock.exclusive(checkpoints.directory))
+        by_first(lambda: stack.enter_context(lock.exclusive(checkpoints.directory)))
         stack.enter_context(checkpoints)
         state = place(mesh, state, rules)
-        saved = checkpoints.latest_step()
+        latest = checkpoints.latest_step()
+        saved = None if (step := int(agreed(-1 if latest is None else latest))) < 0 else step
         if saved is not None:
-            state, extra = checkpoints.restore(state)
+            state, extra = checkpoints.restore(state, saved)
             loader.set_state(extra["loader"])
         step = int(state.step)
         writer = stack.enter_context(LogWriter(workdir, resume_step=step, also=tracker))

@@ -163,8 +163,8 @@ def make_schedule(
     if not isinstance(section, Mapping) and schedule not in SCHEDULES:
         hint = registry.closest(str(schedule), [*SCHEDULES, *OPTAX_SCHEDULES])
         raise registry.UsageError(
-            f"Unknown learning-rate schedule {schedule!r}.{hint} Known: {', '.join(SCHEDULES)}; or "
-            f"a section of one of optax's, of {', '.join(sorted(OPTAX_SCHEDULES))}."
+            f"Unknown learning-rate schedule {schedule!r}.{hint} Known: {', '.join(SCHEDULES)}; "
+            f"or a section of one of optax's, of {', '.join(sorted(OPTAX_SCHEDULES))}."
         )
     if learning_rate is None or warmup is None:
         raise registry.UsageError("The learning rate and warmup must be numbers; 0 is no warm-up.")

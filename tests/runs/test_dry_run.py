@@ -10,7 +10,7 @@ from tiny_model import BARE
 from scoresde import build, runs, training
 from scoresde.cli import main
 from scoresde.runs.dry_run import available_memory
-from scoresde.runs.train import flops_of_step
+from scoresde.runs.setup import flops_of_step
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def test_it_says_what_is_trained_and_what_it_needs(found):
     result, lines = found
     text = "\n".join(lines)
     assert "tiny: 128 train, 128 test images of 2x2x1, 4 levels" in text
-    assert "Network, 4 parameters" in text and "2 steps of 8" in text and "1 x cpu" in text
+    assert "Network, 4 parameters" in text and "2 steps of 8" in text and "1 device(s): cpu" in text
     assert "Warning: The learning rate still rises" in text
     assert re.search(r"arguments .*, outputs .* \(aliased .*\), temporaries ", text)
     assert lines[-1] == "A dry run: nothing was written."
