@@ -154,6 +154,37 @@ class Network:
 
     __call__ = apply
 
+    def log_variance(self, params: Params, noise_condition: jax.Array) -> jax.Array:
+        """u, the logarithm of the variance that the network expects of its error.
+
+        Args:
+            params: as of `apply`.
+            noise_condition: [batch].
+
+        Returns:
+            [batch], at least float32.
+
+        Raises:
+            UsageError: the module says nothing of it, or the parameters are of another one.
+        """
+        if not hasattr(type(self.module), "log_variance"):
+            raise UsageError(
+                f"A {type(self.module).__name__} says nothing of its uncertainty, which a loss "
+                "weighted by it needs: take the network 'edm2', or the objective 'denoising'."
+            )
+        return call(self.module, params, noise_condition, method="log_variance")
+
+    def project(self, params: Params) -> Params:
+        """The parameters as a step of training starts from them: those given, in most networks.
+
+        A network whose parameters are under a constraint returns the nearest that obey it.
+
+        Args:
+            params: as of `apply`.
+        """
+        project = getattr(type(self.module), "project", None)
+        return params if project is None else project(params)
+
     def check_condition(self, condition: Mapping[str, Any] | None) -> None:
         """Checks the values of a condition, as far as they are known, before they are arrays.
 
