@@ -17,6 +17,7 @@ COMMANDS = (
     "train",
     "train-dequantizer",
     "train-classifier",
+    "ema",
     "sample",
     "restore",
     "inpaint",

@@ -35,7 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--classifier", metavar="DIR[@STEP]", help="run of `train-classifier` that guides"
     )
     parser.add_argument(
-        "--weak", metavar="DIR[@STEP]", help="run of the weaker model of autoguidance"
+        "--weak",
+        metavar="DIR[@STEP][#AVERAGE]",
+        help="run of the weaker model of autoguidance",
     )
     parser.add_argument(
         "--cascade", metavar="DIR[@STEP]", help="run of the base model, for super-resolution of its"
@@ -100,7 +102,7 @@ def _guidance(arguments: argparse.Namespace) -> dict[str, Any] | None:
             "Guidance by a classifier needs one: --classifier DIR, of `scoresde train-classifier`."
         )
     if arguments.guidance == "autoguidance" and arguments.weak is None:
-        raise UsageError("Autoguidance is away from a weaker model: --weak DIR or DIR@STEP.")
+        raise UsageError("Autoguidance is away from a weaker model: --weak DIR, DIR@STEP or DIR#AVERAGE.")
     return {"name": arguments.guidance, **options}
 
 

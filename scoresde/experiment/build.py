@@ -34,6 +34,9 @@ from scoresde.registry import UsageError, lookup, make, shown
 from scoresde.sdes import SDES, learned_fields
 from scoresde.times import DISTRIBUTIONS
 from scoresde.training import AVERAGES, EMA, make_optimizer
+from scoresde.training.optimizer import TO_THE_END
+from scoresde.training.snapshots import DTYPES as SNAPSHOT_DTYPES
+from scoresde.training.snapshots import followed
 
 LIKELIHOOD_BATCH_SIZE = 32
 """config.likelihood.batch_size, where it is left out."""
@@ -230,7 +233,7 @@ def warmup_of(options: Mapping[str, Any]) -> int:
 
 def _optimizer(section, options, num_steps):
     options = named(section, options)
-    if options.get("schedule", "constant") != "constant":
+    if options.get("schedule") in TO_THE_END:
         options.setdefault("num_steps", num_steps)
         if (warmup := warmup_of(options)) >= options["num_steps"]:
             raise UsageError(
@@ -242,15 +245,27 @@ def _optimizer(section, options, num_steps):
 
 def build_averages(training: Training) -> dict[str, Any]:
     """The averages of the parameters that training keeps, by name."""
-    if "ema" in training.averages:
+    plain_ema = {"ema_rate": training.ema_rate, "ema_warmup": training.ema_warmup}
+    if "ema" in training.averages and not plain_ema.items() <= defaults(Training).items():
         raise UsageError(
-            "config.training.averages.ema is there twice: its options are ema_rate and ema_warmup "
-            "of config.training; call another average otherwise."
+            "config.training.averages.ema is there twice: ema_rate and ema_warmup of "
+            "config.training are options of that average, too. Leave out the one or the other."
         )
     averages = {"ema": EMA(rate=training.ema_rate, warmup=training.ema_warmup)}
     for name, options in training.averages.items():
         options = named(f"training.averages.{name}", options)
         averages[name] = make("average", AVERAGES, **options)
+    if training.snapshot_dtype not in SNAPSHOT_DTYPES:
+        raise UsageError(
+            f"config.training.snapshot_dtype is one of {', '.join(SNAPSHOT_DTYPES)}, not "
+            f"{shown(training.snapshot_dtype)}."
+        )
+    if training.snapshot_every and not followed(averages):
+        raise UsageError(
+            "config.training.snapshot_every takes snapshots of power-function averages, and there "
+            'is none: set config.training.averages={"short": {"name": "power", "length": 0.05}, '
+            '"long": {"name": "power", "length": 0.1}}.'
+        )
     return averages
 
 

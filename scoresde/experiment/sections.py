@@ -122,7 +122,11 @@ class Training:
         accumulate: parts of a batch whose gradients are averaged one after the other.
         ema_rate: of the average called "ema".
         ema_warmup: "none" or "inverse".
-        averages: further averages of the parameters by name, of `scoresde.training.AVERAGES`.
+        averages: further averages of the parameters by name, of `scoresde.training.AVERAGES`; one
+            called "ema" takes the place of that of `ema_rate`.
+        snapshot_every: steps between snapshots of the power-function averages, of which
+            `scoresde ema` puts others together; 0 for none.
+        snapshot_dtype: "float32", or "float16" for half of the space.
         log_every: steps between lines of the log.
         eval_every: steps between evaluations; 0 for none.
         sample_every: steps between grids of samples; 0 for none.
@@ -143,6 +147,8 @@ class Training:
     ema_rate: float = 0.9999
     ema_warmup: str = "none"
     averages: dict = dataclasses.field(default_factory=dict)
+    snapshot_every: int = _count(0, least=0)
+    snapshot_dtype: str = "float32"
     log_every: int = _count(50)
     eval_every: int = _count(100, least=0)
     sample_every: int = _count(50_000, least=0)

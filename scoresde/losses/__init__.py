@@ -20,6 +20,7 @@ from scoresde.losses.classification import ClassificationLoss
 from scoresde.losses.denoising import REDUCTIONS, DenoisingScoreMatching
 from scoresde.losses.hybrid import ChainLoss, HybridLoss
 from scoresde.losses.timed import TimedLoss
+from scoresde.losses.uncertainty import UncertaintyLoss
 from scoresde.losses.variational import VariationalLoss, schedule_loss
 from scoresde.losses.weightings import (
     WEIGHTINGS,
@@ -32,6 +33,7 @@ OBJECTIVES = {
     "classification": ClassificationLoss,
     "denoising": DenoisingScoreMatching,
     "hybrid": HybridLoss,
+    "uncertainty": UncertaintyLoss,
     "vlb": ChainLoss,
     "variational": VariationalLoss,
 }
@@ -48,6 +50,7 @@ __all__ = [
     "LikelihoodWeighting",
     "NoiseWeighting",
     "TimedLoss",
+    "UncertaintyLoss",
     "VariationalLoss",
     "schedule_loss",
 ]

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -154,25 +154,15 @@ class Network:
 
     __call__ = apply
 
-    def log_variance(self, params: Params, noise_condition: jax.Array) -> jax.Array:
-        """u, the logarithm of the variance that the network expects of its error.
+    @property
+    def log_variance(self) -> Callable[[Params, jax.Array], jax.Array] | None:
+        """(params, noise_condition [batch]) -> u [batch]; None where the module says nothing of it.
 
-        Args:
-            params: as of `apply`.
-            noise_condition: [batch].
-
-        Returns:
-            [batch], at least float32.
-
-        Raises:
-            UsageError: the module says nothing of it, or the parameters are of another one.
+        u is the logarithm of the variance that the network expects of its error, at least float32.
         """
         if not hasattr(type(self.module), "log_variance"):
-            raise UsageError(
-                f"A {type(self.module).__name__} says nothing of its uncertainty, which a loss "
-                "weighted by it needs: take the network 'edm2', or the objective 'denoising'."
-            )
-        return call(self.module, params, noise_condition, method="log_variance")
+            return None
+        return functools.partial(call, self.module, method="log_variance")
 
     def project(self, params: Params) -> Params:
         """The parameters as a step of training starts from them: those given, in most networks.

@@ -29,7 +29,8 @@ def guided(
     Args:
         denoiser: of the run.
         sections: None; a section of `guidance.GUIDANCE`; or a list of them, the outermost last. A
-            classifier, or a weaker model, may be the work directory of its run, or DIR@STEP.
+            classifier, or a weaker model, may be the work directory of its run, or DIR@STEP; a
+            weaker model also DIR#AVERAGE or DIR@STEP#AVERAGE.
         network: the network's section of the config.
         experiment: of the run.
 
@@ -66,9 +67,12 @@ def _model(option, reference, denoiser, experiment):
     """The classifier or the weaker denoiser that a run has trained."""
     if option == "classifier":
         return trained_classifier(reference, experiment)
-    run, step = opened(reference, _MODELS[option])
+    where, mark, average = reference.rpartition("#")
+    if not mark or os.path.exists(reference):
+        where, average = reference, "ema"
+    run, step = opened(where, _MODELS[option])
     check_same(reference, run.experiment, experiment)
-    return run.denoiser(step, t_min=denoiser.sde.t_min)
+    return run.denoiser(step, average, t_min=denoiser.sde.t_min)
 
 
 def requested_classes(

@@ -123,11 +123,18 @@ def muon(
 
 OPTIMIZERS = {"adam": adam, "adamw": adamw, "sgd": sgd, "lion": lion, "muon": muon}
 
-SCHEDULES = ("constant", "cosine", "linear")
+SCHEDULES = ("constant", "cosine", "linear", "inverse_sqrt")
+
+TO_THE_END = ("cosine", "linear")
+"""Those that depend on the length of the run."""
 
 
 def make_schedule(
-    learning_rate: float, warmup: int = 0, schedule: str = "constant", num_steps: int | None = None
+    learning_rate: float,
+    warmup: int = 0,
+    schedule: str = "constant",
+    num_steps: int | None = None,
+    decay_steps: int | None = None,
 ) -> optax.Schedule:
     """The learning rate as a function of the number n of updates already made.
 
@@ -135,8 +142,11 @@ def make_schedule(
         learning_rate: its peak.
         warmup: number of updates W; the rate is multiplied by min(n / W, 1). 0 switches it off.
         schedule: "constant", or "cosine" for a half cosine and "linear" for a line from the peak,
-            at the end of the warm-up, to 0 at `num_steps`.
-        num_steps: length of the run in updates; "constant" does not need it.
+            at the end of the warm-up, to 0 at `num_steps`; or "inverse_sqrt", which multiplies
+            by 1 / sqrt(max(n / decay_steps, 1)) and so has no end (Karras et al. 2024,
+            arXiv:2312.02696, equation 67).
+        num_steps: length of the run in updates; "constant" and "inverse_sqrt" do not need it.
+        decay_steps: number of updates after which "inverse_sqrt" begins to fall.
 
     Raises:
         UsageError: unknown schedule, a negative rate or warm-up, or no room to go down in.
@@ -153,7 +163,17 @@ def make_schedule(
         raise registry.UsageError(
             f"The learning rate ({learning_rate}) and warmup ({warmup}) cannot be negative."
         )
-    if schedule != "constant" and (num_steps is None or num_steps <= warmup):
+    if (schedule == "inverse_sqrt") != (decay_steps is not None):
+        raise registry.UsageError(
+            "decay_steps, the updates after which the learning rate begins to fall, is of the "
+            f"schedule 'inverse_sqrt', which needs it; got schedule={schedule!r}, "
+            f"decay_steps={decay_steps}."
+        )
+    if decay_steps is not None:
+        plain.check("decay_steps", decay_steps, float)
+        if not decay_steps > 0:
+            raise registry.UsageError(f"decay_steps must be positive, not {decay_steps}.")
+    if schedule in TO_THE_END and (num_steps is None or num_steps <= warmup):
         raise registry.UsageError(
             f"The {schedule} schedule needs num_steps > warmup; got num_steps={num_steps}, "
             f"warmup={warmup}."
@@ -163,6 +183,8 @@ def make_schedule(
         ramp = jnp.minimum(count / warmup, 1.0) if warmup else 1.0
         if schedule == "constant":
             return learning_rate * ramp
+        if schedule == "inverse_sqrt":
+            return learning_rate * ramp / jnp.sqrt(jnp.maximum(count / decay_steps, 1.0))
         progress = jnp.clip((count - warmup) / (num_steps - warmup), 0.0, 1.0)
         if schedule == "linear":
             return learning_rate * ramp * (1.0 - progress)
@@ -179,6 +201,7 @@ def make_optimizer(
     gradient_clip: float | None = 1.0,
     schedule: str = "constant",
     num_steps: int | None = None,
+    decay_steps: int | None = None,
     **options: Any,
 ) -> optax.GradientTransformation:
     """Clips the gradient by its global norm, then applies the rule called `name`.
@@ -194,12 +217,13 @@ def make_optimizer(
         gradient_clip: largest global norm c; None or a value <= 0 is off.
         schedule: see `make_schedule`.
         num_steps: see `make_schedule`.
+        decay_steps: see `make_schedule`.
         **options: the rule's own: for "adam" `beta1`, `beta2`, `eps`, `weight_decay`.
 
     Raises:
         UsageError: unknown name, schedule or option, or numbers out of range.
     """
-    rate = make_schedule(learning_rate, warmup, schedule, num_steps)
+    rate = make_schedule(learning_rate, warmup, schedule, num_steps, decay_steps)
     rule = registry.make("optimizer", OPTIMIZERS, name, learning_rate=rate, **options)
     if gradient_clip is None or gradient_clip <= 0:
         return rule
