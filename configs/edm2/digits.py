@@ -9,7 +9,10 @@ def get_config():
     config = processes.edm2(
         networks.edm2(32), learning_rate=0.01, decay_steps=200, images=0, batch_size=64, **noise
     )
-    loss, optimizer = config.loss.copy_and_resolve_references(), config.optimizer.copy_and_resolve_references()
+    loss, optimizer = (
+        config.loss.copy_and_resolve_references(),
+        config.optimizer.copy_and_resolve_references(),
+    )
     datasets.digits(config)
     config.data.labels = True
     config.network = networks.edm2(

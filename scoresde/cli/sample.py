@@ -102,7 +102,9 @@ def _guidance(arguments: argparse.Namespace) -> dict[str, Any] | None:
             "Guidance by a classifier needs one: --classifier DIR, of `scoresde train-classifier`."
         )
     if arguments.guidance == "autoguidance" and arguments.weak is None:
-        raise UsageError("Autoguidance is away from a weaker model: --weak DIR, DIR@STEP or DIR#AVERAGE.")
+        raise UsageError(
+            "Autoguidance is away from a weaker model: --weak DIR, DIR@STEP or DIR#AVERAGE."
+        )
     return {"name": arguments.guidance, **options}
 
 

@@ -245,9 +245,7 @@ class EDM2(nn.Module):
         for level in range(len(self.channel_mult)):
             if level > 0:
                 size = tuple(length // 2 for length in size)
-                block = self._block(
-                    "enc", "down", maps[-1].shape[-1], size, train, resample="down"
-                )
+                block = self._block("enc", "down", maps[-1].shape[-1], size, train, resample="down")
                 maps.append(block(maps[-1], embedding))
             for number in range(self.num_blocks):
                 attention = size[0] in self.attn_resolutions

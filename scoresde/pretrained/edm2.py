@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from scoresde import networks
+from scoresde.predictions import EDM as EDMPrediction
 from scoresde.pretrained import averages
 from scoresde.pretrained.model import Pretrained
 from scoresde.pretrained.weights import Checkpoint, Path, array, entry, fit
 from scoresde.pretrained.wrappers import Naming
-from scoresde.predictions import EDM as EDMPrediction
 from scoresde.registry import UsageError
 from scoresde.sdes import EDM
 

@@ -69,9 +69,7 @@ class SavedAverage:
         """
         found = {name: np.asarray(a, np.float32) for name, a in self.arrays().items()}
         if words := differences(abstract_params, found):
-            raise UsageError(
-                f"{self.path} is of another network than the config's: {words}."
-            )
+            raise UsageError(f"{self.path} is of another network than the config's: {words}.")
         leaves = [found[name] for name in by_name(abstract_params)]
         return jax.tree.unflatten(jax.tree.structure(abstract_params), leaves)
 

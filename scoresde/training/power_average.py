@@ -1,4 +1,4 @@
-"""The average of the parameters whose memory is a share of the run (arXiv:2312.02696, section 3)."""
+"""The average of the parameters whose memory is a share of the run (arXiv:2312.02696)."""
 
 import dataclasses
 import functools

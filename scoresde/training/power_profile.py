@@ -56,7 +56,7 @@ def length_of(exponent: float) -> float:
 
 
 def newest_weight(exponent: float, step: np.ndarray | int) -> np.ndarray:
-    """1 - beta, what the newest parameters count at the update n = `step`, beta = (1 - 1/n)^(g+1)."""
+    """1 - (1 - 1/n)^(gamma + 1), what the newest parameters count at the update n = `step`."""
     with np.errstate(divide="ignore"):
         return -np.expm1((exponent + 1) * np.log1p(-1.0 / np.asarray(step, np.float64)))
 

@@ -86,9 +86,7 @@ def test_denoiser_loss_and_gradients_are_the_originals(loaded):
     model, case = loaded("edm2_uncond")
     x, x0, sigma = case.images("input"), case.images("loss/clean"), case.contents["sigma"]
     sde, prediction, network = model.sde, model.prediction, model.network
-    loss = losses.UncertaintyLoss(
-        sde=sde, prediction=prediction, network=network, weighting="edm"
-    )
+    loss = losses.UncertaintyLoss(sde=sde, prediction=prediction, network=network, weighting="edm")
     noise = (x - x0) / sigma[:, None, None, None]
 
     def mean(params):

@@ -109,8 +109,7 @@ def test_an_earlier_step_is_of_the_snapshots_up_to_it(whole):
         np.testing.assert_allclose(value, expected[name], rtol=1e-5, atol=1e-6)
 
 
-def test_half_the_space_costs_digits_and_keeps_what_it_cannot_hold(whole, tmp_path):
-    state, _ = whole
+def test_half_the_space_costs_digits_and_keeps_what_it_cannot_hold(tmp_path):
     files = AverageFiles(tmp_path)
     tree = {"large": np.float32([1e6]), "small": np.float32([1 / 3])}
     files.save("a", 1, tree, 0.1, "float16")
@@ -131,11 +130,11 @@ def test_refusals(whole, tmp_path):
     ):
         with pytest.raises(UsageError, match=message):
             reconstruct(snapshots, length, step)
-    with pytest.raises(UsageError, match="no snapshots in .*snapshot_every"):
+    with pytest.raises(UsageError, match=r"no snapshots in .*snapshot_every"):
         reconstruct(AverageFiles(tmp_path / "none"), 0.1)
     with pytest.raises(UsageError, match="no average 'x'"):
         snapshots.find("x")
-    with pytest.raises(UsageError, match="no average 'short' of step 6 .* 5, 10"):
+    with pytest.raises(UsageError, match=r"no average 'short' of step 6 .* 5, 10"):
         snapshots.find("short", 6)
 
 
@@ -143,10 +142,10 @@ def test_damage_and_another_network_are_told_in_a_line(whole, tmp_path):
     state, _ = whole
     files = AverageFiles(tmp_path)
     path = files.save("a", 3, {"other": np.zeros(2, np.float32)}, 0.1)
-    with pytest.raises(UsageError, match="another network .* it lacks in/bias"):
+    with pytest.raises(UsageError, match=r"another network .* it lacks in/bias"):
         files.find("a").params(state.params)
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(UsageError, match="3.npz is damaged"):
+    with pytest.raises(UsageError, match=r"3.npz is damaged"):
         files.find("a")
     (tmp_path / "a" / "notes.txt").write_text("x")
     assert files.steps("a") == [3]
