@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import ml_collections
 
 from scoresde import codecs, data, degradations, losses, networks, predictions, samplers
+from scoresde.experiment.averages import build_averages
 from scoresde.experiment.experiment import Experiment, Sampling
 from scoresde.experiment.sections import (
     SAMPLER_STEPS,
@@ -33,10 +34,8 @@ from scoresde.likelihood import ExactLikelihood
 from scoresde.registry import UsageError, lookup, make, shown
 from scoresde.sdes import SDES, learned_fields
 from scoresde.times import DISTRIBUTIONS
-from scoresde.training import AVERAGES, EMA, make_optimizer
+from scoresde.training import make_optimizer
 from scoresde.training.optimizer import TO_THE_END
-from scoresde.training.snapshots import DTYPES as SNAPSHOT_DTYPES
-from scoresde.training.snapshots import followed
 
 LIKELIHOOD_BATCH_SIZE = 32
 """config.likelihood.batch_size, where it is left out."""
@@ -241,32 +240,6 @@ def _optimizer(section, options, num_steps):
                 f"of a run of {options['num_steps']} steps: make it shorter."
             )
     return make_optimizer(**options)
-
-
-def build_averages(training: Training) -> dict[str, Any]:
-    """The averages of the parameters that training keeps, by name."""
-    plain_ema = {"ema_rate": training.ema_rate, "ema_warmup": training.ema_warmup}
-    if "ema" in training.averages and not plain_ema.items() <= defaults(Training).items():
-        raise UsageError(
-            "config.training.averages.ema is there twice: ema_rate and ema_warmup of "
-            "config.training are options of that average, too. Leave out the one or the other."
-        )
-    averages = {"ema": EMA(rate=training.ema_rate, warmup=training.ema_warmup)}
-    for name, options in training.averages.items():
-        options = named(f"training.averages.{name}", options)
-        averages[name] = make("average", AVERAGES, **options)
-    if training.snapshot_dtype not in SNAPSHOT_DTYPES:
-        raise UsageError(
-            f"config.training.snapshot_dtype is one of {', '.join(SNAPSHOT_DTYPES)}, not "
-            f"{shown(training.snapshot_dtype)}."
-        )
-    if training.snapshot_every and not followed(averages):
-        raise UsageError(
-            "config.training.snapshot_every takes snapshots of power-function averages, and there "
-            'is none: set config.training.averages={"short": {"name": "power", "length": 0.05}, '
-            '"long": {"name": "power", "length": 0.1}}.'
-        )
-    return averages
 
 
 def _drops_labels(network):

@@ -6,115 +6,29 @@ logarithm of the variance of its error, a function of the noise level alone by w
 weighted (`scoresde.losses.UncertaintyLoss`).
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from scoresde.networks import options
-from scoresde.networks.attention import attend
 from scoresde.networks.blocks import rematerialized
+from scoresde.networks.edm2_blocks import LogVariance, MPBlock
+from scoresde.networks.embeddings import one_hot
 from scoresde.networks.magnitude import (
-    LARGEST,
     MPFourier,
     MPLayer,
     mp_cat,
     mp_silu,
     mp_sum,
     normalized_rows,
-    rms_normalized,
     scalar,
 )
 from scoresde.networks.network import Network
-from scoresde.networks.resampling import downsample, upsample
 from scoresde.registry import UsageError
-
-RESAMPLE = {"up": upsample, "down": downsample}
-
-
-class MPBlock(nn.Module):
-    """A residual block of the encoder or the decoder (the paper's figure 21).
-
-    Attributes:
-        features: output channels.
-        encoder: whether the main path is normalized pixel by pixel.
-        resample: "up", "down" or None.
-        heads: of the attention at its end; 0 for none.
-        balance: the share t of the residual branch.
-        attention_balance: that of the attention.
-        dropout: rate before the second convolution.
-        train: whether dropout is active.
-        implementation: of the attention.
-        dtype: computation type.
-    """
-
-    features: int
-    encoder: bool
-    resample: str | None = None
-    heads: int = 0
-    balance: float = 0.3
-    attention_balance: float = 0.3
-    dropout: float = 0.0
-    train: bool = False
-    implementation: str = "xla"
-    dtype: jnp.dtype = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: jax.Array, embedding: jax.Array) -> jax.Array:
-        """Maps x [batch, height, width, channels] with an embedding [batch, features]."""
-        if self.resample:
-            x = RESAMPLE[self.resample](x, (1, 1))
-        if self.encoder:
-            x = rms_normalized(self._skip(x), -1)
-        h = self._conv("conv_res0", 3)(mp_silu(x))
-        modulation = MPLayer(self.features, dtype=self.dtype, name="emb_linear")(
-            embedding, scalar(self, "emb_gain")
-        )
-        h = mp_silu(h * (1 + modulation[:, None, None, :]))
-        h = nn.Dropout(self.dropout, deterministic=not self.train)(h)
-        h = self._conv("conv_res1", 3)(h)
-        if not self.encoder:
-            x = self._skip(x)
-        x = mp_sum(x, h, self.balance)
-        if self.heads:
-            x = mp_sum(x, self._attention(x), self.attention_balance)
-        return jnp.clip(x, -LARGEST, LARGEST)
-
-    def _conv(self, name: str, size: int, features: int | None = None) -> MPLayer:
-        return MPLayer(features or self.features, size, dtype=self.dtype, name=name)
-
-    def _skip(self, x):
-        return x if x.shape[-1] == self.features else self._conv("conv_skip", 1)(x)
-
-    def _attention(self, x):
-        """Queries, keys and values have unit magnitude per head and pixel: cosine attention."""
-        batch, height, width, channels = x.shape
-        qkv = self._conv("attn_qkv", 1, 3 * channels)(x)
-        qkv = qkv.reshape(batch, height * width, self.heads, -1, 3)
-        query, key, value = jnp.moveaxis(rms_normalized(qkv, -2), -1, 0)
-        # Parameters may be made where there is no GPU.
-        implementation = "xla" if self.is_initializing() else self.implementation
-        h = attend(query, key, value, implementation, self.train)
-        return self._conv("attn_proj", 1)(h.reshape(x.shape))
-
-
-class LogVariance(nn.Module):
-    """u of a noise level: a linear map of Fourier features.
-
-    Attributes:
-        features: how many.
-    """
-
-    features: int
-
-    @nn.compact
-    def __call__(self, noise_condition: jax.Array) -> jax.Array:
-        """u [batch] of noise conditions [batch]."""
-        waves = MPFourier(self.features, name="fourier")(noise_condition)
-        return MPLayer(1, dtype=waves.dtype, name="linear")(waves)[:, 0]
 
 
 class EDM2(nn.Module):
@@ -194,23 +108,18 @@ class EDM2(nn.Module):
         waves = MPFourier(self._width(0), name="emb_fourier")(noise_condition)
         embedding = MPLayer(features, dtype=wide, name="emb_noise")(waves)
         if self.num_classes is not None:
-            one_hot = self._one_hot(labels, len(embedding), train) * np.sqrt(self.num_classes)
-            of_class = MPLayer(features, dtype=wide, name="emb_label")(one_hot)
+            rows = self._one_hot(labels, len(embedding), train) * math.sqrt(self.num_classes)
+            of_class = MPLayer(features, dtype=wide, name="emb_label")(rows)
             embedding = mp_sum(embedding, of_class, self.label_balance)
         return mp_silu(embedding)
 
     def _one_hot(self, labels, batch, train):
         """The labels one-hot; zeros for no class, and where they are dropped in training."""
-        if labels is None:
-            return jnp.zeros((batch, self.num_classes))
-        if np.ndim(labels) == 2:
-            one_hot = jnp.asarray(labels, jnp.float32)
-        else:
-            one_hot = jax.nn.one_hot(labels, self.num_classes)
+        rows = one_hot(labels, batch, self.num_classes)
         if train and self.label_dropout > 0:
             dropped = jax.random.bernoulli(self.make_rng("dropout"), self.label_dropout, (batch, 1))
-            one_hot = jnp.where(dropped, 0.0, one_hot)
-        return one_hot
+            rows = jnp.where(dropped, 0.0, rows)
+        return rows
 
     def _width(self, level: int) -> int:
         return int(self.model_channels * self.channel_mult[level])
