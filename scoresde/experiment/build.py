@@ -279,6 +279,14 @@ def _check(experiment: Experiment) -> None:
             f"config.data.condition_from tells {told!r} to a network that does not take it: set "
             "config.network.condition_images, the channels of each image by its name."
         )
+    made = {*experiment.condition, *(experiment.degradation.names if told else ())}
+    if unseen := [
+        name for name, _ in getattr(experiment.network, "images", ()) if name not in made
+    ]:
+        raise UsageError(
+            f"The network sees an image {unseen[0]!r} beside x, which nothing gives it: set "
+            "config.data.condition_from, or leave it out of config.network.condition_images."
+        )
     classes = getattr(experiment.network, "num_classes", None)
     if classes and "label" not in experiment.condition and not _drops_labels(experiment.network):
         raise UsageError(
@@ -288,6 +296,11 @@ def _check(experiment: Experiment) -> None:
         )
     _check_classifier(experiment)
     objective = experiment.make_objective(experiment.codec_without_data)
+    if getattr(objective, "unknown_only", False) and "mask" not in made:
+        raise UsageError(
+            "config.loss.unknown_only is of a condition with masks: set config.data.condition_from "
+            "to inpainting."
+        )
     learned = bool(learned_fields(experiment.sde))
     if learned != getattr(objective, "trains_schedule", False):
         raise UsageError(

@@ -96,6 +96,9 @@ def changed(**changes):
         ({"data__source__name": "mnistt"}, "Unknown data source"),
         ({"data__image_shape": (8, 8)}, r"image_shape must be \(height, width, channels\)"),
         ({"data__condition": ("mask",)}, "feeds 'mask' to a network that does not take it"),
+        ({"network__condition_images": {"gray": 1}}, "'gray' beside x, which nothing gives it"),
+        ({"network__condition_images": 3}, "channels of each image by its name"),
+        ({"loss__unknown_only": True}, "unknown_only is of a condition with masks"),
         ({"data__codec": {"name": "images", "dequantize": False}}, "give one of them"),
         ({"data__codec": "identity"}, "identity' has no dequantize"),
         (

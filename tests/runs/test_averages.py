@@ -10,6 +10,7 @@ from tiny_model import BARE
 from scoresde import runs
 from scoresde.cli import main
 from scoresde.registry import UsageError, UsageWarning
+from scoresde.runs.guided import guided as guided_by
 
 AVERAGES = {
     "ema": {"name": "power", "length": 0.1},
@@ -129,20 +130,19 @@ def test_a_run_without_snapshots_says_how_to_have_them(tmp_path):
         runs.make_average(runs.TrainedModel(tmp_path), 0.1)
 
 
-def test_weaker_models_of_another_average(run):
-    """DIR#AVERAGE and DIR@STEP#AVERAGE."""
+def test_one_made_may_be_that_of_a_weaker_model(run):
     runs.make_average(run, 0.12, name="wide")
     x = np.ones((2, *run.experiment.shape), np.float32)
 
     def guided(reference, scale=0.0):  # the weaker model alone
         section = {"name": "autoguidance", "scale": scale, "weaker": reference}
-        return runs.guided.guided(run.denoiser(), section, {}, run.experiment)[0](x, 0.5).x0
+        return guided_by(run.denoiser(), section, {}, run.experiment)[0](x, 0.5).x0
 
     for reference, average, step in (
         (f"{run.workdir}", "ema", None),
-        (f"{run.workdir}#wide", "wide", None),
-        (f"{run.workdir}@20#short", "short", 20),
+        (f"{run.workdir}@wide", "wide", None),
+        (f"{run.workdir}@20@short", "short", 20),
     ):
         expected = run.denoiser(step, average)(x, 0.5).x0
         np.testing.assert_allclose(guided(reference), expected, atol=1e-6)
-    assert jax.numpy.abs(guided(f"{run.workdir}#wide") - guided(str(run.workdir))).max() > 1e-6
+    assert jax.numpy.abs(guided(f"{run.workdir}@wide") - guided(str(run.workdir))).max() > 1e-6
