@@ -28,7 +28,7 @@ def get_config():
     config.loss, config.optimizer = loss, optimizer
     config.optimizer.warmup = 50
     config.training.update(
-        {"num_steps": 600, "ema_rate": 0.9999, "ema_warmup": "none", "snapshot_every": 25}
+        {"num_steps": 600, "ema_rate": 0.9999, "ema_warmup": "none", "snapshot_every": 50}
     )
     config.sampler.steps = 17
     return config

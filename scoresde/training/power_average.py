@@ -16,7 +16,9 @@ PyTree = Any
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PowerEMA:
-    """p̄ <- beta_n p̄ + (1 - beta_n) p with beta_n = (1 - 1/n)^(gamma + 1) after the n-th update.
+    """Average whose memory is a share of the run: after update n it moves by 1 - beta_n.
+
+        p̄ <- beta_n p̄ + (1 - beta_n) p,    beta_n = (1 - 1/n)^(gamma + 1).
 
     Of a run of n steps, the one of step k counts in proportion to k^gamma, nearly
     (`scoresde.training.power_profile`), whatever n: it needs no rate that suits the run's length,
