@@ -20,6 +20,7 @@ COMMANDS = (
     "train",
     "train-dequantizer",
     "train-classifier",
+    "ema",
     "sample",
     "restore",
     "inpaint",

@@ -126,7 +126,11 @@ class Training:
         ema_rate: of the average called "ema".
         ema_half_life: in images, in place of its rate, which it makes 2^(-batch_size / half-life).
         ema_warmup: "none", "inverse" or "edm", see `scoresde.training.EMA`.
-        averages: further averages of the parameters by name, of `scoresde.training.AVERAGES`.
+        averages: further averages of the parameters by name, of `scoresde.training.AVERAGES`; one
+            called "ema" takes the place of that of `ema_rate`.
+        snapshot_every: steps between snapshots of the power-function averages, of which
+            `scoresde ema` puts others together; 0 for none.
+        snapshot_dtype: "float32", or "float16" for half of the space.
         log_every: steps between lines of the log.
         eval_every: steps between evaluations; 0 for none.
         sample_every: steps between grids of samples; 0 for none.
@@ -153,6 +157,8 @@ class Training:
     ema_half_life: float | None = None
     ema_warmup: str = "none"
     averages: dict = dataclasses.field(default_factory=dict)
+    snapshot_every: int = _count(0, least=0)
+    snapshot_dtype: str = "float32"
     log_every: int = _count(50)
     eval_every: int = _count(100, least=0)
     sample_every: int = _count(50_000, least=0)

@@ -25,6 +25,7 @@ from scoresde.losses.hybrid import ChainLoss, HybridLoss
 from scoresde.losses.levels import LEVELS, level_of, level_words
 from scoresde.losses.snr_weightings import MinSNRWeighting, P2Weighting, SigmoidWeighting
 from scoresde.losses.timed import TimedLoss, observes
+from scoresde.losses.uncertainty import UncertaintyLoss
 from scoresde.losses.variational import VariationalLoss, schedule_loss
 from scoresde.losses.weightings import (
     WEIGHTINGS,
@@ -37,6 +38,7 @@ OBJECTIVES = {
     "classification": ClassificationLoss,
     "denoising": DenoisingScoreMatching,
     "hybrid": HybridLoss,
+    "uncertainty": UncertaintyLoss,
     "vlb": ChainLoss,
     "variational": VariationalLoss,
 }
@@ -57,6 +59,7 @@ __all__ = [
     "P2Weighting",
     "SigmoidWeighting",
     "TimedLoss",
+    "UncertaintyLoss",
     "VariationalLoss",
     "level_of",
     "level_words",

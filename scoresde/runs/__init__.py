@@ -6,6 +6,7 @@ result = run.likelihood(runs.LikelihoodProtocol(split="test"))
 train(config, "runs/mine")
 """
 
+from scoresde.runs.averages import MadeAverage, make_average
 from scoresde.runs.classifier import (
     check_trains_classifier,
     measure_classifier,
@@ -43,6 +44,7 @@ __all__ = [
     "Imported",
     "InpaintRequest",
     "LikelihoodProtocol",
+    "MadeAverage",
     "QualityProtocol",
     "RestorationRequest",
     "RestoreRequest",
@@ -58,6 +60,7 @@ __all__ = [
     "measure_likelihood",
     "generate",
     "import_checkpoint",
+    "make_average",
     "saved_config",
     "recording",
     "restore_images",

@@ -101,7 +101,7 @@ def measure_classifier(
         UsageError: the run is of no classifier, or has no such checkpoint.
     """
     experiment, mesh = run.experiment, run.mesh
-    step = run.step(step)
+    step = run.step(step, average)
     classifier = experiment.classifier(run.params(step, average))
     split_name = "test" if "test" in experiment.source.splits else "train"
     split = experiment.source.splits[split_name]

@@ -51,7 +51,11 @@ def train(
     experiment, mesh = setup.experiment, setup.mesh
     settings, split = experiment.training, experiment.source.splits["train"]
     traced = None if profile is None else training.parse_profile(profile, settings.num_steps)
-    callbacks = []
+    callbacks: list[tuple[int, Callable]] = []
+    if settings.snapshot_every:
+        snapshots = training.AverageFiles(workdir / "snapshots")
+        take = training.take_snapshots(snapshots, experiment.averages, settings.snapshot_dtype)
+        callbacks.append((settings.snapshot_every, take))
     if settings.eval_every:
         callbacks.append((settings.eval_every, _evaluation(experiment, mesh, setup.eval_key)))
     pictures_of = experiment.codec.of_images and not experiment.trains_classifier

@@ -3,6 +3,8 @@
 config.json       the resolved config, written before the first step, and beside it, as
                   "environment", what the run was computed by: a list, the newest last
 checkpoints/      what Orbax keeps
+snapshots/        power-function averages of the parameters, now and then during training
+averages/         what `scoresde ema` puts together of them
 metrics.jsonl     the log, also in tensorboard/ and, at the end, loss.png and loss_by_noise.png
 profile/          traces of steps, where `scoresde train --profile` asked for them
 wandb.json        the run of Weights & Biases, where config.training.wandb asks for one

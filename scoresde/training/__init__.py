@@ -11,6 +11,7 @@ and `Checkpoints` brings the result back:
     ema_params = Checkpoints(workdir / "checkpoints").restore_params(average="ema")
 """
 
+from scoresde.training.average_files import AverageFiles, SavedAverage
 from scoresde.training.averages import AVERAGES, EMA, Average
 from scoresde.training.checkpoints import Checkpoints
 from scoresde.training.eval_step import make_eval_step
@@ -35,6 +36,7 @@ from scoresde.training.optimizer import (
     schedule_of,
 )
 from scoresde.training.part_means import PartMeans, part_means
+from scoresde.training.power_average import PowerEMA
 from scoresde.training.profile import parse_profile
 from scoresde.training.sharding import (
     created_on,
@@ -45,6 +47,7 @@ from scoresde.training.sharding import (
     split_batch,
     state_shardings,
 )
+from scoresde.training.snapshots import reconstruct, take_snapshots
 from scoresde.training.state import TrainState, create_state
 from scoresde.training.train_step import make_train_step
 
@@ -57,10 +60,13 @@ __all__ = [
     "OPTIMIZERS",
     "SCHEDULES",
     "Average",
+    "AverageFiles",
     "BatchIterator",
     "Checkpoints",
     "LogWriter",
     "PartMeans",
+    "PowerEMA",
+    "SavedAverage",
     "TrainState",
     "TrainStep",
     "Tracker",
@@ -82,11 +88,13 @@ __all__ = [
     "place",
     "plot_loss",
     "read_log",
+    "reconstruct",
     "replicate",
     "replicated",
     "schedule_of",
     "shard_batch",
     "split_batch",
     "state_shardings",
+    "take_snapshots",
     "train",
 ]
