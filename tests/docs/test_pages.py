@@ -27,6 +27,7 @@ from scoresde import (
 )
 from scoresde.cli import _parser
 from scoresde.cli.arguments import parse
+from scoresde.predictions import Noise
 
 README = pathlib.Path(__file__).parent.parent.parent / "README.md"
 DOCS = README.parent / "docs"
@@ -107,6 +108,20 @@ def test_a_metric_of_ones_own_is_reached_by_its_name(mine):
     metric = metrics.get("mine:MeanGap")
     assert metric(None, jnp.zeros((3, 2)), jnp.ones((5, 2))) == pytest.approx(2**0.5)
     assert mine.mean_gap == pytest.approx(2.0)  # as the page calls it
+
+
+def test_an_augmentation_of_ones_own_is_told_to_the_network(mine):
+    heard = []
+
+    def network(params, x, noise_condition, condition, *, train, rng):
+        heard.append(condition["augment_labels"])
+        return params * x
+
+    loss = losses.DenoisingScoreMatching(
+        sde=sdes.VP(), prediction=Noise(), network=network, augmentation="mine:Dimmed"
+    )
+    assert jnp.isfinite(loss(0.5, jax.random.key(0), jnp.ones((16, 2, 2, 1))))
+    assert heard[0].shape == (16, 1) and set(heard[0].ravel().tolist()) == {0.0, 1.0}
 
 
 def test_a_dequantizer_of_ones_own_is_reached_by_its_name(mine):
