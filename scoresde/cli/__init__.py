@@ -19,6 +19,7 @@ COMMANDS = (
     "train",
     "train-dequantizer",
     "train-classifier",
+    "ema",
     "sample",
     "restore",
     "inpaint",

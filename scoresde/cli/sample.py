@@ -33,13 +33,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--guidance", metavar="NAME", help="a method of `scoresde list guidance`")
     parser.add_argument("--scale", type=float, help="of the guidance; cfg: 1 is the network alone")
     parser.add_argument(
-        "--classifier", metavar="DIR[@STEP]", help="run of `train-classifier` that guides"
+        "--classifier", metavar="DIR[@STEP][@AVERAGE]", help="run of `train-classifier` that guides"
     )
     parser.add_argument(
-        "--weak", metavar="DIR[@STEP]", help="run of the weaker model of autoguidance"
+        "--weak", metavar="DIR[@STEP][@AVERAGE]", help="run of the weaker model of autoguidance"
     )
     parser.add_argument(
-        "--cascade", metavar="DIR[@STEP]", help="run of the base model, for super-resolution of its"
+        "--cascade",
+        metavar="DIR[@STEP][@AVERAGE]",
+        help="run of the base model, for super-resolution of its",
     )
     parser.add_argument(
         "--augmentation", type=float, help="level of noise on what the network is told; 0"

@@ -17,6 +17,9 @@ import jax.numpy as jnp
 import ml_collections
 
 from scoresde import codecs, data, degradations, losses, networks, predictions, samplers
+from scoresde.augmentations import AUGMENTATIONS
+from scoresde.experiment.averages import build_averages
+from scoresde.experiment.checks import check_augmentation, check_classifier
 from scoresde.experiment.experiment import Experiment, Sampling
 from scoresde.experiment.sections import (
     SAMPLER_STEPS,
@@ -33,7 +36,8 @@ from scoresde.likelihood import ExactLikelihood
 from scoresde.registry import UsageError, lookup, make, shown
 from scoresde.sdes import SDES, learned_fields
 from scoresde.times import DISTRIBUTIONS
-from scoresde.training import AVERAGES, EMA, make_optimizer
+from scoresde.training import make_optimizer
+from scoresde.training.optimizer import TO_THE_END
 
 LIKELIHOOD_BATCH_SIZE = 32
 """config.likelihood.batch_size, where it is left out."""
@@ -185,6 +189,9 @@ def _objective(options, sde, prediction, network):
     if "weighting" in options:
         weighting = named("loss.weighting", options["weighting"])
         options["weighting"] = make("weighting", losses.WEIGHTINGS, **weighting)
+    if options.get("augmentation") is not None:
+        augmentation = named("loss.augmentation", options["augmentation"])
+        options["augmentation"] = make("augmentation", AUGMENTATIONS, **augmentation)
     options |= {"sde": sde, "prediction": prediction, "network": network}
     return lambda codec: make("objective", losses.OBJECTIVES, name, codec=codec, **options)
 
@@ -230,7 +237,10 @@ def warmup_of(options: Mapping[str, Any]) -> int:
 
 def _optimizer(section, options, num_steps):
     options = named(section, options)
-    if options.get("schedule", "constant") != "constant":
+    schedule = options.get("schedule", "constant")
+    if isinstance(schedule, Mapping):
+        schedule = schedule.get("name")
+    if schedule in TO_THE_END:  # optax's have their own numbers of steps
         options.setdefault("num_steps", num_steps)
         if (warmup := warmup_of(options)) >= options["num_steps"]:
             raise UsageError(
@@ -240,39 +250,9 @@ def _optimizer(section, options, num_steps):
     return make_optimizer(**options)
 
 
-def build_averages(training: Training) -> dict[str, Any]:
-    """The averages of the parameters that training keeps, by name."""
-    if "ema" in training.averages:
-        raise UsageError(
-            "config.training.averages.ema is there twice: its options are ema_rate and ema_warmup "
-            "of config.training; call another average otherwise."
-        )
-    averages = {"ema": EMA(rate=training.ema_rate, warmup=training.ema_warmup)}
-    for name, options in training.averages.items():
-        options = named(f"training.averages.{name}", options)
-        averages[name] = make("average", AVERAGES, **options)
-    return averages
-
-
 def _drops_labels(network):
     """Whether the network also learns what samples of no class are like."""
     return getattr(getattr(network, "module", None), "label_dropout", 0.0) > 0
-
-
-def _check_classifier(experiment: Experiment) -> None:
-    """A classifier, and no other network, is trained by an objective that trains classifiers."""
-    network, trains = experiment.network, experiment.trains_classifier
-    gives_logits = isinstance(network, networks.ClassifierNetwork)
-    if gives_logits > trains or (trains > gives_logits and isinstance(network, networks.Network)):
-        raise UsageError(
-            "Classifiers, of `scoresde list classifiers`, are trained by config.loss.objective="
-            "'classification', and other networks by others: this network is "
-            f"{'one' if gives_logits else 'none'}, and its objective is another."
-        )
-    if trains and "label" not in experiment.condition:
-        raise UsageError("A classifier is trained on labels: set config.data.labels=True.")
-    if trains and experiment.training.eval_fd_every:
-        raise UsageError("A classifier has no samples: set config.training.eval_fd_every=0.")
 
 
 def _check(experiment: Experiment) -> None:
@@ -291,6 +271,14 @@ def _check(experiment: Experiment) -> None:
             f"config.data.condition_from tells {told!r} to a network that does not take it: set "
             "config.network.condition_images, the channels of each image by its name."
         )
+    made = {*experiment.condition, *(experiment.degradation.names if told else ())}
+    if unseen := [
+        name for name, _ in getattr(experiment.network, "images", ()) if name not in made
+    ]:
+        raise UsageError(
+            f"The network sees an image {unseen[0]!r} beside x, which nothing gives it: set "
+            "config.data.condition_from, or leave it out of config.network.condition_images."
+        )
     classes = getattr(experiment.network, "num_classes", None)
     if classes and "label" not in experiment.condition and not _drops_labels(experiment.network):
         raise UsageError(
@@ -298,8 +286,14 @@ def _check(experiment: Experiment) -> None:
             "True, or leave out num_classes (label_dim of EDM's networks). One that is trained "
             "with label_dropout may be used without its classes."
         )
-    _check_classifier(experiment)
+    check_classifier(experiment)
     objective = experiment.make_objective(experiment.codec_without_data)
+    check_augmentation(experiment, getattr(objective, "augmentation", None))
+    if getattr(objective, "unknown_only", False) and "mask" not in made:
+        raise UsageError(
+            "config.loss.unknown_only is of a condition with masks: set config.data.condition_from "
+            "to inpainting."
+        )
     learned = bool(learned_fields(experiment.sde))
     if learned != getattr(objective, "trains_schedule", False):
         raise UsageError(

@@ -124,8 +124,13 @@ class Training:
             and what the optimizer keeps; -1 for all of them.
         fsdp_from: elements from which on a parameter is split over these.
         ema_rate: of the average called "ema".
-        ema_warmup: "none" or "inverse".
-        averages: further averages of the parameters by name, of `scoresde.training.AVERAGES`.
+        ema_half_life: in images, in place of its rate, which it makes 2^(-batch_size / half-life).
+        ema_warmup: "none", "inverse" or "edm", see `scoresde.training.EMA`.
+        averages: further averages of the parameters by name, of `scoresde.training.AVERAGES`; one
+            called "ema" takes the place of that of `ema_rate`.
+        snapshot_every: steps between snapshots of the power-function averages, of which
+            `scoresde ema` puts others together; 0 for none.
+        snapshot_dtype: "float32", or "float16" for half of the space.
         log_every: steps between lines of the log.
         eval_every: steps between evaluations; 0 for none.
         sample_every: steps between grids of samples; 0 for none.
@@ -137,6 +142,8 @@ class Training:
         checkpoint_every: steps between checkpoints.
         keep: how many of the latest checkpoints are kept; None for all.
         keep_every: steps between checkpoints that are kept for good; None for none.
+        max_skipped_in_a_row: steps in a row that may be skipped, since their loss or gradient is
+            not finite, before the run stops; 0 stops it at the first.
     """
 
     batch_size: int = _count()
@@ -146,8 +153,11 @@ class Training:
     fsdp: int = _count(1, least=-1)
     fsdp_from: int = _count(2**16)
     ema_rate: float = 0.9999
+    ema_half_life: float | None = None
     ema_warmup: str = "none"
     averages: dict = dataclasses.field(default_factory=dict)
+    snapshot_every: int = _count(0, least=0)
+    snapshot_dtype: str = "float32"
     log_every: int = _count(50)
     eval_every: int = _count(100, least=0)
     sample_every: int = _count(50_000, least=0)
@@ -157,6 +167,7 @@ class Training:
     checkpoint_every: int = _count(10_000)
     keep: int | None = _count(2)
     keep_every: int | None = _count(50_000)
+    max_skipped_in_a_row: int = _count(10, least=0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -179,6 +190,7 @@ class DequantizerTraining:
     checkpoint_every: int = _count(10_000)
     keep: int | None = _count(2)
     keep_every: int | None = _count(None)
+    max_skipped_in_a_row: int = _count(10, least=0)
 
 
 def defaults(kind: type) -> dict[str, Any]:
@@ -256,6 +268,7 @@ COMPONENTS = {
     "loss": "denoising",
     "loss.weighting": "noise",
     "loss.times": "uniform",
+    "loss.augmentation": None,
     "optimizer": "adam",
     "sampler": "probability_flow",
     "dequantizer.network": "dequantizer",

@@ -19,7 +19,9 @@ there is before the first, else None, and training calls
 from scoresde.losses.classification import ClassificationLoss
 from scoresde.losses.denoising import REDUCTIONS, DenoisingScoreMatching
 from scoresde.losses.hybrid import ChainLoss, HybridLoss
+from scoresde.losses.snr_weightings import MinSNRWeighting, P2Weighting, SigmoidWeighting
 from scoresde.losses.timed import TimedLoss
+from scoresde.losses.uncertainty import UncertaintyLoss
 from scoresde.losses.variational import VariationalLoss, schedule_loss
 from scoresde.losses.weightings import (
     WEIGHTINGS,
@@ -32,6 +34,7 @@ OBJECTIVES = {
     "classification": ClassificationLoss,
     "denoising": DenoisingScoreMatching,
     "hybrid": HybridLoss,
+    "uncertainty": UncertaintyLoss,
     "vlb": ChainLoss,
     "variational": VariationalLoss,
 }
@@ -46,8 +49,12 @@ __all__ = [
     "EDMWeighting",
     "HybridLoss",
     "LikelihoodWeighting",
+    "MinSNRWeighting",
     "NoiseWeighting",
+    "P2Weighting",
+    "SigmoidWeighting",
     "TimedLoss",
+    "UncertaintyLoss",
     "VariationalLoss",
     "schedule_loss",
 ]

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from scoresde.networks import options
 from scoresde.networks.network import Network, Params
-from scoresde.registry import UsageError
+from scoresde.registry import UsageError, shown
 
 RESIZES = {"bicubic": "cubic", "bilinear": "linear", "nearest": "nearest"}
 """How smaller images are enlarged; centers of pixels are at halves."""
@@ -137,6 +137,11 @@ def conditioned(
     Raises:
         UsageError: no such option, or a network that cannot see images beside x.
     """
+    if condition_images is not None and not hasattr(condition_images, "items"):  # a ConfigDict does
+        raise UsageError(
+            "condition_images are the channels of each image by its name, as {'observation': 3}, "
+            f"not {shown(condition_images)}."
+        )
     options.one_of("condition_images", "condition_resize", condition_resize, RESIZES)
     if not condition_images:
         if condition_known:

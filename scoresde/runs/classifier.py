@@ -6,7 +6,6 @@ In the work directory, beside what every run has: classifier/accuracy.json and a
 import dataclasses
 import math
 import os
-import pathlib
 from typing import Any
 
 import jax
@@ -18,6 +17,7 @@ from scoresde.evaluation import plot_accuracy
 from scoresde.experiment import Experiment, build
 from scoresde.guidance import NoisyClassifier
 from scoresde.registry import UsageError
+from scoresde.runs.other_model import other_model
 from scoresde.runs.train import train
 from scoresde.runs.trained_model import TrainedModel
 
@@ -91,7 +91,7 @@ def measure_classifier(
         UsageError: the run is of no classifier, or has no such checkpoint.
     """
     experiment, mesh = run.experiment, run.mesh
-    step = run.step(step)
+    step = run.step(step, average)
     classifier = experiment.classifier(run.params(step, average))
     split_name = "test" if "test" in experiment.source.splits else "train"
     split = experiment.source.splits[split_name]
@@ -179,32 +179,20 @@ def _seer(experiment: Experiment, classifier: NoisyClassifier, edges: np.ndarray
 
 
 def trained_classifier(reference: str, experiment: Experiment) -> NoisyClassifier:
-    """The classifier in DIR, or DIR@STEP, that guides samples of `experiment`.
+    """The classifier that guides samples of `experiment`.
+
+    Args:
+        reference: its run, see `scoresde.runs.other_model`.
+        experiment: of the samples.
 
     Raises:
         UsageError: there is none; or one of images of another shape or range, or of another
             process.
     """
-    run, step = opened(reference, "--classifier")
-    classifier = run.experiment.classifier(run.params(step))
-    check_same(reference, run.experiment, experiment)
+    model = other_model(reference, "--classifier")
+    classifier = model.run.experiment.classifier(model.params())
+    check_same(reference, model.run.experiment, experiment)
     return classifier
-
-
-def opened(reference: str, option: str) -> tuple[TrainedModel, int | None]:
-    """The run DIR, and the step of DIR@STEP; None if it does not say.
-
-    Raises:
-        UsageError: there is no such run, or the step is no number.
-    """
-    if pathlib.Path(reference).exists():
-        return TrainedModel(reference), None
-    name, mark, step = reference.rpartition("@")
-    if not mark:
-        return TrainedModel(reference), None  # which says what is not there
-    if not step.isdecimal():
-        raise UsageError(f"{option} is DIR or DIR@STEP with a number, not {reference!r}.")
-    return TrainedModel(name), int(step)
 
 
 def check_same(reference: str, theirs: Experiment, ours: Experiment) -> None:

@@ -15,7 +15,10 @@ from scoresde.runs.train import make_loader
 from scoresde.runs.trained_model import TrainedModel
 
 # What may differ when a run goes on.
-_MAY_CHANGE = ("num_steps", "log_every", "checkpoint_every", "keep", "keep_every")
+_MAY_CHANGE = (
+    *("num_steps", "log_every", "checkpoint_every", "keep", "keep_every"),
+    "max_skipped_in_a_row",
+)
 
 
 def train_dequantizer(run: TrainedModel, step: int | None = None) -> training.TrainState:

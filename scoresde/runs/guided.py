@@ -10,7 +10,8 @@ from scoresde import guidance
 from scoresde.denoiser import BaseDenoiser
 from scoresde.experiment import Experiment
 from scoresde.registry import UsageError, UsageWarning, shown
-from scoresde.runs.classifier import check_same, opened, trained_classifier
+from scoresde.runs.classifier import check_same, trained_classifier
+from scoresde.runs.other_model import other_model
 
 # Options that are a model, and may be given as the run that trained it.
 _MODELS = {"classifier": "--classifier", "weaker": "--weak"}
@@ -22,14 +23,14 @@ _RANGED = ("clip", "dynamic_thresholding")
 def guided(
     denoiser: BaseDenoiser, sections: Any, network: Mapping[str, Any], experiment: Experiment
 ) -> tuple[BaseDenoiser, list[dict[str, Any]]]:
-    """The denoiser with these guidance methods around it, and their sections.
+    """The denoiser with these guidance methods around it, and their sections, of a step each.
 
     Warns of classifier-free guidance where the network was never trained without its class.
 
     Args:
         denoiser: of the run.
         sections: None; a section of `guidance.GUIDANCE`; or a list of them, the outermost last. A
-            classifier, or a weaker model, may be the work directory of its run, or DIR@STEP.
+            classifier, or a weaker model, may be that of a run, see `scoresde.runs.other_model`.
         network: the network's section of the config.
         experiment: of the run.
 
@@ -38,17 +39,13 @@ def guided(
     """
     sections = [] if sections is None else sections
     sections = [sections] if isinstance(sections, Mapping) else list(sections)
+    sections = [_pinned(section) for section in sections]
     for section in sections:
-        if not isinstance(section, Mapping) or "name" not in section:
-            raise UsageError(
-                "A guidance method is a section, as {'name': 'cfg', 'scale': 2.0}, not "
-                f"{shown(section)}."
-            )
         options = dict(section)
         name = options.pop("name")
         for option in _MODELS.keys() & options.keys():
-            if isinstance(options[option], str | os.PathLike):
-                options[option] = _model(option, str(options[option]), denoiser, experiment)
+            if isinstance(options[option], str):
+                options[option] = _model(option, options[option], denoiser, experiment)
         if name in _RANGED and (limits := experiment.codec_without_data.data_range):
             options = {"low": limits[0], "high": limits[1], **options}
         denoiser = guidance.get(name, denoiser, **options)
@@ -59,16 +56,30 @@ def guided(
                 UsageWarning,
                 stacklevel=2,
             )
-    return denoiser, [dict(section) for section in sections]
+    return denoiser, sections
+
+
+def _pinned(section: Any) -> dict[str, Any]:
+    """The section, with the step of another run's model that is its latest one now."""
+    if not isinstance(section, Mapping) or "name" not in section:
+        raise UsageError(
+            "A guidance method is a section, as {'name': 'cfg', 'scale': 2.0}, not "
+            f"{shown(section)}."
+        )
+    section = dict(section)
+    for option, flag in _MODELS.items():
+        if isinstance(section.get(option), str | os.PathLike):
+            section[option] = str(other_model(str(section[option]), flag))
+    return section
 
 
 def _model(option, reference, denoiser, experiment):
     """The classifier or the weaker denoiser that a run has trained."""
     if option == "classifier":
         return trained_classifier(reference, experiment)
-    run, step = opened(reference, _MODELS[option])
-    check_same(reference, run.experiment, experiment)
-    return run.denoiser(step, t_min=denoiser.sde.t_min)
+    model = other_model(reference, _MODELS[option])
+    check_same(reference, model.run.experiment, experiment)
+    return model.denoiser(denoiser.sde.t_min)
 
 
 def requested_classes(

@@ -66,7 +66,7 @@ def measure_likelihood(
     if protocol.passes < 1:
         raise UsageError(f"passes must be at least 1, got {protocol.passes}.")
     data.check_levels(split.images[:num], codec.bins)
-    step = run.step(protocol.step)
+    step = run.step(protocol.step, protocol.average)
     params = run.params(step, protocol.average)
     estimator, described = protocol.estimator(
         experiment, experiment.denoiser(params).sde, run.workdir

@@ -12,9 +12,9 @@ from scoresde.condition import Condition
 from scoresde.experiment import model_sections
 from scoresde.keys import fold_in, sample_keys
 from scoresde.registry import UsageError
-from scoresde.runs.classifier import opened
 from scoresde.runs.generate import condition_in_turn
 from scoresde.runs.guided import requested_classes
+from scoresde.runs.other_model import other_model
 from scoresde.runs.trained_model import TrainedModel
 from scoresde.samplers import CascadeStage
 
@@ -62,16 +62,17 @@ def small_images(run: TrainedModel, request: Any) -> SmallImages:
     key = jax.random.key(request.seed)
     if request.cascade is None:
         return SmallImages(functools.partial(_of_data, experiment, level), {"augmentation": level})
-    base, step = opened(request.cascade, "--cascade")
-    step = base.step(step)
-    stage = _stage(base, step, run, request, level)
+    model = other_model(request.cascade, "--cascade")
+    base = model.run
+    stage = _stage(model, run, request, level)
     classes = None
     if "label" in base.experiment.condition:
         classes = requested_classes(base.experiment, request.label, request.labels)
     record = {
         "cascade": {
             "workdir": request.cascade,
-            "step": step,
+            "step": model.step,
+            "average": model.average,
             "sampler": base.sampler_section(),
             "config": model_sections(base.config),
         },
@@ -94,9 +95,9 @@ def small_images(run: TrainedModel, request: Any) -> SmallImages:
     return SmallImages(tell, record)
 
 
-def _stage(base, step, run, request, level):
+def _stage(model, run, request, level):
     """The base model as a stage, whose samples the network can be told."""
-    theirs, ours = base.experiment, run.experiment
+    theirs, ours = model.run.experiment, run.experiment
     degradation = ours.degradation
     if theirs.degradation is not None:
         raise UsageError(f"{request.cascade} is told of images itself, and is no cascade's base.")
@@ -112,7 +113,7 @@ def _stage(base, step, run, request, level):
     ranges = theirs.codec_without_data.data_range, ours.codec_without_data.data_range
     if ranges[0] != ranges[1]:
         raise UsageError(f"{request.cascade} is of data in {ranges[0]}, this run in {ranges[1]}.")
-    denoiser = base.denoiser(step, t_min=theirs.sampling.t_min)
+    denoiser = model.denoiser(theirs.sampling.t_min)
     stage = CascadeStage(
         sampler=theirs.sampling.sampler,
         denoiser=training.replicate(run.mesh, theirs.sampling.clipped(denoiser)),

@@ -69,13 +69,18 @@ def train(config: Any, workdir: str | os.PathLike) -> training.TrainState:
         rules=rules,
         steps_per_dispatch=settings.steps_per_dispatch,
         accumulate=settings.accumulate,
+        project=experiment.project,
     )
     loader = make_loader(
         experiment, settings.batch_size, settings.steps_per_dispatch, experiment.flip
     )
     batch = split.batch(slice(0, 2))
     jax.eval_shape(loss_fn, state.params, train_key, batch)  # does the network take them?
-    callbacks = []
+    callbacks: list[tuple[int, Callable]] = []
+    if settings.snapshot_every:
+        snapshots = training.AverageFiles(workdir / "snapshots")
+        take = training.take_snapshots(snapshots, experiment.averages, settings.snapshot_dtype)
+        callbacks.append((settings.snapshot_every, take))
     if settings.eval_every:
         callbacks.append((settings.eval_every, _evaluation(experiment, mesh, eval_key)))
     pictures_of = experiment.codec.of_images and not experiment.trains_classifier
@@ -106,6 +111,7 @@ def train(config: Any, workdir: str | os.PathLike) -> training.TrainState:
         checkpoint_every=settings.checkpoint_every,
         keep=settings.keep,
         keep_every=settings.keep_every,
+        max_skipped_in_a_row=settings.max_skipped_in_a_row,
         callbacks=callbacks,
     )
 

@@ -11,6 +11,7 @@ and `Checkpoints` brings the result back:
     ema_params = Checkpoints(workdir / "checkpoints").restore_params(average="ema")
 """
 
+from scoresde.training.average_files import AverageFiles, SavedAverage
 from scoresde.training.averages import AVERAGES, EMA, Average
 from scoresde.training.checkpoints import Checkpoints
 from scoresde.training.eval_step import make_eval_step
@@ -26,7 +27,9 @@ from scoresde.training.mesh import (
     replicated,
     shard_batch,
 )
-from scoresde.training.optimizer import OPTIMIZERS, make_optimizer, make_schedule
+from scoresde.training.optax_names import OPTAX_OPTIMIZERS, OPTAX_SCHEDULES
+from scoresde.training.optimizer import OPTIMIZERS, SCHEDULES, make_optimizer, make_schedule
+from scoresde.training.power_average import PowerEMA
 from scoresde.training.sharding import (
     created_on,
     fsdp_rules,
@@ -36,6 +39,7 @@ from scoresde.training.sharding import (
     split_batch,
     state_shardings,
 )
+from scoresde.training.snapshots import reconstruct, take_snapshots
 from scoresde.training.state import TrainState, create_state
 from scoresde.training.train_step import make_train_step
 
@@ -43,11 +47,17 @@ __all__ = [
     "AVERAGES",
     "EMA",
     "FSDP_AXIS",
+    "OPTAX_OPTIMIZERS",
+    "OPTAX_SCHEDULES",
     "OPTIMIZERS",
+    "SCHEDULES",
     "Average",
+    "AverageFiles",
     "BatchIterator",
     "Checkpoints",
     "LogWriter",
+    "PowerEMA",
+    "SavedAverage",
     "TrainState",
     "batch_sharding",
     "check_divisible",
@@ -65,10 +75,12 @@ __all__ = [
     "place",
     "plot_loss",
     "read_log",
+    "reconstruct",
     "replicate",
     "replicated",
     "shard_batch",
     "split_batch",
     "state_shardings",
+    "take_snapshots",
     "train",
 ]

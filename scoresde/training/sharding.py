@@ -123,6 +123,7 @@ def state_shardings(mesh: Mesh, state: TrainState, rules: Rules = ()) -> TrainSt
         opt_state=jax.tree_util.tree_map_with_path(of_optimizer, state.opt_state),
         key=whole,
         memory=jax.tree.map(lambda _: whole, state.memory),
+        skipped=whole,
     )
 
 

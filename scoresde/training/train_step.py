@@ -14,7 +14,9 @@ from scoresde.training.accumulation import accumulated
 from scoresde.training.averages import Average, update_averages
 from scoresde.training.loss_fn import LossFn, Metrics, checked
 from scoresde.training.mesh import batch_sharding, replicated
+from scoresde.training.optax_names import with_loss
 from scoresde.training.sharding import Rules, placed_gradient, state_shardings
+from scoresde.training.skipping import unless_broken
 from scoresde.training.state import TrainState
 
 PyTree = Any
@@ -30,14 +32,19 @@ def make_train_step(
     steps_per_dispatch: int = 1,
     accumulate: int = 1,
     frozen: PyTree = None,
+    project: Callable[[PyTree], PyTree] | None = None,
 ) -> Callable[[TrainState, PyTree], tuple[TrainState, Metrics]]:
     """A compiled `train_step(state, batches) -> (state, metrics)`.
 
     One call makes `steps_per_dispatch` updates without returning to Python. `batches` are arrays
     [steps_per_dispatch, batch, ...] with the batch axis split over the mesh (`shard_batch` with
     axis=1); `metrics` are float32 arrays [steps_per_dispatch] that stay on the device: "loss",
-    "grad_norm" (the global norm before clipping) and those of `loss_fn`. The state's memory is
-    donated: the argument cannot be used again.
+    "grad_norm" (the global norm before clipping), "skipped" (steps skipped so far) and those of
+    `loss_fn`. The state's memory is donated: the argument cannot be used again.
+
+    A step whose loss or gradient is not finite on any device is skipped on all: parameters,
+    averages, the optimizer's state and the loss's memory stay as they are, and only the step
+    counts, so that the next one has other data and another key. See `scoresde.training.skipping`.
 
     It is an ordinary `jax.jit` function: `train_step.lower(state, batches).compile()` compiles it
     ahead of time, for its cost and memory analysis. Give it a state that `place` has put on
@@ -59,11 +66,15 @@ def make_train_step(
         frozen: what the loss needs and nothing trains, such as another model's parameters. If it is
             given, `loss_fn` gets it as a fourth argument: an argument of the compiled step too,
             where a constant would be compiled into it. The step then has no `lower`.
+        project: params -> params, of a network whose parameters are under a constraint: a step
+            starts from what it returns, takes the gradient there and moves from there. The state,
+            and so the averages, hold what the update made.
 
     Raises:
         UsageError: a mesh that cannot be used, or at the first call, when the batch does not fit
             these numbers, the state has other averages or a rule does not fit its parameters.
     """
+    optimizer = with_loss(optimizer)
     gradient_fn = jax.value_and_grad(checked(loss_fn), has_aux=True)
     if rules:
         gradient_fn = placed_gradient(gradient_fn, mesh, rules)
@@ -72,21 +83,22 @@ def make_train_step(
 
     def one_step(state: TrainState, batch: PyTree, *frozen: PyTree) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(state.key, state.step)
-        inputs = state.params, key, batch, state.memory, *frozen
+        params = state.params if project is None else project(state.params)
+        inputs = params, key, batch, state.memory, *frozen
         (loss, (metrics, memory)), gradient = gradient_fn(*inputs)
-        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        step = state.step + 1
-        state = dataclasses.replace(
+        updates, opt_state = optimizer.update(gradient, state.opt_state, params, value=loss)
+        params = optax.apply_updates(params, updates)
+        step, norm = state.step + 1, optax.tree.norm(gradient)
+        after = dataclasses.replace(
             state,
-            step=step,
             params=params,
             averages=update_averages(averages, state.averages, params, step),
             opt_state=opt_state,
             memory=memory,
         )
+        state = dataclasses.replace(unless_broken(loss, norm, state, after), step=step)
         state = jax.lax.with_sharding_constraint(state, state_shardings(mesh, state, rules))
-        metrics = {"loss": loss, "grad_norm": optax.tree.norm(gradient), **metrics}
+        metrics = {"loss": loss, "grad_norm": norm, "skipped": state.skipped[0], **metrics}
         return state, jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), metrics)
 
     # XLA's CPU backend takes twenty times longer for a convolution's weight gradient inside a loop

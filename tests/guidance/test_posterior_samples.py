@@ -1,5 +1,6 @@
 """What posterior guidance reaches for Gaussian data, against its moment equations."""
 
+import itertools
 import pathlib
 
 import jax
@@ -15,16 +16,18 @@ METHODS = {"dps": guidance.DPS, "pigdm": guidance.PiGDM, "tmpd": guidance.TMPD}
 NUM = 4000
 
 
-@pytest.mark.parametrize(
-    "name, process, way, method",
-    [
-        ("a", "vp", "sde", "dps"),
-        ("a", "vp", "sde", "pigdm"),
-        ("a", "vp", "sde", "tmpd"),
-        ("b", "ve", "ode", "dps"),
-        ("b", "ve", "ode", "tmpd"),
-    ],
-)
+QUICK = [
+    ("a", "vp", "sde", "pigdm"),
+    ("a", "vp", "sde", "tmpd"),
+    ("b", "ve", "ode", "dps"),
+]
+CASES = [
+    case if case in QUICK else pytest.param(*case, marks=pytest.mark.thorough)
+    for case in itertools.product(("a", "b"), PROCESSES, ("sde", "ode"), METHODS)
+]
+
+
+@pytest.mark.parametrize("name, process, way, method", CASES)
 def test_samples_have_the_moments_that_the_method_has_in_the_limit(name, process, way, method, key):
     prior = np.load(GOLDEN / f"posterior_gaussian_{name}.npz")
     limit = np.load(GOLDEN / f"expected_linear_gaussian_{name}.npz")
@@ -73,17 +76,22 @@ def test_the_likelihood_of_a_guided_gaussian_is_that_of_its_posterior(key):
     np.testing.assert_allclose(result.nats, posterior.logpdf(x - means), atol=0.02)
 
 
-@pytest.mark.parametrize(
-    "name, method, way",
-    [
-        ("a", "exact", "sde"),
-        ("a", "tmpd", "sde"),
-        ("a", "pigdm", "sde"),
-        ("b", "dps", "sde"),
-        ("b", "tmpd", "ode"),
-        ("noiseless", "replacement", "sde"),
-    ],
-)
+MIXTURES = [
+    ("a", "pigdm", "sde"),
+    ("b", "dps", "sde"),
+    ("b", "tmpd", "ode"),
+    ("noiseless", "replacement", "sde"),
+]
+ALL_MIXTURES = [
+    case if case in MIXTURES else pytest.param(*case, marks=pytest.mark.thorough)
+    for case in itertools.product(
+        ("a", "b", "noiseless"), ("exact", "replacement", *METHODS), ("sde", "ode")
+    )
+    if case[1:] != ("replacement", "ode") and case[:2] != ("noiseless", "dps")
+]
+
+
+@pytest.mark.parametrize("name, method, way", ALL_MIXTURES)
 def test_where_modes_compete_a_method_has_the_bias_that_was_simulated(name, method, way, key):
     golden = np.load(GOLDEN / f"posterior_mixture_{name}.npz")
     measured = np.load(GOLDEN / f"measured_mixture_{name}.npz")

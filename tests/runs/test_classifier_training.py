@@ -115,7 +115,8 @@ def test_it_guides_the_samples_of_another_run(trained, model):
     workdir, _ = trained
     guide = ["--guidance", "classifier", "--classifier"]
     record, guided = sample(model, "guided", *guide, workdir, "--scale", 2)
-    assert record["guidance"] == [{"name": "classifier", "scale": 2.0, "classifier": str(workdir)}]
+    guided_by = {"name": "classifier", "scale": 2.0, "classifier": f"{workdir}@8@ema"}
+    assert record["guidance"] == [guided_by]
     labels = guided["labels"]
     np.testing.assert_array_equal(labels, np.arange(40) % 2)
     levels = guided["samples"].mean((1, 2, 3))
@@ -132,7 +133,7 @@ def test_a_weaker_checkpoint_guides_by_what_it_lacks(model):
     record, weak = sample(
         model, "w", "--guidance", "autoguidance", "--weak", f"{model}@0", "--scale", 3
     )
-    assert record["guidance"][0]["weaker"] == f"{model}@0"
+    assert record["guidance"][0]["weaker"] == f"{model}@0@ema"
     _, plain = sample(model, "plain_w")
     # The mean of step 1 is 0.3 below that of step 0, and the guided one twice as much below it.
     assert weak["samples"].mean() < plain["samples"].mean()
@@ -155,7 +156,11 @@ def test_a_weaker_checkpoint_guides_by_what_it_lacks(model):
         ),
         (
             ["--guidance", "classifier", "--scale", "1", "--classifier", "CLASSIFIER@last"],
-            "DIR@STEP with a number",
+            "no average 'last'",
+        ),
+        (
+            ["--guidance", "classifier", "--scale", "1", "--classifier", "CLASSIFIER@4@raw@8"],
+            "with @NAME behind it an average",
         ),
         (["--guidance", "autoguidance", "--scale", "1", "--weak", "CLASSIFIER"], "of a classifier"),
         (["--label", "dark"], "labels=True, or a classifier"),

@@ -49,7 +49,7 @@ def restore_images(
     """
     if not isinstance(request, RestorationRequest):
         raise UsageError(f"What is restored is said by a request, not by {shown(request)}.")
-    step, mesh = run.step(request.step), run.mesh
+    step, mesh = run.step(request.step, request.average), run.mesh
     model = open_model(run, request, step)
     work = request.prepare(model)
     directory = _directory(run, request, name, out, step)
