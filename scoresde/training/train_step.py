@@ -15,7 +15,7 @@ from scoresde.training.averages import Average, update_averages
 from scoresde.training.loss_fn import LossFn, Metrics, checked
 from scoresde.training.mesh import batch_sharding, replicated
 from scoresde.training.optax_names import with_loss
-from scoresde.training.sharding import Rules, placed_gradient, state_shardings
+from scoresde.training.sharding import Rules, state_shardings
 from scoresde.training.skipping import unless_broken
 from scoresde.training.state import TrainState
 
@@ -77,8 +77,6 @@ def make_train_step(
     """
     optimizer = with_loss(optimizer)
     gradient_fn = jax.value_and_grad(checked(loss_fn), has_aux=True)
-    if rules:
-        gradient_fn = placed_gradient(gradient_fn, mesh, rules)
     if accumulate > 1:
         gradient_fn = accumulated(gradient_fn, accumulate, mesh)
 
