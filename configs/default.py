@@ -25,7 +25,7 @@ def get_config() -> Section:
                 "condition_from": None,  # or what is made of an image and fed to it, a section
             },
             "loss": {
-                "weighting": {"name": "noise"},  # noise, likelihood, edm
+                "weighting": {"name": "noise"},  # `scoresde list weightings`
                 "reduction": "mean",  # mean, or half_sum over the dimensions
                 "times": {"name": "uniform"},
             },
@@ -42,6 +42,7 @@ def get_config() -> Section:
                 "steps_per_dispatch": 5,
                 "accumulate": 1,
                 "ema_rate": 0.9999,
+                "ema_half_life": placeholder(float),  # in images, in place of ema_rate
                 "ema_warmup": "none",
                 "averages": {},  # more of them, each a section by its name: name, options
                 "snapshot_every": 0,  # of power-function averages, for `scoresde ema`
@@ -52,6 +53,7 @@ def get_config() -> Section:
                 "checkpoint_every": 10_000,
                 "keep": 2,
                 "keep_every": 50_000,
+                "max_skipped_in_a_row": 10,  # steps whose gradient is not finite
             },
             "likelihood": {
                 "probes": 1,
@@ -93,6 +95,7 @@ def get_config() -> Section:
                 "checkpoint_every": 10_000,
                 "keep": 2,
                 "keep_every": placeholder(int),  # in steps; None keeps none for good
+                "max_skipped_in_a_row": 10,
             },
         }
     )

@@ -104,10 +104,7 @@ def ncsnv2(resolution: int = 64) -> Section:
 
 
 def edm_ddpmpp(label_dim: int = 0) -> Section:
-    """DDPM++ as EDM trains it on CIFAR-10: 55.7 million parameters.
-
-    The nine augmentation labels that the published weights have an input for are zero here.
-    """
+    """DDPM++ as EDM trains it on CIFAR-10: 55.7 million parameters."""
     return Section(
         {
             "name": "song_unet",

@@ -26,10 +26,13 @@ gc.set_threshold(200_000, 20, 100)
 
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
+import one_context  # noqa: E402
 import pytest  # noqa: E402
 from any_process import AnyProcess  # noqa: E402
 
 from scoresde import analytic  # noqa: E402
+
+one_context.share()
 
 
 @pytest.fixture(scope="session")

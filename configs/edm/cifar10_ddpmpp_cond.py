@@ -1,4 +1,4 @@
-"""EDM's DDPM++ on CIFAR-10, class-conditional: FID 1.79 with augmentation (arXiv:2206.00364)."""
+"""EDM's DDPM++ on CIFAR-10, class-conditional: FID 1.79 (arXiv:2206.00364)."""
 
 from scoresde.configs import networks, processes
 

@@ -1,4 +1,4 @@
-"""EDM's DDPM++ on CIFAR-10, unconditional: FID 1.97 with augmentation (arXiv:2206.00364)."""
+"""EDM's DDPM++ on CIFAR-10, unconditional: FID 1.97 (arXiv:2206.00364)."""
 
 from scoresde.configs import networks, processes
 

@@ -1,4 +1,4 @@
-"""EDM's NCSN++ on CIFAR-10, unconditional: FID 1.98 with augmentation (arXiv:2206.00364)."""
+"""EDM's NCSN++ on CIFAR-10, unconditional: FID 1.98 (arXiv:2206.00364)."""
 
 from scoresde.configs import networks, processes
 

@@ -22,6 +22,9 @@ class Family(NamedTuple):
 
 
 FAMILIES = {
+    "augmentations": Family(
+        "what is done to training images and told", "scoresde.augmentations", "AUGMENTATIONS"
+    ),
     "averages": Family("averages of the parameters", "scoresde.training", "AVERAGES"),
     "bounds": Family("lower bounds on the log-likelihood", "scoresde.likelihood", "BOUNDS"),
     "classifiers": Family("classifiers of noisy images", "scoresde.networks", "CLASSIFIERS"),
@@ -45,6 +48,12 @@ FAMILIES = {
     "objectives": Family("training objectives", "scoresde.losses", "OBJECTIVES"),
     "observations": Family("what is observed of x_0", "scoresde.observations", "OBSERVATIONS"),
     "ode_methods": Family("Runge-Kutta pairs", "scoresde.ode", "METHODS"),
+    "optax_optimizers": Family(
+        "optimizers by optax's names", "scoresde.training", "OPTAX_OPTIMIZERS"
+    ),
+    "optax_schedules": Family(
+        "learning-rate schedules by optax's names", "scoresde.training", "OPTAX_SCHEDULES"
+    ),
     "optimizers": Family("optimizers", "scoresde.training", "OPTIMIZERS"),
     "predictions": Family("what a network predicts", "scoresde.predictions", "PREDICTIONS"),
     "predictors": Family("predictors of PC samplers", "scoresde.samplers", "PREDICTORS"),

@@ -14,12 +14,14 @@ import argparse
 from typing import Any
 
 from scoresde.cli.arguments import add_config, add_workdir
+from scoresde.cli.distributed import add_processes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     add_config(parser)
     add_workdir(parser)
+    add_processes(parser)
 
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:

@@ -14,13 +14,17 @@ def build_averages(training: Training) -> dict[str, Any]:
     Raises:
         UsageError: an unknown one, one that is there twice, or snapshots of none.
     """
-    plain_ema = {"ema_rate": training.ema_rate, "ema_warmup": training.ema_warmup}
+    plain_ema = {
+        "ema_rate": training.ema_rate,
+        "ema_half_life": training.ema_half_life,
+        "ema_warmup": training.ema_warmup,
+    }
     if "ema" in training.averages and not plain_ema.items() <= defaults(Training).items():
         raise UsageError(
-            "config.training.averages.ema is there twice: ema_rate and ema_warmup of "
-            "config.training are options of that average, too. Leave out the one or the other."
+            "config.training.averages.ema is there twice: ema_rate, ema_half_life and ema_warmup "
+            "of config.training are options of that average, too. Leave out the one or the other."
         )
-    averages = {"ema": EMA(rate=training.ema_rate, warmup=training.ema_warmup)}
+    averages = {"ema": EMA(rate=_rate(training), warmup=training.ema_warmup)}
     for name, options in training.averages.items():
         options = named(f"training.averages.{name}", options)
         averages[name] = make("average", AVERAGES, **options)
@@ -36,3 +40,16 @@ def build_averages(training: Training) -> dict[str, Any]:
             '"long": {"name": "power", "length": 0.1}}.'
         )
     return averages
+
+
+def _rate(training: Training) -> float:
+    """The rate of "ema", or that of its half-life in images."""
+    rate, half_life = training.ema_rate, training.ema_half_life
+    if half_life is None:
+        return rate
+    if rate != defaults(Training)["ema_rate"] or not half_life > 0:
+        raise UsageError(
+            f"config.training.ema_half_life={half_life} is a number of images, in place of "
+            f"ema_rate, which is {rate}: give one of them."
+        )
+    return 0.5 ** (training.batch_size / half_life)

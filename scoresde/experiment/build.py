@@ -17,7 +17,9 @@ import jax.numpy as jnp
 import ml_collections
 
 from scoresde import codecs, data, degradations, losses, networks, predictions, samplers
+from scoresde.augmentations import AUGMENTATIONS
 from scoresde.experiment.averages import build_averages
+from scoresde.experiment.checks import check_augmentation, check_classifier
 from scoresde.experiment.experiment import Experiment, Sampling
 from scoresde.experiment.sections import (
     SAMPLER_STEPS,
@@ -187,6 +189,9 @@ def _objective(options, sde, prediction, network):
     if "weighting" in options:
         weighting = named("loss.weighting", options["weighting"])
         options["weighting"] = make("weighting", losses.WEIGHTINGS, **weighting)
+    if options.get("augmentation") is not None:
+        augmentation = named("loss.augmentation", options["augmentation"])
+        options["augmentation"] = make("augmentation", AUGMENTATIONS, **augmentation)
     options |= {"sde": sde, "prediction": prediction, "network": network}
     return lambda codec: make("objective", losses.OBJECTIVES, name, codec=codec, **options)
 
@@ -232,7 +237,10 @@ def warmup_of(options: Mapping[str, Any]) -> int:
 
 def _optimizer(section, options, num_steps):
     options = named(section, options)
-    if options.get("schedule") in TO_THE_END:
+    schedule = options.get("schedule", "constant")
+    if isinstance(schedule, Mapping):
+        schedule = schedule.get("name")
+    if schedule in TO_THE_END:  # optax's have their own numbers of steps
         options.setdefault("num_steps", num_steps)
         if (warmup := warmup_of(options)) >= options["num_steps"]:
             raise UsageError(
@@ -245,22 +253,6 @@ def _optimizer(section, options, num_steps):
 def _drops_labels(network):
     """Whether the network also learns what samples of no class are like."""
     return getattr(getattr(network, "module", None), "label_dropout", 0.0) > 0
-
-
-def _check_classifier(experiment: Experiment) -> None:
-    """A classifier, and no other network, is trained by an objective that trains classifiers."""
-    network, trains = experiment.network, experiment.trains_classifier
-    gives_logits = isinstance(network, networks.ClassifierNetwork)
-    if gives_logits > trains or (trains > gives_logits and isinstance(network, networks.Network)):
-        raise UsageError(
-            "Classifiers, of `scoresde list classifiers`, are trained by config.loss.objective="
-            "'classification', and other networks by others: this network is "
-            f"{'one' if gives_logits else 'none'}, and its objective is another."
-        )
-    if trains and "label" not in experiment.condition:
-        raise UsageError("A classifier is trained on labels: set config.data.labels=True.")
-    if trains and experiment.training.eval_fd_every:
-        raise UsageError("A classifier has no samples: set config.training.eval_fd_every=0.")
 
 
 def _check(experiment: Experiment) -> None:
@@ -294,8 +286,9 @@ def _check(experiment: Experiment) -> None:
             "True, or leave out num_classes (label_dim of EDM's networks). One that is trained "
             "with label_dropout may be used without its classes."
         )
-    _check_classifier(experiment)
+    check_classifier(experiment)
     objective = experiment.make_objective(experiment.codec_without_data)
+    check_augmentation(experiment, getattr(objective, "augmentation", None))
     if getattr(objective, "unknown_only", False) and "mask" not in made:
         raise UsageError(
             "config.loss.unknown_only is of a condition with masks: set config.data.condition_from "

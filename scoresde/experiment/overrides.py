@@ -20,6 +20,8 @@ _COMPONENTS = {
     "network": (),
     "loss.weighting": (),
     "loss.times": (),
+    "loss.augmentation": (),
+    "optimizer.schedule": (),
     "sampler": ("steps", "t_min", "clip"),  # how long and how far; a grid suits one sampler
 }
 

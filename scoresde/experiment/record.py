@@ -11,9 +11,12 @@ from scoresde import files
 from scoresde.experiment.sections import COMPONENTS, Config, Data, Training, defaults, named
 from scoresde.training.optimizer import TO_THE_END
 
-# What may differ when a run goes on: how long it is and how it is watched, not what it computes.
+# What may differ when a run goes on: how long it is, on which devices its state lies and how it is
+# watched, not what it computes.
 _MAY_CHANGE = {
     "training.num_steps",
+    "training.fsdp",
+    "training.fsdp_from",
     "training.log_every",
     "training.eval_every",
     "training.sample_every",
@@ -23,6 +26,7 @@ _MAY_CHANGE = {
     "training.checkpoint_every",
     "training.keep",
     "training.keep_every",
+    "training.max_skipped_in_a_row",
     "training.snapshot_every",
     "training.snapshot_dtype",
 }
@@ -80,7 +84,8 @@ def training_differences(
     # A config of an earlier version lacks the keys that are new, and had their defaults.
     found, wanted = _flat(with_defaults(found)), _flat(with_defaults(wanted))
     may_change = set(_MAY_CHANGE)
-    if found.get("optimizer.schedule") in TO_THE_END:
+    schedule = found.get("optimizer.schedule", found.get("optimizer.schedule.name"))
+    if schedule in TO_THE_END:
         may_change.remove("training.num_steps")  # the learning rate at each step depends on it
     return [
         f"config.{key} is {found.get(key)!r} there, {wanted.get(key)!r} here{_why(key)}"

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import ml_collections
 
 from scoresde import codecs, data, losses, networks, predictions, samplers, training
+from scoresde.augmentations import AUGMENTATIONS
 from scoresde.experiment import documented, sections
 from scoresde.experiment.build import LIKELIHOOD_BATCH_SIZE, build, plain
 from scoresde.experiment.experiment import Experiment, Sampling
@@ -60,7 +61,10 @@ _FAMILIES = {
     ),
     "loss.weighting": _Family("weighting", losses.WEIGHTINGS),
     "loss.times": _Family("time distribution", DISTRIBUTIONS, ("sde",)),
-    "optimizer": _Family("optimizer", training.OPTIMIZERS, ("learning_rate",)),
+    "loss.augmentation": _Family("augmentation", AUGMENTATIONS),
+    "optimizer": _Family(
+        "optimizer", training.OPTAX_OPTIMIZERS | training.OPTIMIZERS, ("learning_rate",)
+    ),
     "sampler": _Family("sampler", samplers.SAMPLERS),
     "dequantizer.network": _Family("network", networks.DEQUANTIZERS),
 }
@@ -170,6 +174,9 @@ def _keys(
             value = {name: Key(_section(f"{path}.{name}", v), "") for name, v in value.items()}
         elif path == "sampler.grid" and isinstance(value, Mapping):  # else a name, or times
             value = _component(path, _Family("time grid", GRIDS), value)
+        elif key == "schedule" and isinstance(value, Mapping):
+            family = _Family("learning-rate schedule", training.OPTAX_SCHEDULES)
+            value = _component(path, family, value)
         elif value is not None and (path in _FAMILIES or path in _KINDS):
             value = _section(path, value)
         keys[key] = Key(value, words.get(key, ""))

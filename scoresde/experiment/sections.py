@@ -120,8 +120,12 @@ class Training:
         num_steps: length of the run.
         steps_per_dispatch: updates a call of the compiled step.
         accumulate: parts of a batch whose gradients are averaged one after the other.
+        fsdp: devices that share one copy of the state, each with a part of the parameters, averages
+            and what the optimizer keeps; -1 for all of them.
+        fsdp_from: elements from which on a parameter is split over these.
         ema_rate: of the average called "ema".
-        ema_warmup: "none" or "inverse".
+        ema_half_life: in images, in place of its rate, which it makes 2^(-batch_size / half-life).
+        ema_warmup: "none", "inverse" or "edm", see `scoresde.training.EMA`.
         averages: further averages of the parameters by name, of `scoresde.training.AVERAGES`; one
             called "ema" takes the place of that of `ema_rate`.
         snapshot_every: steps between snapshots of the power-function averages, of which
@@ -138,13 +142,18 @@ class Training:
         checkpoint_every: steps between checkpoints.
         keep: how many of the latest checkpoints are kept; None for all.
         keep_every: steps between checkpoints that are kept for good; None for none.
+        max_skipped_in_a_row: steps in a row that may be skipped, since their loss or gradient is
+            not finite, before the run stops; 0 stops it at the first.
     """
 
     batch_size: int = _count()
     num_steps: int = _count()
     steps_per_dispatch: int = _count(1)
     accumulate: int = _count(1)
+    fsdp: int = _count(1, least=-1)
+    fsdp_from: int = _count(2**16)
     ema_rate: float = 0.9999
+    ema_half_life: float | None = None
     ema_warmup: str = "none"
     averages: dict = dataclasses.field(default_factory=dict)
     snapshot_every: int = _count(0, least=0)
@@ -158,6 +167,7 @@ class Training:
     checkpoint_every: int = _count(10_000)
     keep: int | None = _count(2)
     keep_every: int | None = _count(50_000)
+    max_skipped_in_a_row: int = _count(10, least=0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -180,6 +190,7 @@ class DequantizerTraining:
     checkpoint_every: int = _count(10_000)
     keep: int | None = _count(2)
     keep_every: int | None = _count(None)
+    max_skipped_in_a_row: int = _count(10, least=0)
 
 
 def defaults(kind: type) -> dict[str, Any]:
@@ -257,6 +268,7 @@ COMPONENTS = {
     "loss": "denoising",
     "loss.weighting": "noise",
     "loss.times": "uniform",
+    "loss.augmentation": None,
     "optimizer": "adam",
     "sampler": "probability_flow",
     "dequantizer.network": "dequantizer",

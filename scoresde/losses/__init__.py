@@ -19,6 +19,7 @@ there is before the first, else None, and training calls
 from scoresde.losses.classification import ClassificationLoss
 from scoresde.losses.denoising import REDUCTIONS, DenoisingScoreMatching
 from scoresde.losses.hybrid import ChainLoss, HybridLoss
+from scoresde.losses.snr_weightings import MinSNRWeighting, P2Weighting, SigmoidWeighting
 from scoresde.losses.timed import TimedLoss
 from scoresde.losses.uncertainty import UncertaintyLoss
 from scoresde.losses.variational import VariationalLoss, schedule_loss
@@ -48,7 +49,10 @@ __all__ = [
     "EDMWeighting",
     "HybridLoss",
     "LikelihoodWeighting",
+    "MinSNRWeighting",
     "NoiseWeighting",
+    "P2Weighting",
+    "SigmoidWeighting",
     "TimedLoss",
     "UncertaintyLoss",
     "VariationalLoss",

@@ -12,15 +12,17 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
+from scoresde.augmentations import AUGMENT_LABELS, AUGMENTATIONS
 from scoresde.condition import Condition
 from scoresde.losses.timed import TimedLoss, check_factor, network_output
 from scoresde.losses.weightings import WEIGHTINGS
 from scoresde.observations import Inpainting
 from scoresde.predictions import PredictionKind
-from scoresde.registry import component, lookup
+from scoresde.registry import UsageError, component, lookup
 from scoresde.sdes import SDE, expand
 
 
@@ -99,6 +101,9 @@ class DenoisingScoreMatching(TimedLoss):
             function like them.
         unknown_only: whether errors count only where the condition "mask" is 0, as Palette trains
             inpainting (arXiv:2111.05826, section 3); the mean is over all dimensions.
+        augmentation: what is done to the images trained on and told to the network, of
+            `scoresde.augmentations.AUGMENTATIONS`, also by its name or as a section; None for
+            nothing.
 
     Further attributes and errors: of `TimedLoss`.
     """
@@ -106,9 +111,17 @@ class DenoisingScoreMatching(TimedLoss):
     weighting: Any = "noise"
     reduction: str | Callable[[Array], Array] = "mean"
     unknown_only: bool = False
+    augmentation: Any = None
 
     def __post_init__(self):
         super().__post_init__()
+        if self.augmentation is not None:
+            choice = component("augmentation", AUGMENTATIONS, self.augmentation, Callable)
+            object.__setattr__(self, "augmentation", choice)
+            if self.unknown_only:
+                raise UsageError(
+                    "An augmentation moves the pixels and not the mask: leave out unknown_only."
+                )
         weighting = component("weighting", WEIGHTINGS, self.weighting, Callable)
         object.__setattr__(self, "weighting", weighting)
         self._reduce()
@@ -117,6 +130,14 @@ class DenoisingScoreMatching(TimedLoss):
         if callable(self.reduction):
             return self.reduction
         return lookup("loss reduction", REDUCTIONS, self.reduction)
+
+    def _encoded(self, key, images, condition, train):
+        x0, condition, key = super()._encoded(key, images, condition, train)
+        if self.augmentation is None or not train:
+            return x0, condition, key
+        augmentation_key, key = jax.random.split(key)
+        x0, labels = self.augmentation(augmentation_key, x0)
+        return x0, {**(condition or {}), AUGMENT_LABELS: labels}, key
 
     def at(self, params, key, x0, noise, t, condition=None, train=True):
         model = self.sde, self.prediction, self.network, params

@@ -91,6 +91,8 @@ class HybridLoss(DenoisingScoreMatching):
         check_chain(self)
         if self.unknown_only:
             raise UsageError("unknown_only is of the objective 'denoising': a bound has no mask.")
+        if self.augmentation is not None:
+            raise UsageError("A bound is of the data: 'denoising' alone has an augmentation.")
         if not 0 <= self.weight < math.inf:
             raise UsageError(f"The weight of L_vlb is a number from 0 on, got {self.weight}.")
         if self.variance.fixed:

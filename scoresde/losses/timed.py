@@ -140,12 +140,12 @@ class TimedLoss:
         noise = jax.random.normal(noise_key, x0.shape, x0.dtype)
         return self.at(params, network_key, x0, noise, t, condition, train), t, weight
 
-    def _encoded(self, key, images):
-        """x0 of the data, and a key for the rest."""
+    def _encoded(self, key, images, condition, train):
+        """x0 of the data, what is known of it, and a key for the rest."""
         if self.codec is None:
-            return images, key
+            return images, condition, key
         data_key, key = jax.random.split(key)
-        return self.codec.encode(data_key, images), key
+        return self.codec.encode(data_key, images), condition, key
 
     def __call__(
         self,
@@ -159,7 +159,7 @@ class TimedLoss:
 
         Args: as of `per_sample`, but for `images`, what the codec encodes, [batch, ...].
         """
-        x0, key = self._encoded(key, images)
+        x0, condition, key = self._encoded(key, images, condition, train)
         return jnp.mean(self.per_sample(params, key, x0, condition, train)[0])
 
     def remembering(
@@ -175,6 +175,6 @@ class TimedLoss:
 
         Args: `memory`, as made by `init_memory` or returned; else as of a call.
         """
-        x0, key = self._encoded(key, images)
+        x0, condition, key = self._encoded(key, images, condition, train)
         loss, t, weight = self._drawn(params, key, x0, condition, train, memory)
         return jnp.mean(weight * loss), self.times.remember(memory, t, jax.lax.stop_gradient(loss))

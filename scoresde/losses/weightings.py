@@ -5,6 +5,9 @@ The loss is  w(t) ||predicted noise - noise||^2,  and w names the objective:
     noise       w = 1             lambda = sigma^2 of score_sde; DDPM's L_simple; SMLD
     likelihood  w = g^2 / sigma^2 lambda = g^2 (Song et al. 2021, arXiv:2101.09258)
     edm         w = 1 + (sigma / (alpha sigma_data))^2  (arXiv:2206.00364, table 1)
+    min_snr     w = min(1, gamma / SNR)               (arXiv:2303.09556)
+    p2          w = 1 / (k + SNR)^gamma               (arXiv:2204.00227)
+    sigmoid     w = sigmoid(b - log SNR) g^2 / sigma^2  (arXiv:2303.00848, arXiv:2410.19324)
 
 A weighting is `(sde, t [batch]) -> w [batch]`.
 """
@@ -15,6 +18,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from scoresde.likelihood.bounds.terms import snr_decay
+from scoresde.losses.snr_weightings import MinSNRWeighting, P2Weighting, SigmoidWeighting
 from scoresde.plain import check_fields
 from scoresde.registry import UsageError
 from scoresde.sdes import SDE
@@ -62,4 +66,7 @@ WEIGHTINGS = {
     "noise": NoiseWeighting,
     "likelihood": LikelihoodWeighting,
     "edm": EDMWeighting,
+    "min_snr": MinSNRWeighting,
+    "p2": P2Weighting,
+    "sigmoid": SigmoidWeighting,
 }

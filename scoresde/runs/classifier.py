@@ -104,7 +104,7 @@ def measure_classifier(
         batch = split.batch(np.minimum(rows, len(split) - 1))
         given = {"image": batch["image"], "label": batch["label"]}
         given["keys"] = keys.sample_keys(key, batch_size, rows[0])
-        return fetch(seen(jax.device_put(given, training.batch_sharding(mesh)), classifier.params))
+        return fetch(seen(training.split_batch(mesh, given), classifier.params))
 
     directory = run.workdir / DIRECTORY
     measured = jobs.in_batches(

@@ -15,7 +15,10 @@ from scoresde.runs.train import make_loader
 from scoresde.runs.trained_model import TrainedModel
 
 # What may differ when a run goes on.
-_MAY_CHANGE = ("num_steps", "log_every", "checkpoint_every", "keep", "keep_every")
+_MAY_CHANGE = (
+    *("num_steps", "log_every", "checkpoint_every", "keep", "keep_every"),
+    "max_skipped_in_a_row",
+)
 
 
 def train_dequantizer(run: TrainedModel, step: int | None = None) -> training.TrainState:
@@ -45,9 +48,9 @@ def train_dequantizer(run: TrainedModel, step: int | None = None) -> training.Tr
     init_key, train_key = jax.random.split(key)
     network, optimizer = experiment.dequantizer_network, experiment.dequantizer_optimizer
     params = network.init(init_key, experiment.image_shape)
-    if jax.process_index() == 0:
-        wanted = {"score_step": step, "t_min": experiment.likelihood.t_min}
-        _save_record(record, wanted | dataclasses.asdict(settings))
+    wanted = {"score_step": step, "t_min": experiment.likelihood.t_min}
+    wanted |= dataclasses.asdict(settings)
+    jobs.by_first(lambda: _save_record(record, wanted))
 
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     images = len(experiment.source.splits["train"])

@@ -94,7 +94,7 @@ def measure_likelihood(
     denoiser = experiment.denoiser(params, described.get("t_min"))
 
     def put(tree: Any) -> Any:
-        return jax.device_put(tree, training.batch_sharding(mesh))
+        return training.split_batch(mesh, tree)
 
     by_class = None
     if protocol.bayes:

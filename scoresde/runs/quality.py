@@ -142,7 +142,7 @@ class _Evaluation:
         rows = []
         for number, cell in enumerate(cells, start=first):
             path = self.parts.directory / f"{number:03d}.json"
-            if not path.exists():
+            if not jobs.agreed(path.exists()):
                 about = f"[{number + 1}/{first + len(cells)}] " if len(cells) > 1 else ""
                 row, shown = self._row(cell, metrics, seed, self.parts.directory / path.stem, about)
                 if jax.process_index() == 0:
@@ -214,7 +214,7 @@ class _Evaluation:
         name = f"{self.name}_{cell.step}_{average}"
         done = self.run.workdir / "likelihood" / name / LIKELIHOOD
         again = self.overwrite and name not in self.likelihoods
-        if done.exists() and not again:
+        if jobs.agreed(done.exists()) and not again:
             summary = files.read_json(done)
         else:
             protocol = dataclasses.replace(
@@ -232,6 +232,7 @@ class _Evaluation:
     def finish(self, rows: list[dict[str, Any]], best: int) -> dict[str, Any]:
         """Writes the report of these rows."""
         floor = self._floor()
+        jobs.together()  # all rows are read
         if jax.process_index() != 0:
             return {}
         result = {

@@ -41,21 +41,32 @@ def train(config: Any, workdir: str | os.PathLike) -> training.TrainState:
     """
     workdir, experiment = pathlib.Path(workdir), build(config)
     _check_classes(experiment)
-    settings, mesh = experiment.training, training.make_mesh()
+    settings = experiment.training
+    mesh = training.make_mesh(fsdp=settings.fsdp)
+    rules = training.fsdp_rules(mesh, settings.fsdp_from)
     training.check_divisible(settings.batch_size, mesh, settings.accumulate)
     split, source = experiment.source.splits["train"], experiment.source
     if settings.eval_every:
         _check_test_images(source, mesh)
     init_key, train_key, eval_key, sample_key = jax.random.split(jax.random.key(experiment.seed), 4)
-    params, loss_fn = experiment.init(init_key), experiment.loss_fn()
-    state = training.create_state(
-        train_key, params, experiment.optimizer, experiment.averages, experiment.init_memory()
-    )
+    loss_fn = experiment.loss_fn()
+
+    def new_state() -> training.TrainState:
+        return training.create_state(
+            train_key,
+            experiment.init(init_key),
+            experiment.optimizer,
+            experiment.averages,
+            experiment.init_memory(),
+        )
+
+    state = training.created_on(mesh, new_state, rules)
     train_step = training.make_train_step(
         loss_fn,
         experiment.optimizer,
         mesh,
         averages=experiment.averages,
+        rules=rules,
         steps_per_dispatch=settings.steps_per_dispatch,
         accumulate=settings.accumulate,
         project=experiment.project,
@@ -64,7 +75,7 @@ def train(config: Any, workdir: str | os.PathLike) -> training.TrainState:
         experiment, settings.batch_size, settings.steps_per_dispatch, experiment.flip
     )
     batch = split.batch(slice(0, 2))
-    jax.eval_shape(loss_fn, params, train_key, batch)  # does the network take them?
+    jax.eval_shape(loss_fn, state.params, train_key, batch)  # does the network take them?
     callbacks: list[tuple[int, Callable]] = []
     if settings.snapshot_every:
         snapshots = training.AverageFiles(workdir / "snapshots")
@@ -77,13 +88,11 @@ def train(config: Any, workdir: str | os.PathLike) -> training.TrainState:
         callbacks.append((settings.sample_every, _grid(experiment, mesh, sample_key, workdir)))
     if settings.eval_fd_every:
         callbacks.append((settings.eval_fd_every, _distance(experiment, mesh, sample_key, workdir)))
-    if jax.process_index() == 0:  # only now is anything written
-        with training.exclusive(workdir / "checkpoints"):
-            save_config(workdir, config)
-    count = sum(leaf.size for leaf in jax.tree.leaves(params))
+    jobs.by_first(lambda: _record(workdir, config))  # only now is anything written
+    count = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     jobs.say(
         f"Training {count:,} parameters on {len(split):,} {_nouns(experiment)} to step "
-        f"{settings.num_steps:,}, batches of {settings.batch_size} on {mesh.size} device(s); "
+        f"{settings.num_steps:,}, batches of {settings.batch_size} on {_devices(mesh)}; "
         f"checkpoints, the log and samples go to {workdir}.",
         sys.stdout,
     )
@@ -97,12 +106,26 @@ def train(config: Any, workdir: str | os.PathLike) -> training.TrainState:
         mesh=mesh,
         workdir=workdir,
         num_steps=settings.num_steps,
+        rules=rules,
         log_every=settings.log_every,
         checkpoint_every=settings.checkpoint_every,
         keep=settings.keep,
         keep_every=settings.keep_every,
+        max_skipped_in_a_row=settings.max_skipped_in_a_row,
         callbacks=callbacks,
     )
+
+
+def _record(workdir: pathlib.Path, config: Any) -> None:
+    with training.exclusive(workdir / "checkpoints"):
+        save_config(workdir, config)
+
+
+def _devices(mesh: jax.sharding.Mesh) -> str:
+    processes, share = jax.process_count(), mesh.shape.get(training.FSDP_AXIS, 1)
+    words = f"{mesh.size} device(s)"
+    words += f" of {processes} processes" if processes > 1 else ""
+    return words + (f", the state over {share} of them" if share > 1 else "")
 
 
 def _nouns(experiment: Experiment) -> str:

@@ -95,14 +95,15 @@ class TrainedModel:
             UsageError: there is no such checkpoint or average, it is damaged, or it is of another
                 network than the config's.
         """
-        abstract_params = self.experiment.abstract_params
         if self.made_averages.steps(average):
-            params = self.made_averages.find(average, step).params(abstract_params)
-        else:
-            params = self.checkpoints.restore_params(
-                step, average=average, abstract_params=abstract_params
-            )
-        return training.replicate(self.mesh, params)
+            made = self.made_averages.find(average, step).params(self.experiment.abstract_params)
+            return training.replicate(self.mesh, made)
+        whole = training.replicated(self.mesh)
+        abstract = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole),
+            self.experiment.abstract_params,
+        )
+        return self.checkpoints.restore_params(step, average=average, abstract_params=abstract)
 
     def denoiser(
         self,

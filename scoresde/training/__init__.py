@@ -19,6 +19,7 @@ from scoresde.training.lock import exclusive
 from scoresde.training.log import LogWriter, plot_loss, read_log
 from scoresde.training.loop import BatchIterator, train
 from scoresde.training.mesh import (
+    FSDP_AXIS,
     batch_sharding,
     check_divisible,
     check_mesh,
@@ -26,9 +27,18 @@ from scoresde.training.mesh import (
     replicated,
     shard_batch,
 )
-from scoresde.training.optimizer import OPTIMIZERS, make_optimizer, make_schedule
+from scoresde.training.optax_names import OPTAX_OPTIMIZERS, OPTAX_SCHEDULES
+from scoresde.training.optimizer import OPTIMIZERS, SCHEDULES, make_optimizer, make_schedule
 from scoresde.training.power_average import PowerEMA
-from scoresde.training.sharding import param_shardings, place, replicate, state_shardings
+from scoresde.training.sharding import (
+    created_on,
+    fsdp_rules,
+    param_shardings,
+    place,
+    replicate,
+    split_batch,
+    state_shardings,
+)
 from scoresde.training.snapshots import reconstruct, take_snapshots
 from scoresde.training.state import TrainState, create_state
 from scoresde.training.train_step import make_train_step
@@ -36,7 +46,11 @@ from scoresde.training.train_step import make_train_step
 __all__ = [
     "AVERAGES",
     "EMA",
+    "FSDP_AXIS",
+    "OPTAX_OPTIMIZERS",
+    "OPTAX_SCHEDULES",
     "OPTIMIZERS",
+    "SCHEDULES",
     "Average",
     "AverageFiles",
     "BatchIterator",
@@ -49,7 +63,9 @@ __all__ = [
     "check_divisible",
     "check_mesh",
     "create_state",
+    "created_on",
     "exclusive",
+    "fsdp_rules",
     "make_eval_step",
     "make_mesh",
     "make_optimizer",
@@ -63,6 +79,7 @@ __all__ = [
     "replicate",
     "replicated",
     "shard_batch",
+    "split_batch",
     "state_shardings",
     "take_snapshots",
     "train",

@@ -12,6 +12,7 @@ it in their place, checkpoints hand it out by its name, and the mesh hold it as 
 """
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
@@ -56,7 +57,13 @@ def _inverse(n: jax.Array | int, rate: float) -> jax.Array:
     return jnp.maximum(1.0 - rate, 9.0 / (10.0 + jnp.asarray(n, jnp.float32)))
 
 
-WARMUPS = {"none": _constant, "inverse": _inverse}
+def _edm(n: jax.Array | int, rate: float) -> jax.Array:
+    """A half-life of at most a twentieth of the steps before: the batch size cancels in it."""
+    before = jnp.maximum(jnp.asarray(n, jnp.float32) - 1.0, 1e-8)
+    return jnp.maximum(1.0 - rate, -jnp.expm1(-math.log(2.0) / (0.05 * before)))
+
+
+WARMUPS = {"none": _constant, "inverse": _inverse, "edm": _edm}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,9 +74,10 @@ class EMA:
 
     Attributes:
         rate: the rate r in the long run, in [0, 1); 0 makes the average follow the parameters.
-        warmup: "none" for r_n = r (the rule of score_sde in JAX), or "inverse" for
+        warmup: "none" for r_n = r (the rule of score_sde in JAX), "inverse" for
             r_n = min(r, (1 + n) / (10 + n)), which forgets the initial parameters sooner (the rule
-            of score_sde in PyTorch).
+            of score_sde in PyTorch), or "edm" for a half-life of at most 5 % of the run so far,
+            r_n = min(r, 2^(-20 / (n - 1))) (Karras et al. 2022, arXiv:2206.00364, appendix F).
 
     Raises:
         UsageError: unknown warm-up, or a rate outside [0, 1).

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from scoresde.jobs import picture
+from scoresde.jobs import agreed, by_first, picture
 from scoresde.registry import UsageError
 from scoresde.training import lock
 from scoresde.training.checkpoints import Checkpoints
@@ -52,13 +52,15 @@ class _Dispatch:
     metrics: dict[str, jax.Array]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(kw_only=True)
 class _Journal:
     """Takes note of finished dispatches."""
 
     writer: LogWriter
     progress: TrainingProgress
     log_every: int
+    max_skipped: int
+    skipped_in_a_row: int
     remedy: str
 
     def note(self, dispatch: _Dispatch | None) -> None:
@@ -69,25 +71,40 @@ class _Journal:
         losses = metrics["loss"]
         first = dispatch.step - len(losses) + 1
         sound = np.isfinite(losses) & np.isfinite(metrics.get("grad_norm", 0.0))
-        count = len(losses) if sound.all() else int(np.argmin(sound))  # those before a bad one
-        due = [i for i in range(count) if (first + i) % self.log_every == 0]
-        for i in due:
+        last = None
+        for i, step in enumerate(range(first, dispatch.step + 1)):
             row = {name: values[i] for name, values in metrics.items()}
-            self.writer.write(first + i, row)
-        if due:
-            self.progress.log(first + due[-1], losses[due[-1]])
+            if sound[i]:
+                self.skipped_in_a_row = 0
+            else:
+                self._skip(step, row)
+                row = {name: value for name, value in row.items() if np.isfinite(value)}
+            if step % self.log_every == 0:
+                self.writer.write(step, row)
+                last = step, losses[i]
+        if last:
+            self.progress.log(*last)
             if speed := self.progress.images_per_second:
-                self.writer.write_timing(first + due[-1], {"images_per_second": speed})
-        if count < len(losses):
-            name = "gradient" if np.isfinite(losses[count]) else "loss"
-            raise UsageError(f"The {name} is not finite at step {first + count}. {self.remedy}")
+                self.writer.write_timing(last[0], {"images_per_second": speed})
         self.progress.update(dispatch.step, dispatch.images, losses[-1])
 
+    def _skip(self, step: int, row: Mapping[str, Any]) -> None:
+        """Says that a step changed nothing, or raises UsageError if too many in a row did not."""
+        name = "gradient" if np.isfinite(row["loss"]) else "loss"
+        before, self.skipped_in_a_row = self.skipped_in_a_row, self.skipped_in_a_row + 1
+        if before >= self.max_skipped or "skipped" not in row:  # that of a step of one's own
+            too = f", nor at the {before} before it, which were skipped" if before else ""
+            raise UsageError(f"The {name} is not finite at step {step}{too}. {self.remedy}")
+        self.progress.message(
+            f"Skipped step {step}, whose {name} is not finite: {row['skipped']:.0f} in all, "
+            f"{before + 1} in a row of at most {self.max_skipped}."
+        )
 
-def _check(**counts: int) -> None:
+
+def _check(least: int = 1, **counts: int) -> None:
     for name, value in counts.items():
-        if value < 1:
-            raise UsageError(f"{name} must be at least 1, not {value}.")
+        if value < least:
+            raise UsageError(f"{name} must be at least {least}, not {value}.")
 
 
 def _check_stacked(batches: PyTree) -> None:
@@ -114,6 +131,7 @@ def train(
     checkpoint_every: int = 10_000,
     keep: int | None = 2,
     keep_every: int | None = 50_000,
+    max_skipped_in_a_row: int = 10,
     callbacks: Sequence[tuple[int, Callback]] = (),
 ) -> TrainState:
     """Trains to `num_steps`, from the latest checkpoint in `workdir` if there is one.
@@ -127,6 +145,9 @@ def train(
     `train_step`, several steps perhaps) that reaches a multiple: first the callbacks, then the
     checkpoint. The run ends at the first dispatch that reaches `num_steps`. The log is exact: it
     holds the multiples of `log_every`, however the steps are dispatched.
+
+    A step whose loss or gradient is not finite is skipped, said and counted; its line of the log
+    lacks what is not finite.
 
     In `workdir`: `checkpoints/`, `metrics.jsonl`, `tensorboard/`, and `loss.png` at the end.
 
@@ -142,6 +163,8 @@ def train(
         checkpoint_every: in steps.
         keep: see `Checkpoints`.
         keep_every: see `Checkpoints`.
+        max_skipped_in_a_row: how many steps in a row may be skipped, since their loss or gradient
+            is not finite (see `make_train_step`), before the run stops; 0 stops it at the first.
         callbacks: pairs of a number of steps and a `function(step, state)`, which may return
             scalars for the log. It must not keep the state: the next dispatch reuses its memory.
 
@@ -152,9 +175,10 @@ def train(
         UsageError: impossible arguments, mesh or rules; another process trains in `workdir`; a
             checkpoint that is damaged, of another model or of other averages; data that ends, is
             not stacked for the dispatches or does not fit the devices; a loss or gradient that is
-            not finite.
+            not finite, more often in a row than `max_skipped_in_a_row`.
     """
     _check(num_steps=num_steps, log_every=log_every, checkpoint_every=checkpoint_every)
+    _check(least=0, max_skipped_in_a_row=max_skipped_in_a_row)
     _check(**{f"The interval of callback {i}": every for i, (every, _) in enumerate(callbacks)})
     workdir = pathlib.Path(workdir)
     # checkpoints/ is made before the log, so that a run killed before its first checkpoint has it.
@@ -166,13 +190,13 @@ def train(
     checkpoints = Checkpoints(workdir / "checkpoints", keep=keep, keep_every=keep_every)
     checkpoints.directory.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
-        if jax.process_index() == 0:
-            stack.enter_context(lock.exclusive(checkpoints.directory))
+        by_first(lambda: stack.enter_context(lock.exclusive(checkpoints.directory)))
         stack.enter_context(checkpoints)
         state = place(mesh, state, rules)
-        saved = checkpoints.latest_step()
+        latest = checkpoints.latest_step()
+        saved = None if (step := int(agreed(-1 if latest is None else latest))) < 0 else step
         if saved is not None:
-            state, extra = checkpoints.restore(state)
+            state, extra = checkpoints.restore(state, saved)
             loader.set_state(extra["loader"])
         step = int(state.step)
         writer = stack.enter_context(LogWriter(workdir, resume_step=step))
@@ -182,6 +206,8 @@ def train(
             writer=writer,
             progress=progress,
             log_every=log_every,
+            max_skipped=max_skipped_in_a_row,
+            skipped_in_a_row=int(state.skipped[1]),
             remedy="Lower the learning rate, warm it up for longer or clip the gradient, then "
             f"resume from the last checkpoint in {checkpoints.directory}, or start anew.",
         )

@@ -39,7 +39,7 @@ def checked(loss_fn: LossFn) -> Callable[..., tuple[jax.Array, tuple[Metrics, Py
                 "and with a memory in the state (loss, metrics, memory)."
             )
         loss, metrics, after = (*result, None)[:3]
-        taken = {"loss", "grad_norm"} & metrics.keys()
+        taken = {"loss", "grad_norm", "skipped"} & metrics.keys()
         if taken:
             raise UsageError(
                 f"The loss function reports a metric called {min(taken)!r}, a name that the train "

@@ -1,5 +1,6 @@
 """Optimizers: gradient clipping, then an update rule with a learning-rate schedule."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -7,6 +8,12 @@ import jax.numpy as jnp
 import optax
 
 from scoresde import plain, registry
+from scoresde.training.optax_names import (
+    OPTAX_OPTIMIZERS,
+    OPTAX_SCHEDULES,
+    optax_optimizer,
+    optax_schedule,
+)
 
 
 def adam(
@@ -132,7 +139,7 @@ TO_THE_END = ("cosine", "linear")
 def make_schedule(
     learning_rate: float,
     warmup: int = 0,
-    schedule: str = "constant",
+    schedule: str | Mapping[str, Any] = "constant",
     num_steps: int | None = None,
     decay_steps: int | None = None,
 ) -> optax.Schedule:
@@ -144,16 +151,26 @@ def make_schedule(
         schedule: "constant", or "cosine" for a half cosine and "linear" for a line from the peak,
             at the end of the warm-up, to 0 at `num_steps`; or "inverse_sqrt", which multiplies
             by 1 / sqrt(max(n / decay_steps, 1)) and so has no end (Karras et al. 2024,
-            arXiv:2312.02696, equation 67).
-        num_steps: length of the run in updates; "constant" and "inverse_sqrt" do not need it.
+            arXiv:2312.02696, equation 67); or one of optax's by its name and arguments,
+            {"name": "exponential_decay", "transition_steps": 1000, "decay_rate": 0.9}, which is
+            multiplied by the warm-up too. `learning_rate` is what it starts from or rises to,
+            where that is not among the arguments.
+        num_steps: length of the run in updates; "cosine" and "linear" need it.
         decay_steps: number of updates after which "inverse_sqrt" begins to fall.
 
     Raises:
-        UsageError: unknown schedule, a negative rate or warm-up, or no room to go down in.
+        UsageError: unknown schedule or argument, a negative rate or warm-up, two warm-ups, or no
+            room to go down in.
     """
-    if schedule not in SCHEDULES:
+    if isinstance(schedule, Mapping) and schedule.keys() == {"name"}:
+        schedule = schedule["name"]
+    by_name = isinstance(schedule, str) and schedule in OPTAX_SCHEDULES
+    section = {"name": schedule} if by_name else schedule
+    if not isinstance(section, Mapping) and schedule not in SCHEDULES:
+        hint = registry.closest(str(schedule), [*SCHEDULES, *OPTAX_SCHEDULES])
         raise registry.UsageError(
-            f"Unknown learning-rate schedule {schedule!r}. Known: {', '.join(SCHEDULES)}."
+            f"Unknown learning-rate schedule {schedule!r}.{hint} Known: {', '.join(SCHEDULES)}; "
+            f"or a section of one of optax's, of {', '.join(sorted(OPTAX_SCHEDULES))}."
         )
     if learning_rate is None or warmup is None:
         raise registry.UsageError("The learning rate and warmup must be numbers; 0 is no warm-up.")
@@ -173,6 +190,16 @@ def make_schedule(
         plain.check("decay_steps", decay_steps, float)
         if not decay_steps > 0:
             raise registry.UsageError(f"decay_steps must be positive, not {decay_steps}.")
+    if isinstance(section, Mapping):
+        scheduled = optax_schedule(learning_rate, section)
+        if warmup and "warmup" in str(section["name"]):
+            raise registry.UsageError(
+                f"The learning-rate schedule {section['name']!r} has a warm-up of its own: set "
+                f"warmup=0, which is {warmup}."
+            )
+        if not warmup:
+            return scheduled
+        return lambda count: scheduled(count) * jnp.minimum(count / warmup, 1.0)
     if schedule in TO_THE_END and (num_steps is None or num_steps <= warmup):
         raise registry.UsageError(
             f"The {schedule} schedule needs num_steps > warmup; got num_steps={num_steps}, "
@@ -199,7 +226,7 @@ def make_optimizer(
     *,
     warmup: int = 5000,
     gradient_clip: float | None = 1.0,
-    schedule: str = "constant",
+    schedule: str | Mapping[str, Any] = "constant",
     num_steps: int | None = None,
     decay_steps: int | None = None,
     **options: Any,
@@ -210,21 +237,28 @@ def make_optimizer(
     after n updates, on gradients g c / max(|g|, c) with c = 1.
 
     Args:
-        name: a key of `OPTIMIZERS`, or `package.module:Name` of a function that takes
-            `learning_rate` and returns an `optax.GradientTransformation`.
+        name: a key of `OPTIMIZERS`; another optimizer of optax by optax's name, of
+            `OPTAX_OPTIMIZERS`; or `package.module:Name` of a function that takes `learning_rate`
+            and returns an `optax.GradientTransformation`, as "optax:adam" is optax's own.
         learning_rate: peak learning rate.
         warmup: number of updates over which the learning rate rises linearly from 0; 0 is off.
         gradient_clip: largest global norm c; None or a value <= 0 is off.
         schedule: see `make_schedule`.
         num_steps: see `make_schedule`.
         decay_steps: see `make_schedule`.
-        **options: the rule's own: for "adam" `beta1`, `beta2`, `eps`, `weight_decay`.
+        **options: the rule's own: for "adam" `beta1`, `beta2`, `eps`, `weight_decay`; for one of
+            optax's what optax calls them.
 
     Raises:
         UsageError: unknown name, schedule or option, or numbers out of range.
     """
     rate = make_schedule(learning_rate, warmup, schedule, num_steps, decay_steps)
-    rule = registry.make("optimizer", OPTIMIZERS, name, learning_rate=rate, **options)
+    if isinstance(name, str) and name in OPTAX_OPTIMIZERS and name not in OPTIMIZERS:
+        steady = schedule == "constant" and not warmup  # some of them take a number alone
+        rule = optax_optimizer(name, learning_rate if steady else rate, **options)
+    else:
+        known = OPTAX_OPTIMIZERS | OPTIMIZERS  # for what is said of a name that is in neither
+        rule = registry.make("optimizer", known, name, learning_rate=rate, **options)
     if gradient_clip is None or gradient_clip <= 0:
         return rule
     return optax.chain(optax.clip_by_global_norm(gradient_clip), rule)

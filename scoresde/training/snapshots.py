@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 from scoresde.registry import UsageError
 from scoresde.training.average_files import AverageFiles, SavedAverage
@@ -45,11 +46,18 @@ def take_snapshots(
 
     def take(step: int, state: TrainState) -> None:
         for name, average in followed(averages).items():
+            params = state.averages[name]
+            if jax.process_count() > 1 and not _everywhere(params):  # a work of all processes
+                params = multihost_utils.process_allgather(params, tiled=True)
             if jax.process_index() == 0 and not snapshots.path(name, step).exists():
-                params = jax.device_get(state.averages[name])
-                snapshots.save(name, step, params, average.length, dtype)
+                snapshots.save(name, step, jax.device_get(params), average.length, dtype)
 
     return take
+
+
+def _everywhere(tree: PyTree) -> bool:
+    """Whether each process has the arrays whole."""
+    return all(leaf.is_fully_replicated for leaf in jax.tree.leaves(tree))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

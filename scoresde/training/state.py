@@ -22,13 +22,15 @@ class TrainState:
     """A training run between two steps. Restoring it continues the run exactly.
 
     Attributes:
-        step: number of optimizer updates made, int32 scalar.
+        step: number of steps made, those skipped too, int32 scalar.
         params: the network's parameters.
         averages: averages of them over the run, by name; each has the structure of `params`.
         opt_state: the optimizer's state.
         key: typed PRNG key, scalar. It never changes: step n draws from `fold_in(key, n)`, so the
             randomness of a step depends on nothing but the seed and n.
         memory: what the loss remembers from step to step, any pytree of arrays; None if nothing.
+        skipped: how many steps changed nothing, since their gradient was not finite: in all, and
+            in a row up to now; int32 [2].
     """
 
     step: jax.Array
@@ -37,6 +39,7 @@ class TrainState:
     opt_state: PyTree
     key: jax.Array
     memory: PyTree = None
+    skipped: jax.Array
 
     def __repr__(self) -> str:
         count = sum(math.prod(jnp.shape(leaf)) for leaf in jax.tree.leaves(self.params))
@@ -93,13 +96,16 @@ def create_state(
         raise UsageError(f"The optimizer is what make_optimizer returns, not {shown(optimizer)}.")
 
     def copy(tree: PyTree) -> PyTree:
-        return jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), tree)
+        return jax.tree.map(
+            lambda leaf: jnp.array(leaf, getattr(leaf, "dtype", None), copy=True), tree
+        )
 
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=copy(params),
         averages=copy(init_averages(averages, params)),
-        opt_state=optimizer.init(params),
+        opt_state=copy(optimizer.init(params)),  # some keep the parameters themselves
         key=jax.random.clone(key),
         memory=copy(memory),
+        skipped=jnp.zeros(2, jnp.int32),
     )

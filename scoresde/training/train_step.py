@@ -14,7 +14,9 @@ from scoresde.training.accumulation import accumulated
 from scoresde.training.averages import Average, update_averages
 from scoresde.training.loss_fn import LossFn, Metrics, checked
 from scoresde.training.mesh import batch_sharding, replicated
-from scoresde.training.sharding import Rules, state_shardings
+from scoresde.training.optax_names import with_loss
+from scoresde.training.sharding import Rules, placed_gradient, state_shardings
+from scoresde.training.skipping import unless_broken
 from scoresde.training.state import TrainState
 
 PyTree = Any
@@ -37,8 +39,12 @@ def make_train_step(
     One call makes `steps_per_dispatch` updates without returning to Python. `batches` are arrays
     [steps_per_dispatch, batch, ...] with the batch axis split over the mesh (`shard_batch` with
     axis=1); `metrics` are float32 arrays [steps_per_dispatch] that stay on the device: "loss",
-    "grad_norm" (the global norm before clipping) and those of `loss_fn`. The state's memory is
-    donated: the argument cannot be used again.
+    "grad_norm" (the global norm before clipping), "skipped" (steps skipped so far) and those of
+    `loss_fn`. The state's memory is donated: the argument cannot be used again.
+
+    A step whose loss or gradient is not finite on any device is skipped on all: parameters,
+    averages, the optimizer's state and the loss's memory stay as they are, and only the step
+    counts, so that the next one has other data and another key. See `scoresde.training.skipping`.
 
     It is an ordinary `jax.jit` function: `train_step.lower(state, batches).compile()` compiles it
     ahead of time, for its cost and memory analysis. Give it a state that `place` has put on
@@ -68,7 +74,10 @@ def make_train_step(
         UsageError: a mesh that cannot be used, or at the first call, when the batch does not fit
             these numbers, the state has other averages or a rule does not fit its parameters.
     """
+    optimizer = with_loss(optimizer)
     gradient_fn = jax.value_and_grad(checked(loss_fn), has_aux=True)
+    if rules:
+        gradient_fn = placed_gradient(gradient_fn, mesh, rules)
     if accumulate > 1:
         gradient_fn = accumulated(gradient_fn, accumulate, mesh)
 
@@ -77,19 +86,19 @@ def make_train_step(
         params = state.params if project is None else project(state.params)
         inputs = params, key, batch, state.memory, *frozen
         (loss, (metrics, memory)), gradient = gradient_fn(*inputs)
-        updates, opt_state = optimizer.update(gradient, state.opt_state, params)
+        updates, opt_state = optimizer.update(gradient, state.opt_state, params, value=loss)
         params = optax.apply_updates(params, updates)
-        step = state.step + 1
-        state = dataclasses.replace(
+        step, norm = state.step + 1, optax.tree.norm(gradient)
+        after = dataclasses.replace(
             state,
-            step=step,
             params=params,
             averages=update_averages(averages, state.averages, params, step),
             opt_state=opt_state,
             memory=memory,
         )
+        state = dataclasses.replace(unless_broken(loss, norm, state, after), step=step)
         state = jax.lax.with_sharding_constraint(state, state_shardings(mesh, state, rules))
-        metrics = {"loss": loss, "grad_norm": optax.tree.norm(gradient), **metrics}
+        metrics = {"loss": loss, "grad_norm": norm, "skipped": state.skipped[0], **metrics}
         return state, jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), metrics)
 
     # XLA's CPU backend takes twenty times longer for a convolution's weight gradient inside a loop

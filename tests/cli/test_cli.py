@@ -43,10 +43,15 @@ def train(workdir, *more):
     return ["train", *CONFIG, "--workdir", str(workdir), *SMALL, *more]
 
 
-def start(arguments, devices=1):
+def start(*commands, devices=1):
+    """A process that runs them, one after another until one fails."""
     flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"
+    program = ["-m", "scoresde", *commands[0]]
+    if len(commands) > 1:
+        code = f"from scoresde.cli import main; exit(any(main(c) for c in {list(commands)!r}))"
+        program = ["-c", code]
     return subprocess.Popen(
-        [sys.executable, "-m", "scoresde", *arguments],
+        [sys.executable, *program],
         env={**os.environ, "XLA_FLAGS": flags},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -54,8 +59,8 @@ def start(arguments, devices=1):
     )
 
 
-def run(arguments, devices=1):
-    process = start(arguments, devices)
+def finished(process):
+    """What a process printed, which went well."""
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     return output
@@ -65,7 +70,7 @@ def run(arguments, devices=1):
 def workdir(tmp_path_factory):
     """A finished run on one device."""
     workdir = tmp_path_factory.mktemp("whole") / "run"
-    run(train(workdir))
+    assert main(train(workdir)) == 0
     return workdir
 
 
@@ -134,7 +139,7 @@ def test_killed_and_resumed_equals_uninterrupted(workdir, tmp_path):
     process.communicate()
     assert process.returncode == -signal.SIGKILL, "the run ended before it could be killed"
     assert training.Checkpoints(tmp_path / "run" / "checkpoints").latest_step() < STEPS
-    output = run(train(tmp_path / "run"))
+    output = finished(start(train(tmp_path / "run")))
     assert "Resuming from" in output
     (step, ours), (whole_step, whole) = arrays(tmp_path / "run"), arrays(workdir)
     assert step == whole_step
@@ -145,16 +150,16 @@ def test_killed_and_resumed_equals_uninterrupted(workdir, tmp_path):
 
 
 def test_eight_devices_equal_one(evaluated, tmp_path):
-    workdir = tmp_path / "run"
-    run(train(workdir, "--config.training.sample_every=1000"), devices=8)
+    # The same samples from the same parameters. (tests/cli/test_likelihood.py has likelihoods.)
+    workdir, there = tmp_path / "run", ["--workdir", str(evaluated), "--name", "eight"]
+    training_of_eight = train(workdir, "--config.training.sample_every=1000")
+    sampling = ["sample", *there, "--num", "10", "--batch_size", "8"]
+    finished(start(training_of_eight, sampling, devices=8))
     ours, whole = (training.read_log(where) for where in (workdir, evaluated))
     for a, b in zip(ours, whole, strict=True):
         assert a.keys() == b.keys()
         for name in a:
             assert a[name] == pytest.approx(b[name], rel=1e-3), (name, a, b)
-    # The same samples from the same parameters. (tests/cli/test_likelihood.py has likelihoods.)
-    there = ["--workdir", str(evaluated), "--name", "eight"]
-    run(["sample", *there, "--num", "10", "--batch_size", "8"], devices=8)
     with (
         np.load(evaluated / "samples" / "eight" / "samples.npz") as a,
         np.load(evaluated / "samples" / f"step_{STEPS}" / "samples.npz") as b,

@@ -17,6 +17,7 @@ from scoresde import (
     dequantization,
     evaluation,
     likelihood,
+    load_config,
     losses,
     metrics,
     runs,
@@ -146,6 +147,20 @@ def test_the_page_on_guidance_runs():
     names = {}
     exec(compile("\n".join(blocks("guidance.md")), "guidance.md", "exec"), names)
     assert np.isfinite(names["nats"]).all()
+
+
+def test_the_page_on_training_runs_and_its_configs_are_some():
+    names = {}
+    exec(compile("\n".join(blocks("training.md")), "training.md", "exec"), names)
+    assert names["x"].shape == (4, 16, 16, 3) and names["labels"].shape == (4, 9)
+    commands = re.findall(
+        r"^scoresde train (.*)$", (DOCS / "training.md").read_text(), re.MULTILINE
+    )
+    assert len(commands) == 3
+    for command in commands:
+        words = command.split()
+        changes = [word for word in words if word.startswith("--config.")]
+        build(load_config(words[words.index("--config") + 1], changes))
 
 
 def test_the_page_on_learned_variances_runs():

@@ -54,6 +54,8 @@ def changed(**changes):
         ({"loss__times": {"name": "discrete", "num_scales": 1}}, "num_scales of 2 or more"),
         ({"loss__times": {"name": "uniform", "t_min": 2.0}}, r"Training times \[2.0, 1.0\]"),
         ({"optimizer__name": "adamm"}, "Unknown optimizer"),
+        ({"optimizer": {"name": "adafactor", "beta1": 0.9}}, "'adafactor' has no option 'beta1'"),
+        ({"optimizer": {"name": "sophia"}}, "The optimizer 'sophia' cannot be used like this"),
         ({"training__epochs": 3}, "Unknown key config.training.epochs"),
         ({"training__batch_size": 0}, "batch_size must be at least 1"),
         ({"training__num_steps": None}, "lacks config.training.num_steps"),
@@ -67,6 +69,11 @@ def changed(**changes):
         ({"likelihood__method": "rk4"}, "Unknown ODE method"),
         ({"likelihood__trace": "exakt"}, "Unknown trace"),
         ({"training__ema_rate": 2.0}, "EMA rate"),
+        ({"training__ema_half_life": 1e5}, "place of ema_rate, which is 0.995: give one of them"),
+        ({"loss__augmentation": "geometry"}, "Unknown augmentation 'geometry'"),
+        ({"loss__augmentation": {"probability": 0.1}}, "loss.augmentation must be a name, or"),
+        ({"loss__augmentation": "geometric"}, "with config.network.augment_dim=9, not 0"),
+        ({"training__max_skipped_in_a_row": -1}, "max_skipped_in_a_row must be at least 0"),
         ({"training__ema_warmup": "slow"}, "Unknown EMA warm-up"),
         ({"training__averages": {"slow": {"name": "emo"}}}, "Unknown average 'emo'.* mean 'ema'"),
         ({"training__averages": {"slow": {"rate": 0.9}}}, "averages.slow must be a name, or"),
@@ -146,6 +153,18 @@ def test_values_of_another_type_are_refused_by_key(path, value, message):
         section = section[name]
     section[key] = value
     with pytest.raises(UsageError, match=message):
+        build(config)
+
+
+def test_an_augmentation_is_told_to_the_network_and_moves_nothing_else():
+    config = load("edm/cifar10_ddpmpp_uncond")
+    config.network.augment_dim = 6
+    with pytest.raises(UsageError, match="augment_dim=9, not 6"):
+        build(config)
+    config = load("edm/cifar10_ddpmpp_uncond")
+    config.data.condition_from = {"name": "super_resolution", "factor": 2}
+    config.network.condition_images = {"observation": 3}
+    with pytest.raises(UsageError, match="makes of it: leave out"):
         build(config)
 
 

@@ -35,6 +35,7 @@ def config():
         ("loss.weighting=edm", "loss", {"weighting": "edm"}),
         ("loss.weighting.sigma_data=1", "loss", {"weighting": {"name": "noise", "sigma_data": 1}}),
         ("optimizer.eps=1e-7", "optimizer", {"eps": 1e-7}),
+        ("optimizer.schedule.name=linear", "optimizer", {"schedule": {"name": "linear"}}),
         (
             "sampler.grid=(1.0, 0.5)",
             "sampler",

@@ -17,11 +17,9 @@ NUM = 4000
 
 
 QUICK = [
-    ("a", "vp", "sde", "dps"),
     ("a", "vp", "sde", "pigdm"),
     ("a", "vp", "sde", "tmpd"),
     ("b", "ve", "ode", "dps"),
-    ("b", "ve", "ode", "tmpd"),
 ]
 CASES = [
     case if case in QUICK else pytest.param(*case, marks=pytest.mark.thorough)
@@ -79,8 +77,6 @@ def test_the_likelihood_of_a_guided_gaussian_is_that_of_its_posterior(key):
 
 
 MIXTURES = [
-    ("a", "exact", "sde"),
-    ("a", "tmpd", "sde"),
     ("a", "pigdm", "sde"),
     ("b", "dps", "sde"),
     ("b", "tmpd", "ode"),

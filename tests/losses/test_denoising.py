@@ -132,6 +132,34 @@ def test_the_minimizer_is_the_analytic_denoiser(gaussian, key):
     assert loss(0.1, key, x0) > value and loss(-0.1, key, x0) > value
 
 
+def test_what_an_augmentation_did_is_told_in_training_and_nowhere_else(key):
+    """The augmented images are the data of the loss, with a part of the key of their own."""
+    heard = []
+
+    def network(params, x, noise_condition, condition, *, train, rng):
+        heard.append(condition)
+        return params * x
+
+    sde, options = sdes.VP(), {"prediction": predictions.Noise(), "network": network}
+    augmentation = {"name": "geometric", "probability": 0.5}
+    loss = losses.DenoisingScoreMatching(sde=sde, augmentation=augmentation, **options)
+    plain = losses.DenoisingScoreMatching(sde=sde, **options)
+    condition = {"label": jnp.arange(6)}
+    value = loss(0.7, key, X0, condition)
+    augment_key, loss_key = jax.random.split(key)
+    images, labels = loss.augmentation(augment_key, X0)
+    assert np.abs(images - X0).max() > 0.1 and np.abs(labels[:, 1:]).max() > 0
+    assert heard[0].keys() == {"label", "augment_labels"}
+    np.testing.assert_array_equal(heard[0]["augment_labels"], labels)
+    np.testing.assert_allclose(value, plain(0.7, loss_key, images, condition), rtol=1e-5)
+    assert loss(0.7, key, X0, condition, train=False) == plain(0.7, key, X0, condition)
+    assert heard[-1].keys() == heard[-2].keys() == {"label"}
+    with pytest.raises(UsageError, match="leave out unknown_only"):
+        losses.DenoisingScoreMatching(
+            sde=sde, augmentation=augmentation, unknown_only=True, **options
+        )
+
+
 def test_an_objective_encodes_its_own_images(key):
     """With a part of the key, so that the noise of the codec is not that of the process."""
 

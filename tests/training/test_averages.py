@@ -33,7 +33,17 @@ def test_ema_follows_its_recursion(warmup):
     np.testing.assert_allclose(average["w"], want, atol=1e-6)
 
 
-@pytest.mark.parametrize("warmup", ["none", "inverse"])
+def test_edms_ramp_up_is_of_images():
+    """A half-life of 500k images, or 5 % of those seen before the step, whatever the batch."""
+    for batch in (256, 512):
+        ema = EMA(rate=0.5 ** (batch / 500_000), warmup="edm")
+        for n in (1, 2, 1000, 30_000, 50_000):
+            half_life = min(500_000, 0.05 * (n - 1) * batch)
+            want = 1.0 if n == 1 else 1 - 0.5 ** (batch / half_life)
+            assert float(ema.newest_weight(n)) == pytest.approx(want, rel=1e-5)
+
+
+@pytest.mark.parametrize("warmup", ["none", "inverse", "edm"])
 def test_what_an_ema_holds_of_its_start(warmup):
     ema = EMA(rate=0.9, warmup=warmup)
     average = jnp.ones(())
@@ -57,7 +67,7 @@ def test_an_ema_of_rate_zero_is_the_parameters():
 def test_impossible_emas_are_refused():
     with pytest.raises(UsageError, match="EMA rate must lie in"):
         EMA(rate=1.0)
-    with pytest.raises(UsageError, match="Known: inverse, none"):
+    with pytest.raises(UsageError, match="Known: edm, inverse, none"):
         EMA(rate=0.9, warmup="linear")
 
 

@@ -30,7 +30,7 @@ def test_a_run_leaves_what_it_promises(whole, capfd):
     assert final["['step']"] == 30
     rows = read_log(workdir)
     assert [row["step"] for row in rows] == list(range(3, 31, 3))
-    assert rows[0].keys() == {"step", "loss", "grad_norm", "worst"}
+    assert rows[0].keys() == {"step", "loss", "grad_norm", "worst", "skipped"}
     assert rows[-1]["loss"] < 0.7 * rows[0]["loss"]
     assert training.Checkpoints(workdir / "checkpoints").all_steps() == [20, 30]
     assert (workdir / "loss.png").exists()
@@ -125,7 +125,8 @@ def test_a_loss_that_is_not_finite_stops_the_run(whole, tmp_path, steps):
     with pytest.raises(
         UsageError, match=r"The loss is not finite at step 23\. .* resume from"
     ) as error:
-        toy.run(tmp_path, 40, steps=steps, bad_step=23, log_every=3, checkpoint_every=8)
+        options = {"steps": steps, "bad_steps": {23}, "max_skipped_in_a_row": 0}
+        toy.run(tmp_path, 40, log_every=3, checkpoint_every=8, **options)
     assert "\n" not in str(error.value)
     checkpoints = training.Checkpoints(tmp_path / "checkpoints")
     assert checkpoints.all_steps() == [8, 16]
@@ -137,8 +138,52 @@ def test_a_loss_that_is_not_finite_stops_the_run(whole, tmp_path, steps):
 def test_no_checkpoint_is_made_of_a_broken_state(tmp_path):
     """Every step saves, and the step that broke would too: it is looked at first."""
     with pytest.raises(UsageError, match="at step 5"):
-        toy.run(tmp_path, 8, bad_step=5, checkpoint_every=1)
+        toy.run(tmp_path, 8, bad_steps={5}, checkpoint_every=1, max_skipped_in_a_row=0)
     assert training.Checkpoints(tmp_path / "checkpoints").latest_step() == 4
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_steps_that_are_not_finite_are_skipped_counted_and_said(tmp_path, capfd, steps):
+    options = {"bad_steps": {5, 6, 12}, "log_every": 3, "checkpoint_every": 6}
+    state = toy.run(tmp_path, 16, steps=steps, max_skipped_in_a_row=2, **options)
+    assert state.skipped.tolist() == [3, 0] and int(state.step) == 16
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
+    assert [line for line in capfd.readouterr().err.splitlines() if "Skipped" in line] == [
+        "Skipped step 5, whose loss is not finite: 1 in all, 1 in a row of at most 2.",
+        "Skipped step 6, whose loss is not finite: 2 in all, 2 in a row of at most 2.",
+        "Skipped step 12, whose loss is not finite: 3 in all, 1 in a row of at most 2.",
+    ]
+    rows = {row["step"]: row for row in read_log(tmp_path)}
+    assert [row["skipped"] for row in rows.values()] == [0, 2, 2, 3, 3]
+    assert rows[6] == {"step": 6, "skipped": 2}  # JSON has no NaN
+    assert (tmp_path / "loss.png").exists()
+
+
+def test_a_run_stopped_in_a_row_of_skips_goes_on_counting(tmp_path):
+    options = {"bad_steps": {8, 9, 10, 11}, "log_every": 1}
+    toy.run(tmp_path / "parts", 10, **options)
+    before = training.Checkpoints(tmp_path / "parts" / "checkpoints").restore_params(average=None)
+    with pytest.raises(UsageError) as error:
+        toy.run(tmp_path / "parts", 20, max_skipped_in_a_row=3, **options)
+    assert str(error.value).startswith(
+        "The loss is not finite at step 11, nor at the 3 before it, which were skipped. Lower the "
+    )
+    checkpoints = training.Checkpoints(tmp_path / "parts" / "checkpoints")
+    assert checkpoints.all_steps() == [10]  # the last good state is intact
+    jax.tree.map(np.testing.assert_array_equal, checkpoints.restore_params(average=None), before)
+    parts = toy.run(tmp_path / "parts", 20, max_skipped_in_a_row=4, **options)
+    whole = toy.run(tmp_path / "whole", 20, **options)
+    toy.assert_equal(toy.arrays(parts), toy.arrays(whole))
+    assert toy.log_text(tmp_path / "parts") == toy.log_text(tmp_path / "whole")
+
+
+def test_a_step_of_ones_own_that_skips_nothing_stops_at_the_first(tmp_path):
+    def train_step(state, batches):
+        return state, {"loss": np.full(1, np.nan), "grad_norm": np.zeros(1)}
+
+    options = {"mesh": training.make_mesh(), "workdir": tmp_path, "num_steps": 4}
+    with pytest.raises(UsageError, match="loss is not finite at step 1\\. Lower"):
+        train(toy.make_state(), train_step, toy.ToyLoader(), **options)
 
 
 def test_the_real_loader_resumes_in_the_middle_of_an_epoch(tmp_path):
@@ -206,6 +251,7 @@ def run_with(workdir, loader=None, **options):
     [
         ({"num_steps": 0}, "num_steps must be at least 1, not 0"),
         ({"log_every": 0}, "log_every must be at least 1"),
+        ({"max_skipped_in_a_row": -1}, "max_skipped_in_a_row must be at least 0"),
         ({"checkpoint_every": -5}, "checkpoint_every must be at least 1"),
         ({"callbacks": [(0, print)]}, "The interval of callback 0 must be at least 1"),
         ({"keep": 0}, "must be positive"),

@@ -94,7 +94,8 @@ def test_eight_devices_train_as_one_and_exchange_checkpoints(whole, tmp_path):
     """With everything whole on every device, going on with a run of one device, and with a kernel's
     columns, and those of its average and moments, spread over them, one device going on with that.
     """
-    one, split, remembering = (tmp_path / name for name in ("one", "split", "remembering"))
+    names = "one", "split", "remembering", "broken", "factored"
+    one, split, remembering, broken, factored = (tmp_path / name for name in names)
     toy.run(one, 30)
     code = f"""
 assert jax.device_count() == 8
@@ -117,6 +118,9 @@ check(toy.run({str(split)!r}, 30, rules=toy.SPLIT), columns=2)
 state = toy.run({str(remembering)!r}, 12, memory=toy.MEMORY)
 assert all(len(leaf.sharding.device_set) == 8 for leaf in jax.tree.leaves(state.memory))
 assert state.memory["errors"].sharding.is_fully_replicated  # every device knows all errors
+state = toy.run({str(broken)!r}, 12, bad_steps={{4, 5, 9}})
+toy.run({str(factored)!r}, 12, optimizer=toy.factored())
+assert state.skipped.tolist() == [3, 0]  # one device's NaN skips the step on all
 try:
     toy.training.shard_batch(toy.training.make_mesh(), toy.np.zeros((1, 12, 4)), axis=1)
 except ValueError as error:
@@ -129,6 +133,10 @@ else:
     assert_close(toy.arrays(toy.run(split, 60)), whole[1])
     state = toy.run(tmp_path / "remembering_alone", 12, memory=toy.MEMORY)
     assert_close(dict(np.load(remembering / "final.npz")), toy.arrays(state))
+    state = toy.run(tmp_path / "broken_alone", 12, bad_steps={4, 5, 9})
+    assert_close(dict(np.load(broken / "final.npz")), toy.arrays(state))
+    state = toy.run(tmp_path / "factored_alone", 12, optimizer=toy.factored())
+    assert_close(dict(np.load(factored / "final.npz")), toy.arrays(state))
     for workdir in (one, split):
         np.testing.assert_allclose(losses(workdir), losses(whole[0]), rtol=1e-4)
 

@@ -1,5 +1,6 @@
 """The compiled step: what it computes, and that it compiles once and reuses memory."""
 
+import dataclasses
 import re
 
 import jax
@@ -81,6 +82,46 @@ def test_the_step_is_what_it_says(eight_steps):
     assert jax.random.key_data(state.key).tolist() == [0, 0]
 
 
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("broken", ["loss", "gradient"])
+def test_a_step_that_is_not_finite_changes_nothing(mesh, accumulate, broken):
+    """Bit for bit, the memory of the loss too; the step after it is as from a state of its own."""
+
+    def loss_fn(params, key, batch, memory):
+        if broken == "loss":
+            return toy.remembering(params, key, batch, memory)
+        bad = jnp.isnan(batch["image"]).any()
+        batch = jax.tree.map(jnp.nan_to_num, batch)
+        loss, metrics, memory = toy.remembering(params, key, batch, memory)
+        total = jnp.sum(params["in"]["bias"])
+        steep = jnp.where(bad, 1e30, 0.0)  # its square overflows
+        return loss + steep * (total - jax.lax.stop_gradient(total)), metrics, memory
+
+    step = make_step(mesh, loss_fn, accumulate=accumulate)
+    memory = toy.MEMORY | {"errors": np.zeros(toy.BATCH_SIZE // accumulate, np.float32)}
+    state, loader = toy.make_state(memory=memory), toy.ToyLoader(bad_steps={3})
+    states = []
+    for _ in range(4):
+        batches = training.shard_batch(mesh, next(loader), axis=1)
+        state, metrics = step(training.place(mesh, state), batches)
+        states.append((toy.arrays(state), {k: v.item() for k, v in metrics.items()}))
+        if len(states) == 3:
+            after = jax.tree.map(jnp.copy, state)
+            resumed = dataclasses.replace(after, skipped=jnp.zeros_like(after.skipped))
+    (second, _), (third, bad), (fourth, good) = states[1:]
+    assert np.isnan(bad["loss"]) == (broken == "loss") and not np.isfinite(bad["grad_norm"])
+    assert bad["skipped"] == good["skipped"] == 1 and np.isfinite(good["loss"])
+    assert third.pop("['step']") == 3 and second.pop("['step']") == 2
+    assert third.pop("['skipped']").tolist() == [1, 1]
+    assert second.pop("['skipped']").tolist() == [0, 0]
+    toy.assert_equal(third, second)
+    assert fourth.pop("['skipped']").tolist() == [1, 0]
+    state, _ = step(training.place(mesh, resumed), batches)
+    alone = toy.arrays(state)
+    assert alone.pop("['skipped']").tolist() == [0, 0]
+    toy.assert_equal(alone, fourth)
+
+
 def test_steps_per_dispatch_do_not_matter(mesh, eight_steps):
     state, metrics = toy.dispatch(mesh, make_step(mesh, steps_per_dispatch=4), 2, 4)
     toy.assert_equal(toy.arrays(state), toy.arrays(eight_steps[0]))
@@ -101,6 +142,7 @@ def test_it_is_traced_once_and_stays_on_the_device(mesh):
     assert len(traces) == 1
     assert isinstance(metrics["loss"], jax.Array)
     assert metrics["loss"].shape == metrics["grad_norm"].shape == metrics["worst"].shape == (2,)
+    assert metrics["skipped"].tolist() == [0, 0]
     assert metrics["loss"].dtype == jnp.float32
 
 
@@ -133,8 +175,8 @@ def test_ahead_of_time_compilation(mesh):
 def test_a_state_leaves_the_step_as_the_rules_say(mesh):
     lowered = make_step(mesh, rules=toy.SPLIT).lower(toy.make_state(), next(toy.ToyLoader()))
     split = re.findall(r'sharding_constraint .*{"data"}.* : (.*)', lowered.as_text())
-    # A parameter, its average and two moments; the spec is that of the last axis.
-    assert split == ["tensor<4x16xf32>"] * 4
+    # A gradient, a parameter, its average and two moments; the spec is that of the last axis.
+    assert split == ["tensor<4x16xf32>"] * 5
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,9 @@ DIMENSION = 4
 class ToyLoader:
     """Batches that are a function of their number, and of nothing else."""
 
-    def __init__(self, steps=1, batch_size=BATCH_SIZE, sleep=0.0, bad_step=None):
-        self.steps, self.batch_size, self.sleep, self.bad_step = steps, batch_size, sleep, bad_step
+    def __init__(self, steps=1, batch_size=BATCH_SIZE, sleep=0.0, bad_steps=()):
+        self.steps, self.batch_size, self.sleep = steps, batch_size, sleep
+        self.bad_steps = bad_steps  # counted from 1; one number in their batches is NaN
         self.position = 0
 
     def __next__(self):
@@ -28,8 +29,9 @@ class ToyLoader:
         batches = [np.random.default_rng(first + i) for i in range(self.steps)]
         images = np.stack([rng.normal(size=(self.batch_size, DIMENSION)) for rng in batches])
         images = images.astype(np.float32)
-        if self.bad_step is not None and first < self.bad_step <= first + self.steps:
-            images[self.bad_step - 1 - first, 0, 0] = np.nan
+        for step in self.bad_steps:
+            if first < step <= first + self.steps:
+                images[step - 1 - first, 0, 0] = np.nan
         share = self.batch_size // jax.process_count()
         start = jax.process_index() * share
         return {"image": images[:, start : start + share]}
@@ -89,13 +91,19 @@ def make_optimizer():
     return training.make_optimizer("adam", 1e-2, warmup=10)
 
 
+def factored():
+    """An optimizer whose state is not like the parameters."""
+    return training.make_optimizer("adafactor", 1e-2, warmup=10, min_dim_size_to_factor=4)
+
+
 SPLIT = [("in/kernel", PartitionSpec(None, "data"))]  # the columns of a kernel, over the devices
 AVERAGES = {"ema": training.EMA(rate=0.9, warmup="inverse")}
 
 
-def make_state(seed=0, averages=AVERAGES, memory=None, **options):
+def make_state(seed=0, averages=AVERAGES, memory=None, optimizer=None, **options):
+    optimizer = make_optimizer() if optimizer is None else optimizer
     return training.create_state(
-        jax.random.key(seed), make_params(**options), make_optimizer(), averages, memory
+        jax.random.key(seed), make_params(**options), optimizer, averages, memory
     )
 
 
@@ -105,27 +113,28 @@ def run(
     *,
     steps=1,
     sleep=0.0,
-    bad_step=None,
+    bad_steps=(),
     mesh=None,
     averages=AVERAGES,
     rules=(),
     memory=None,
+    optimizer=None,
     **options,
 ):
     """Trains in `workdir`, writes the parameters to `final.npz`, and returns the state."""
     mesh = training.make_mesh() if mesh is None else mesh
     train_step = training.make_train_step(
         loss_fn if memory is None else remembering,
-        make_optimizer(),
+        make_optimizer() if optimizer is None else optimizer,
         mesh,
         averages=averages,
         rules=rules,
         steps_per_dispatch=steps,
     )
-    loader = ToyLoader(steps, sleep=sleep, bad_step=bad_step)
+    loader = ToyLoader(steps, sleep=sleep, bad_steps=bad_steps)
     options = {"log_every": 3, "checkpoint_every": 10, **options}
     state = training.train(
-        make_state(averages=averages, memory=memory),
+        make_state(averages=averages, memory=memory, optimizer=optimizer),
         train_step,
         loader,
         mesh=mesh,
@@ -158,18 +167,23 @@ def eval_loss(state):
 
 
 def arrays(state):
-    """Parameters, averages, optimizer state and step as NumPy arrays by name."""
+    """All of a state but its key, as NumPy arrays by name."""
     tree = {
         "step": state.step,
         "params": state.params,
         "averages": state.averages,
         "opt_state": state.opt_state,
         "memory": state.memory,
+        "skipped": state.skipped,
     }
     return {
-        jax.tree_util.keystr(path): np.asarray(leaf)
+        jax.tree_util.keystr(path): np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf)
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
     }
+
+
+def is_key(leaf):
+    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def assert_equal(left, right):

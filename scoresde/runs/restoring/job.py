@@ -118,7 +118,7 @@ def _computer(work, request, mesh, num, astray):
     fold = jax.vmap(jax.random.fold_in)
 
     def put(tree: Any) -> Any:
-        return jax.device_put(tree, training.batch_sharding(mesh))
+        return training.split_batch(mesh, tree)
 
     def compute(rows: np.ndarray, fetch: jobs.Fetch) -> dict[str, np.ndarray]:
         rows = np.minimum(rows, num - 1)  # the last batch is filled up

@@ -121,7 +121,8 @@ class Checkpoints:
             )
         self.wait()  # the background thread reads self._saving
         items = {name: ocp.args.StandardSave(tree) for name, tree in to_items(state).items()}
-        items["extra"] = ocp.args.JsonSave({"format": FORMAT, "extra": extra or {}})
+        content = {"format": FORMAT, "skipped": state.skipped.tolist(), "extra": extra or {}}
+        items["extra"] = ocp.args.JsonSave(content)
         self._saving = step, list(items)
         try:
             # `force` leaves the decision whether to save to the caller.
@@ -156,7 +157,7 @@ class Checkpoints:
                 "name those that it holds, or start anew in another directory."
             )
         items = {name: saved.arrays(name, tree) for name, tree in to_items(abstract_state).items()}
-        return from_items(items, abstract_state), extra
+        return from_items(items, abstract_state, saved.skipped()), extra
 
     def restore_params(
         self,

@@ -3,15 +3,18 @@
 params          the parameters
 NAME_params     an average of them, for each by its name: `ema_params`
 training        what only a resumed run needs (step, key, optimizer state, the loss's memory)
-extra           JSON: the format, and what the caller adds
+extra           JSON: the format, how many steps were skipped (none if it does not say so, as in
+                the first versions), and what the caller adds
 
 Keeping the parameters apart lets a sampler read an average without the rest.
 """
 
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
 from scoresde.training.state import TrainState
 from scoresde.training.tree import by_name
@@ -41,13 +44,16 @@ def to_items(state: TrainState) -> dict[str, PyTree]:
     return {"params": state.params, **averages, "training": by_name(_training(state))}
 
 
-def from_items(items: dict[str, PyTree], abstract_state: TrainState) -> TrainState:
+def from_items(
+    items: dict[str, PyTree], abstract_state: TrainState, skipped: Sequence[int]
+) -> TrainState:
     """The state whose items, of the structure of `to_items(abstract_state)`, these are."""
     training = _training(abstract_state)
     leaves = [items["training"][name] for name in by_name(training)]
     return TrainState(
         params=items["params"],
         averages={name: items[params_item(name)] for name in abstract_state.averages},
+        skipped=jax.device_put(np.asarray(skipped, np.int32), abstract_state.skipped.sharding),
         **jax.tree.unflatten(jax.tree.structure(training), leaves),
     )
 

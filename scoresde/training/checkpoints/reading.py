@@ -46,7 +46,17 @@ class SavedCheckpoint:
         Raises:
             UsageError: it is damaged, or of another format.
         """
+        return self._content()["extra"]
 
+    def skipped(self) -> list[int]:
+        """The state's count of skipped steps, of which the first versions know nothing.
+
+        Raises:
+            UsageError: as of `extra`.
+        """
+        return self._content().get("skipped", [0, 0])
+
+    def _content(self) -> dict[str, Any]:
         def read() -> dict[str, Any]:
             checksums.verify(self.directory, "extra")
             return ocp.Checkpointer(ocp.JsonCheckpointHandler()).restore(self.directory / "extra")
@@ -57,7 +67,7 @@ class SavedCheckpoint:
                 f"The checkpoint {self.directory} has format {content['format']}, and this "
                 f"scoresde reads format {FORMAT}; use the version that wrote it."
             )
-        return content["extra"]
+        return content
 
     def arrays(self, item: str, wanted: PyTree | None) -> PyTree:
         """The arrays of an item.
