@@ -178,7 +178,7 @@ def edm2(
     std: float,
     batch_size: int = 2048,
 ) -> Section:
-    """EDM2's training and sampling (arXiv:2312.02696, tables 4 and 6), 63 evaluations.
+    """EDM2's training and sampling (arXiv:2312.02696), 63 evaluations.
 
     Args:
         network: of `networks.edm2`.
