@@ -152,7 +152,7 @@ def make_schedule(
         schedule: "constant", or "cosine" for a half cosine and "linear" for a line from the peak,
             at the end of the warm-up, to 0 at `num_steps`; or "inverse_sqrt", which multiplies
             by 1 / sqrt(max(n / decay_steps, 1)) and so has no end (Karras et al. 2024,
-            arXiv:2312.02696, equation 67); or one of optax's by its name and arguments,
+            arXiv:2312.02696); or one of optax's by its name and arguments,
             {"name": "exponential_decay", "transition_steps": 1000, "decay_rate": 0.9}, which is
             multiplied by the warm-up too. `learning_rate` is what it starts from or rises to,
             where that is not among the arguments.
