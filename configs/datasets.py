@@ -172,7 +172,7 @@ def conditional_emoji(images: dict[str, int]) -> Section:
     config = processes.variance_preserving("vp", network)
     config.data.source = {"name": "emoji32"}
     config.data.flip = False
-    # What is told says much of x0, which a network of the noise would say too little of at much noise.
+    # What is told says much of x0, and a network of the noise too little of it at much noise.
     config.prediction = Section({"name": "v"})
     config.loss.times = Section({"name": "stratified"})
     config.loss.weighting = Section({"name": "edm", "sigma_data": 0.5})
