@@ -15,12 +15,14 @@ from typing import Any
 
 from scoresde.cli.arguments import add_config, add_workdir
 from scoresde.cli.distributed import add_processes
+from scoresde.cli.train import add_watching, check_watching
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     add_config(parser)
     add_workdir(parser)
+    add_watching(parser)
     add_processes(parser)
 
 
@@ -28,8 +30,13 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Trains; see the module's docstring. Returns 130 if the run was told to stop early."""
     from scoresde import experiment, runs
 
+    check_watching(arguments)
     config = experiment.load_config(arguments.config, overrides)
-    _, summary = runs.train_classifier(config, arguments.workdir)
+    if arguments.dry_run:
+        runs.check_trains_classifier(experiment.build(config))
+        runs.dry_run(config)
+        return 0
+    _, summary = runs.train_classifier(config, arguments.workdir, profile=arguments.profile)
     if summary is None:
         return 130
     import jax

@@ -32,7 +32,11 @@ _MOST = 12.0
 
 
 def train_classifier(
-    config: Any, workdir: str | os.PathLike, progress: jobs.Tell | None = None
+    config: Any,
+    workdir: str | os.PathLike,
+    progress: jobs.Tell | None = None,
+    *,
+    profile: str | None = None,
 ) -> tuple[training.TrainState, dict[str, Any] | None]:
     """Trains the classifier of `config`, or goes on with it, and measures it once it is trained.
 
@@ -40,6 +44,7 @@ def train_classifier(
         config: as `scoresde.build` takes it, with the objective "classification".
         workdir: of the run, see `scoresde.runs.workdir`.
         progress: called with a `scoresde.jobs.Report` now and then while it is measured.
+        profile: see `scoresde.runs.train`.
 
     Returns:
         The last state, and what `measure_classifier` returns; None in its place if the run was told
@@ -49,15 +54,20 @@ def train_classifier(
         UsageError: the config trains no classifier; and as `scoresde.runs.train`.
     """
     experiment = build(config)
+    check_trains_classifier(experiment)
+    state = train(config, workdir, profile=profile)
+    if int(state.step) < experiment.training.num_steps:
+        return state, None
+    return state, measure_classifier(TrainedModel(workdir), progress=progress)
+
+
+def check_trains_classifier(experiment: Experiment) -> None:
+    """Raises UsageError unless the experiment trains a classifier."""
     if not experiment.trains_classifier:
         raise UsageError(
             "This config trains no classifier: its network must be one of `scoresde list "
             "classifiers`, and config.loss.objective 'classification'."
         )
-    state = train(config, workdir)
-    if int(state.step) < experiment.training.num_steps:
-        return state, None
-    return state, measure_classifier(TrainedModel(workdir), progress=progress)
 
 
 def measure_classifier(

@@ -4,7 +4,7 @@ import json
 import operator
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -14,6 +14,8 @@ import tensorboardX
 from scoresde.registry import UsageError
 
 FILE_NAME = "metrics.jsonl"
+
+Tracker = Callable[[int, Mapping[str, float]], None]
 
 
 def _read_lines(path: pathlib.Path) -> list[tuple[str, dict[str, Any]]]:
@@ -59,10 +61,13 @@ class LogWriter:
     Args:
         workdir: directory of the run, created if needed.
         resume_step: the step the run continues from, 0 for a new one; later entries are removed.
+        also: is given all that TensorBoard is, as (step, scalars).
     """
 
-    def __init__(self, workdir: str | pathlib.Path, resume_step: int = 0):
-        self._file = None
+    def __init__(
+        self, workdir: str | pathlib.Path, resume_step: int = 0, also: Tracker | None = None
+    ):
+        self._file, self._also = None, also
         if jax.process_index() != 0:
             return
         workdir = pathlib.Path(workdir)
@@ -96,8 +101,10 @@ class LogWriter:
             self.write_timing(step, scalars)
 
     def write_timing(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Logs what depends on the clock, to TensorBoard alone."""
+        """Logs what depends on the clock, which the log itself does not hold."""
         if self._file is not None:
+            if self._also is not None:
+                self._also(step, metrics)
             for name, value in metrics.items():
                 self._tensorboard.add_scalar(name, value, step)
 

@@ -1,5 +1,6 @@
 """Optimizers: gradient clipping, then an update rule with a learning-rate schedule."""
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -262,3 +263,16 @@ def make_optimizer(
     if gradient_clip is None or gradient_clip <= 0:
         return rule
     return optax.chain(optax.clip_by_global_norm(gradient_clip), rule)
+
+
+def schedule_of(options: Mapping[str, Any], num_steps: int | None = None) -> optax.Schedule:
+    """The learning rate by the number of updates made, as `make_optimizer(**options)` has it.
+
+    Args:
+        options: of `make_optimizer`.
+        num_steps: of the run, where they do not say it.
+    """
+    options = {"num_steps": num_steps, **options}
+    of_rule = inspect.signature(make_optimizer).parameters
+    names = inspect.signature(make_schedule).parameters
+    return make_schedule(**{name: options.get(name, of_rule[name].default) for name in names})

@@ -127,20 +127,6 @@ def state_shardings(mesh: Mesh, state: TrainState, rules: Rules = ()) -> TrainSt
     )
 
 
-def placed_gradient(gradient_fn: Callable, mesh: Mesh, rules: Rules) -> Callable:
-    """`gradient_fn`, of `jax.value_and_grad` within a jit, with gradients placed like parameters.
-
-    What each device needs of the sum over all is then its own part, and no device holds it whole.
-    """
-
-    def placed(params: PyTree, *inputs: PyTree) -> tuple[Any, PyTree]:
-        value, gradient = gradient_fn(params, *inputs)
-        shardings = param_shardings(mesh, params, rules)
-        return value, jax.lax.with_sharding_constraint(gradient, shardings)
-
-    return placed
-
-
 def place(mesh: Mesh, state: TrainState, rules: Rules = ()) -> TrainState:
     """Puts a state, equal on every process, on the devices of the mesh where the rules say.
 
