@@ -119,10 +119,10 @@ class Source:
                 )
             return named
         if not in_range:
+            hint = "" if number is not None else closest(text, list(names))
             known = f", or its name: {_shortened(names)}" if names else ""
             raise UsageError(
-                f"The label must be 0 .. {max(len(names), 1) - 1}{known}; got {label!r}."
-                f"{closest(text, list(names))}"
+                f"The label must be 0 .. {max(len(names), 1) - 1}{known}; got {label!r}.{hint}"
             )
         return number
 

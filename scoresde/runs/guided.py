@@ -46,6 +46,11 @@ def guided(
         for option in _MODELS.keys() & options.keys():
             if isinstance(options[option], str):
                 options[option] = _model(option, options[option], denoiser, experiment)
+        if name in guidance.POSTERIORS and "observation" not in options:
+            raise UsageError(
+                f"The guidance {name!r} is by an observation: give picture files to `scoresde "
+                f"restore` or `inpaint` with --method {name}, in Python the option 'observation'."
+            )
         if name in _RANGED and (limits := experiment.codec_without_data.data_range):
             options = {"low": limits[0], "high": limits[1], **options}
         denoiser = guidance.get(name, denoiser, **options)

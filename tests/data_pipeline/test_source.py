@@ -91,6 +91,7 @@ def test_a_label_is_given_by_its_number_or_its_name():
     [
         ("dog", r"must be 0 \.\. 2, or its name: cats, dogs, 1; got 'dog'\. Did you mean 'dogs'"),
         (3, r"must be 0 \.\. 2"),
+        ("11", "got '11'[.]$"),  # a number is no misspelled name
         (-1, r"must be 0 \.\. 2"),
         ("#7", r"must be 0 \.\. 2"),
         ("1.0", r"must be 0 \.\. 2"),

@@ -163,6 +163,7 @@ def test_a_weaker_checkpoint_guides_by_what_it_lacks(model):
             "with @NAME behind it an average",
         ),
         (["--guidance", "autoguidance", "--scale", "1", "--weak", "CLASSIFIER"], "of a classifier"),
+        (["--guidance", "pigdm"], "by an observation: give picture files"),
         (["--label", "dark"], "labels=True, or a classifier"),
     ],
 )

@@ -34,7 +34,7 @@ class ColorizeRequest(RestorationRequest):
     def prepare(self, model: Model) -> Work:
         if model.shape[2] != 3:
             raise UsageError(
-                f"Colorization is of images in color, and the run's have {model.shape[2]} channels."
+                f"Colorization is of images of three channels, and the run's have {model.shape[2]}."
             )
         inputs = read_pictures(self.input, model, self.fit)
         colored = (inputs.arrays != inputs.arrays[..., :1]).any(axis=(1, 2, 3))
