@@ -22,7 +22,8 @@ def save_config(workdir: pathlib.Path, config: Any) -> None:
     """Records `config` in `workdir`, or checks that the run there is the same experiment.
 
     Raises:
-        UsageError: the directory holds another experiment; nothing is written.
+        UsageError: the directory holds another experiment, and nothing is written; or it cannot be
+            written to.
     """
     path = workdir / "config.json"
     if workdir.exists() and not workdir.is_dir():
@@ -40,10 +41,7 @@ def save_config(workdir: pathlib.Path, config: Any) -> None:
             f"{workdir} is not empty and holds no experiment (no config.json). "
             "Give an empty or new --workdir."
         )
-    try:
-        files.write_json(path, experiment.as_json(config))
-    except OSError as error:
-        raise UsageError(f"{workdir} cannot be written to ({error}). Give another one.") from None
+    files.write_json(path, experiment.as_json(config))
 
 
 def saved_config(workdir: pathlib.Path) -> Any:

@@ -11,7 +11,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from scoresde.jobs import picture
+from scoresde import files
+from scoresde.jobs import picture, say
 from scoresde.registry import UsageError
 from scoresde.training import lock
 from scoresde.training.checkpoints import Checkpoints
@@ -133,6 +134,7 @@ def train(
     keep_every: int | None = 50_000,
     max_skipped_in_a_row: int = 10,
     callbacks: Sequence[tuple[int, Callback]] = (),
+    strict: bool = False,
 ) -> TrainState:
     """Trains to `num_steps`, from the latest checkpoint in `workdir` if there is one.
 
@@ -148,6 +150,9 @@ def train(
 
     A step whose loss or gradient is not finite is skipped, said and counted; its line of the log
     lacks what is not finite.
+
+    Checkpoints that are damaged are moved to `checkpoints/damaged/`, which a line says, and the run
+    goes on from the latest that is whole.
 
     In `workdir`: `checkpoints/`, `metrics.jsonl`, `tensorboard/`, and `loss.png` at the end.
 
@@ -167,15 +172,17 @@ def train(
             is not finite (see `make_train_step`), before the run stops; 0 stops it at the first.
         callbacks: pairs of a number of steps and a `function(step, state)`, which may return
             scalars for the log. It must not keep the state: the next dispatch reuses its memory.
+        strict: refuse to go on where the latest checkpoint is damaged; nothing is moved.
 
     Returns:
         The last state; its step is below `num_steps` if the run was told to stop.
 
     Raises:
         UsageError: impossible arguments, mesh or rules; another process trains in `workdir`; a
-            checkpoint that is damaged, of another model or of other averages; data that ends, is
-            not stacked for the dispatches or does not fit the devices; a loss or gradient that is
-            not finite, more often in a row than `max_skipped_in_a_row`.
+            checkpoint that is damaged, with no earlier one or if `strict`, of another model or of
+            other averages; data that ends, is not stacked for the dispatches or does not fit the
+            devices; a loss or gradient that is not finite, more often in a row than
+            `max_skipped_in_a_row`; a `workdir` that is full, read-only or gone.
     """
     _check(num_steps=num_steps, log_every=log_every, checkpoint_every=checkpoint_every)
     _check(least=0, max_skipped_in_a_row=max_skipped_in_a_row)
@@ -188,11 +195,15 @@ def train(
             "or give another workdir."
         )
     checkpoints = Checkpoints(workdir / "checkpoints", keep=keep, keep_every=keep_every)
-    checkpoints.directory.mkdir(parents=True, exist_ok=True)
+    with files.writing(checkpoints.directory):
+        checkpoints.directory.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         if jax.process_index() == 0:
             stack.enter_context(lock.exclusive(checkpoints.directory))
         stack.enter_context(checkpoints)
+        if jax.process_index() == 0 and not strict:
+            for line in checkpoints.set_aside_damaged():
+                say(f"Warning: {line}")
         state = place(mesh, state, rules)
         saved = checkpoints.latest_step()
         if saved is not None:
@@ -243,6 +254,9 @@ def train(
             if due or save_due:
                 journal.note(in_flight)
                 in_flight = None
+            checkpoints.check()
+            if due:
+                writer.check()
             for function in due:
                 if logged := function(step, state):
                     writer.write(step, logged)
