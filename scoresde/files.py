@@ -18,7 +18,10 @@ _REMEDY = "Restore it, or make the directory that it is in anew."
 # What disks refuse with: full, over a quota, gone, read-only, of somebody else.
 _OF_DISKS = {
     getattr(errno, name)
-    for name in "ENOSPC EDQUOT EFBIG EIO ENOENT ENOTDIR ESTALE EEXIST EROFS EACCES EPERM".split()
+    for name in (
+        *("ENOSPC", "EDQUOT", "EFBIG", "EIO", "ENOENT", "ENOTDIR", "ESTALE", "EEXIST"),
+        *("EROFS", "EACCES", "EPERM"),
+    )
     if hasattr(errno, name)
 }
 

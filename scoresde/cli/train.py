@@ -4,18 +4,20 @@ Example:
   scoresde train --config vp/digits --workdir runs/digits --config.training.num_steps=500
 
 The run can be stopped (Ctrl-C, SIGTERM, kill) and started again with the same command: it goes on
-from its last checkpoint, exactly as if it had never stopped.
+from its last checkpoint, exactly as if it had never stopped. One that is damaged is moved to
+DIR/checkpoints/damaged/, and the run goes on from the one before; with --strict it refuses.
 """
 
 import argparse
 
-from scoresde.cli.arguments import add_config, add_workdir
+from scoresde.cli.arguments import add_config, add_strict, add_workdir
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     add_config(parser)
     add_workdir(parser)
+    add_strict(parser)
 
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
@@ -23,5 +25,5 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from scoresde import experiment, runs
 
     config = experiment.load_config(arguments.config, overrides)
-    state = runs.train(config, arguments.workdir)
+    state = runs.train(config, arguments.workdir, strict=arguments.strict)
     return 0 if int(state.step) >= experiment.build(config).training.num_steps else 130

@@ -13,13 +13,14 @@ levels of noise, is printed and written to DIR/classifier/: accuracy.json and ac
 import argparse
 from typing import Any
 
-from scoresde.cli.arguments import add_config, add_workdir
+from scoresde.cli.arguments import add_config, add_strict, add_workdir
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     add_config(parser)
     add_workdir(parser)
+    add_strict(parser)
 
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
@@ -27,7 +28,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from scoresde import experiment, runs
 
     config = experiment.load_config(arguments.config, overrides)
-    _, summary = runs.train_classifier(config, arguments.workdir)
+    _, summary = runs.train_classifier(config, arguments.workdir, strict=arguments.strict)
     if summary is None:
         return 130
     import jax

@@ -32,7 +32,11 @@ _MOST = 12.0
 
 
 def train_classifier(
-    config: Any, workdir: str | os.PathLike, progress: jobs.Tell | None = None
+    config: Any,
+    workdir: str | os.PathLike,
+    progress: jobs.Tell | None = None,
+    *,
+    strict: bool = False,
 ) -> tuple[training.TrainState, dict[str, Any] | None]:
     """Trains the classifier of `config`, or goes on with it, and measures it once it is trained.
 
@@ -40,6 +44,7 @@ def train_classifier(
         config: as `scoresde.build` takes it, with the objective "classification".
         workdir: of the run, see `scoresde.runs.workdir`.
         progress: called with a `scoresde.jobs.Report` now and then while it is measured.
+        strict: see `scoresde.training.train`.
 
     Returns:
         The last state, and what `measure_classifier` returns; None in its place if the run was told
@@ -54,7 +59,7 @@ def train_classifier(
             "This config trains no classifier: its network must be one of `scoresde list "
             "classifiers`, and config.loss.objective 'classification'."
         )
-    state = train(config, workdir)
+    state = train(config, workdir, strict=strict)
     if int(state.step) < experiment.training.num_steps:
         return state, None
     return state, measure_classifier(TrainedModel(workdir), progress=progress)

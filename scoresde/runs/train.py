@@ -23,7 +23,7 @@ from scoresde.runs.workdir import save_config
 _SHOWN = 64
 
 
-def train(config: Any, workdir: str | os.PathLike) -> training.TrainState:
+def train(config: Any, workdir: str | os.PathLike, *, strict: bool = False) -> training.TrainState:
     """Trains the experiment of `config`, or goes on with it if it is the run in `workdir`.
 
     Nothing is written before everything is known to fit: the config, the data, the network and the
@@ -32,6 +32,7 @@ def train(config: Any, workdir: str | os.PathLike) -> training.TrainState:
     Args:
         config: as `scoresde.build` takes it, for instance what `scoresde.load_config` returns.
         workdir: of the run, see `scoresde.runs.workdir`.
+        strict: see `scoresde.training.train`.
 
     Returns:
         The last state; its step is below the config's num_steps if the run was told to stop.
@@ -98,6 +99,7 @@ def train(config: Any, workdir: str | os.PathLike) -> training.TrainState:
         keep_every=settings.keep_every,
         max_skipped_in_a_row=settings.max_skipped_in_a_row,
         callbacks=callbacks,
+        strict=strict,
     )
 
 

@@ -18,6 +18,10 @@ from scoresde.training.tensorboard import TensorBoardFile
 FILE_NAME = "metrics.jsonl"
 
 
+class NoLossesError(UsageError):
+    """There is nothing to draw yet."""
+
+
 def _read_lines(path: pathlib.Path) -> list[tuple[str, dict[str, Any]]]:
     """The lines of a log and what they say; a last line that a crash cut short is left out."""
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
@@ -166,7 +170,8 @@ def plot_loss(workdir: str | pathlib.Path) -> pathlib.Path:
         The path of the picture.
 
     Raises:
-        UsageError: there is no log, or no loss in it.
+        NoLossesError: there is no loss in the log.
+        UsageError: there is no log, or the picture cannot be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # a second to import
     from matplotlib.figure import Figure
@@ -174,7 +179,8 @@ def plot_loss(workdir: str | pathlib.Path) -> pathlib.Path:
     rows = read_log(workdir)
     names = sorted({name for row in rows for name in row if name.endswith("loss")})
     if not names:
-        raise UsageError(f"{pathlib.Path(workdir) / FILE_NAME} holds no loss yet; train longer.")
+        path = pathlib.Path(workdir) / FILE_NAME
+        raise NoLossesError(f"{path} holds no loss yet; train longer.")
     figure = Figure(figsize=(7, 4), layout="constrained")
     FigureCanvasAgg(figure)
     title = f"{pathlib.Path(workdir).resolve().name}: loss, raw and smoothed"

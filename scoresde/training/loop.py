@@ -17,7 +17,7 @@ from scoresde.registry import UsageError
 from scoresde.training import lock
 from scoresde.training.checkpoints import Checkpoints
 from scoresde.training.interruption import Interruption
-from scoresde.training.log import LogWriter, plot_loss
+from scoresde.training.log import LogWriter, NoLossesError, plot_loss
 from scoresde.training.mesh import shard_batch
 from scoresde.training.progress import TrainingProgress
 from scoresde.training.sharding import Rules, place
@@ -270,7 +270,7 @@ def train(
         checkpoints.wait()
         if jax.process_index() == 0:
             # A run may be too short to have logged anything.
-            with picture(workdir / "loss.png"), contextlib.suppress(UsageError):
+            with picture(workdir / "loss.png"), contextlib.suppress(NoLossesError):
                 plot_loss(workdir)
         if step < num_steps:
             progress.message(
