@@ -130,9 +130,30 @@ def digits(config: Section) -> Section:
 def imagenet(config: Section, size: int, batch_size: int) -> Section:
     """ImageNet: the central square of each image, and its class where the network has classes."""
     _tfds(config, size, dataset="imagenet2012", test="validation", image_size=size)
-    config.data.labels = config.network.get("num_classes") is not None
+    config.data.labels = bool(config.network.get("num_classes") or config.network.get("label_dim"))
     config.training.batch_size = batch_size
     config.likelihood.batch_size = max(1, batch_size // 8)
+    return config
+
+
+def imagenet512_latents(config: Section) -> Section:
+    """ImageNet at 512x512 as latents 4x64x64 of Stable Diffusion's autoencoder, and its classes.
+
+    The file, or directory, holds `train_image` [n, 64, 64, 4], each channel moved and scaled to
+    mean 0 and standard deviation 0.5, and `train_label`, see `scoresde.data.arrays`; neither the
+    autoencoder nor the latents are part of this code.
+    """
+    config.data.update(
+        {
+            "source": Section({"name": "arrays", "path": "data/imagenet512_latents"}),
+            "image_shape": (64, 64, 4),
+            "codec": "identity",
+            "flip": False,
+            "labels": True,
+        }
+    )
+    config.training.update({"eval_every": 0, "sample_every": 0})  # latents are no pictures
+    config.likelihood.batch_size = 32
     return config
 
 

@@ -45,6 +45,8 @@ def get_config() -> Section:
                 "ema_half_life": placeholder(float),  # in images, in place of ema_rate
                 "ema_warmup": "none",
                 "averages": {},  # more of them, each a section by its name: name, options
+                "snapshot_every": 0,  # of power-function averages, for `scoresde ema`
+                "snapshot_dtype": "float32",
                 "log_every": 50,
                 "eval_every": 100,
                 "sample_every": 50_000,

@@ -124,6 +124,24 @@ def edm_ddpmpp(label_dim: int = 0) -> Section:
     )
 
 
+def edm2(model_channels: int, label_dim: int = 0, **changes) -> Section:
+    """EDM2's network: 124.7 million parameters with 128 channels, S has 192 and XXL 448."""
+    network = Section(
+        {
+            "name": "edm2",
+            "label_dim": label_dim,
+            "model_channels": model_channels,
+            "channel_mult": (1, 2, 3, 4),
+            "num_blocks": 3,
+            "attn_resolutions": (16, 8),
+            "dropout": 0.1 if model_channels >= 256 else 0.0,
+            "dtype": "bfloat16",
+        }
+    )
+    network.update(changes)
+    return network
+
+
 def edm_ncsnpp(label_dim: int = 0) -> Section:
     """NCSN++ as EDM trains it on CIFAR-10: 56.4 million parameters."""
     network = edm_ddpmpp(label_dim)

@@ -168,6 +168,57 @@ def edm(network: Section) -> Section:
     return config
 
 
+def edm2(
+    network: Section,
+    *,
+    learning_rate: float,
+    decay_steps: int,
+    images: int,
+    mean: float,
+    std: float,
+    batch_size: int = 2048,
+) -> Section:
+    """EDM2's training and sampling (arXiv:2312.02696, tables 4 and 6), 63 evaluations.
+
+    Args:
+        network: of `networks.edm2`.
+        learning_rate: the reference rate, of 1 / sqrt(max(n / decay_steps, 1)) after n updates.
+        decay_steps: number of updates after which it falls.
+        images: length of the run.
+        mean: of ln(sigma) in training.
+        std: of ln(sigma) in training.
+        batch_size: over all devices.
+    """
+    config = edm(network)
+    config.loss.objective = "uncertainty"
+    config.loss.reduction = "mean"
+    config.loss.times.update({"mean": mean, "std": std})
+    config.optimizer.update(
+        {
+            "learning_rate": learning_rate,
+            "beta2": 0.99,
+            "warmup": 10_000_000 // batch_size,
+            "schedule": "inverse_sqrt",
+            "decay_steps": decay_steps,
+        }
+    )
+    config.training.update(
+        {
+            "batch_size": batch_size,
+            "num_steps": images // batch_size,
+            "ema_rate": 0.9999,  # of no average: what is called "ema" is below
+            "ema_warmup": "none",
+            "averages": {
+                "ema": {"name": "power", "length": 0.1},
+                "short": {"name": "power", "length": 0.05},
+            },
+            "snapshot_every": 2**23 // batch_size,  # 8 Mi images
+        }
+    )
+    config.sampler.steps = 32
+    return config
+
+
 def classifier(config: Section, network: Section) -> Section:
     """A classifier of the noisy images of an experiment, to guide its samples."""
     config.data.labels = True

@@ -29,6 +29,23 @@ with open(ROOT / "tests/data/experiments.csv") as file:
 EDM_PARAMETERS = {"ddpmpp_uncond": 55_733_891, "ncsnpp_cond": 56_400_643 + 128}
 
 
+# Channels, millions of parameters, learning rate and dropout by the name of the config; all of the
+# paper's table 6, but for 64x64 images the same networks.
+EDM2 = {
+    "imagenet512_xxs": (64, 31.3, 0.017, 0.0),
+    "imagenet512_xs": (128, 124.7, 0.012, 0.0),
+    "imagenet512_s": (192, 280.2, 0.01, 0.0),
+    "imagenet512_m": (256, 497.8, 0.009, 0.1),
+    "imagenet512_l": (320, 777.5, 0.008, 0.1),
+    "imagenet512_xl": (384, 1119.3, 0.007, 0.1),
+    "imagenet512_xxl": (448, 1523.2, 0.0065, 0.1),
+    "imagenet64_s": (192, 280.2, 0.01, 0.0),
+    "imagenet64_m": (256, 497.8, 0.009, 0.1),
+    "imagenet64_l": (320, 777.5, 0.008, 0.1),
+    "imagenet64_xl": (384, 1119.3, 0.007, 0.1),
+}
+
+
 @functools.cache
 def load(name):
     """A config and its experiment."""
@@ -88,7 +105,7 @@ def test_every_published_experiment_is_there():
         f"edm/cifar10_{network}_{labels}"
         for network in ("ddpmpp", "ncsnpp")
         for labels in ("cond", "uncond")
-    } | set(RELEASED)
+    } | set(RELEASED) | {f"edm2/{name}" for name in EDM2}
 
 
 @pytest.mark.parametrize("row", PUBLISHED, ids=lambda row: row["config"])
@@ -203,6 +220,30 @@ def test_the_released_model_is_that_of_its_flags(name):
 @pytest.mark.parametrize("name, count", EDM_PARAMETERS.items())
 def test_sizes_of_edms_networks(name, count):
     assert size(load(f"edm/cifar10_{name}")[1])[0] == count
+
+
+@pytest.mark.parametrize("name, row", EDM2.items())
+def test_edm2s_experiments_are_the_published_ones(name, row):
+    channels, millions, rate, dropout = row
+    config, experiment = load(f"edm2/{name}")
+    assert size(experiment)[0] / 1e6 == pytest.approx(millions, abs=0.06)
+    module = experiment.network.module
+    assert (module.model_channels, module.dropout) == (channels, dropout)
+    assert module.num_classes == 1000 and experiment.condition == ("label",)
+    latents = "512" in name
+    assert experiment.shape == ((64, 64, 4) if latents else (64, 64, 3))
+    assert config.loss.times.to_dict() == {
+        "name": "log_normal",
+        "mean": -0.4 if latents else -0.8,
+        "std": 1.0 if latents else 1.6,
+    }
+    expected = {"beta2": 0.99, "learning_rate": rate, "warmup": 10_000_000 // 2048}
+    expected["decay_steps"] = 70_000 if latents else 35_000
+    assert expected.items() <= config.optimizer.to_dict().items()
+    objective = experiment.make_objective(experiment.codec_without_data)
+    assert isinstance(objective, losses.UncertaintyLoss)
+    assert {average.length for average in experiment.averages.values()} == {0.05, 0.1}
+    assert experiment.training.snapshot_every * 2048 == 8 * 2**20
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n.endswith(("digits", "emoji32"))])

@@ -5,9 +5,11 @@ import importlib
 import keyword
 import os
 import sys
+import traceback
 import warnings
 
 from scoresde import __version__, configure
+from scoresde.cli import distributed
 from scoresde.cli.arguments import Parser, parse
 from scoresde.registry import UsageError, UsageWarning, see_current_folder
 
@@ -17,6 +19,7 @@ COMMANDS = (
     "train",
     "train-dequantizer",
     "train-classifier",
+    "ema",
     "sample",
     "restore",
     "inpaint",
@@ -103,15 +106,23 @@ def main(argv: list[str] | None = None) -> int:
     try:
         arguments, overrides = parse(_parser(), argv)
         configure()
+        distributed.join(arguments)
         status = _module(arguments.command).run(arguments, overrides) or 0
+        distributed.finish()
         sys.stdout.flush()
         return status
     except UsageError as error:
-        print(f"scoresde: {error}", file=sys.stderr)
-        return 2
+        print(f"scoresde: {distributed.which()}{error}", file=sys.stderr)
+        return distributed.leave(2)
     except BrokenPipeError:  # `scoresde ... | head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        print("scoresde: interrupted", file=sys.stderr)
-        return 130
+        print(f"scoresde: {distributed.which()}interrupted", file=sys.stderr)
+        return distributed.leave(130)
+    except Exception:
+        if not distributed.joined():
+            raise
+        print(f"scoresde: {distributed.which()}a fault:", file=sys.stderr)
+        traceback.print_exc()
+        return distributed.leave(1)

@@ -18,6 +18,7 @@ import pathlib
 from typing import Any
 
 from scoresde.cli.arguments import add_results, seed
+from scoresde.cli.distributed import add_processes
 from scoresde.cli.likelihood import literal
 from scoresde.cli.long_job import long_job
 from scoresde.registry import UsageError
@@ -65,6 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=pathlib.Path, metavar="DIR", help="of --images: where results go"
     )
     add_results(parser, "step_STEP")
+    add_processes(parser)
 
 
 def add_features(parser: argparse.ArgumentParser) -> None:

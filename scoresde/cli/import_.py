@@ -4,12 +4,12 @@ Example:
   scoresde import score_sde_pytorch checkpoint_24.pth \\
       --config ve/cifar10_ncsnpp_continuous --workdir runs/published
 
-FORMAT is score_sde or score_sde_classifier (JAX, msgpack), score_sde_pytorch (.pth), edm (.npz or
-.safetensors), openai (.pt of improved-diffusion and guided-diffusion) or, of what was trained with
-use_new_attention_order, as 64x64_diffusion.pt, openai_new_attention_order; all but msgpack may be
-in any wrapper of a training script. CONFIG describes the network and how it is fed and read. The
-moving average of the weights is taken unless --raw is given. Nothing that the file contains is run.
-Nothing is written if a weight is missing, superfluous or misshapen.
+FORMAT is score_sde or score_sde_classifier (JAX, msgpack), score_sde_pytorch (.pth), edm or edm2
+(.npz or .safetensors), openai (.pt of improved-diffusion and guided-diffusion) or, of what was
+trained with use_new_attention_order, as 64x64_diffusion.pt, openai_new_attention_order; all but
+msgpack may be in any wrapper of a training script. CONFIG describes the network and how it is fed
+and read. The moving average of the weights is taken unless --raw is given. Nothing that the file
+contains is run. Nothing is written if a weight is missing, superfluous or misshapen.
 docs/pretrained.md goes through the published checkpoints.
 """
 

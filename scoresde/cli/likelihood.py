@@ -18,6 +18,7 @@ import ast
 from typing import Any
 
 from scoresde.cli.arguments import add_checkpoint, add_results, add_workdir, seed
+from scoresde.cli.distributed import add_processes
 from scoresde.cli.long_job import long_job
 from scoresde.registry import UsageError
 
@@ -56,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_checkpoint(parser)
     add_results(parser, "SPLIT_STEP")
+    add_processes(parser)
 
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:

@@ -17,6 +17,7 @@ import argparse
 from typing import Any
 
 from scoresde.cli.arguments import add_checkpoint, add_results, add_workdir, seed
+from scoresde.cli.distributed import add_processes
 from scoresde.cli.long_job import long_job
 from scoresde.registry import UsageError
 
@@ -51,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--animation", action="store_true", help="also write noise_to_image.gif")
     add_checkpoint(parser)
     add_results(parser, "step_STEP")
+    add_processes(parser)
 
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:

@@ -11,6 +11,7 @@ DIR/checkpoints/damaged/, and the run goes on from the one before; with --strict
 import argparse
 
 from scoresde.cli.arguments import add_config, add_strict, add_workdir
+from scoresde.cli.distributed import add_processes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     add_workdir(parser)
     add_strict(parser)
+    add_processes(parser)
 
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:

@@ -14,6 +14,7 @@ import argparse
 from typing import Any
 
 from scoresde.cli.arguments import add_config, add_strict, add_workdir
+from scoresde.cli.distributed import add_processes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     add_workdir(parser)
     add_strict(parser)
+    add_processes(parser)
 
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:

@@ -12,6 +12,7 @@ DIR/dequantizer/. A run that was stopped goes on exactly where it was, as `score
 import argparse
 
 from scoresde.cli.arguments import add_strict, add_workdir
+from scoresde.cli.distributed import add_processes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_strict(parser)
     parser.add_argument("--num_steps", type=int, help="length; config.dequantizer.num_steps")
     parser.add_argument("--step", type=int, help="score checkpoint to load; the latest")
+    add_processes(parser)
 
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:

@@ -33,7 +33,8 @@ class Loader(grain.DatasetIterator):
 
     The stream of records is one permutation of the split after another. Batches are cut from this
     stream, so that one may span two epochs and no record is left out of any. Two loaders with the
-    same arguments give the same batches.
+    same arguments give the same batches. Of several processes each reads its own part of every
+    batch, and together the parts are the batch of a single process.
 
     A background thread keeps a few batches ready; `close` (or the end of the process, or losing the
     last reference) stops it. As a Grain iterator a loader may be handed to
@@ -47,8 +48,7 @@ class Loader(grain.DatasetIterator):
             that a split with further arrays in which left and right matter cannot be flipped.
         shuffle: a new order in every epoch; otherwise the order of the split.
         repeat: go on for ever; otherwise stop after one epoch.
-        process_index: which of the processes this is; process i reads records i, i + process_count,
-            ... of the split, in an order of its own.
+        process_index: which of the processes this is; process i reads the i-th part of each batch.
         process_count: number of processes.
         drop_remainder: without `repeat`, leave out a last batch that is smaller than the others.
         steps: stack this many batches, for several training steps in one dispatch:
@@ -94,13 +94,12 @@ class Loader(grain.DatasetIterator):
             )
         if flip:
             _check_flip(split)
-        # Shares differ by up to one record, but the processes must stop together.
-        share = len(split) // process_count
+        whole = batch_size * process_count
         if repeat:
-            self._count = sys.maxsize // batch_size
+            self._count = sys.maxsize // whole
         else:
-            self._count = (share if drop_remainder else share + batch_size - 1) // batch_size
-        if not share or self._count < (steps or 1):
+            self._count = (len(split) if drop_remainder else len(split) + whole - 1) // whole
+        if len(split) < process_count or self._count < (steps or 1):
             raise UsageError(
                 f"{len(split)} images over {process_count} process(es) do not fill one batch: "
                 f"batch_size={batch_size}, steps={steps or 1}; make them smaller."
@@ -108,10 +107,9 @@ class Loader(grain.DatasetIterator):
         self._steps = steps
         self._make = _Batch(
             split=split,
-            size=batch_size,
-            seed=(seed, process_index),
-            # Shards before the shuffle, so that processes never see each other's records.
-            shard=range(process_index, len(split), process_count),
+            seed=(seed, 0),
+            part=range(process_index * batch_size, (process_index + 1) * batch_size),
+            whole=whole,
             flip=flip,
             shuffle=shuffle,
             repeat=repeat,
@@ -181,9 +179,9 @@ class _Batch:
     """The batch of a number. Not a part of `Loader`: its thread must not keep a loader alive."""
 
     split: Split
-    size: int
     seed: tuple[int, int]
-    shard: range
+    part: range  # of this process in the batch of all
+    whole: int  # size of that
     flip: bool
     shuffle: bool
     repeat: bool
@@ -193,21 +191,23 @@ class _Batch:
         batch = self.split.batch(rows)
         if self.flip:
             images = batch["image"]
-            flipped = _generator(self.seed, _FLIPS, number).random(len(rows)) < 0.5
+            flips = _generator(self.seed, _FLIPS, number).random(self.whole) < 0.5
+            flipped = flips[self.part.start :][: len(rows)]
             images[flipped] = images[flipped, :, ::-1]
         return batch
 
     def _rows(self, number):
-        stop = (number + 1) * self.size
-        stop = stop if self.repeat else min(stop, len(self.shard))
-        epochs, places = np.divmod(np.arange(number * self.size, stop), len(self.shard))
+        first, count = number * self.whole, len(self.split)
+        stop = first + self.part.stop
+        stop = stop if self.repeat else min(stop, count)
+        epochs, rows = np.divmod(np.arange(first + self.part.start, stop), count)
         if self.shuffle:
             order = [
-                _permutation(self.seed, len(self.shard), epoch)[places[epochs == epoch]]
+                _permutation(self.seed, count, epoch)[rows[epochs == epoch]]
                 for epoch in range(int(epochs[0]), int(epochs[-1]) + 1)
             ]
-            places = np.concatenate(order)
-        return self.shard.start + self.shard.step * places
+            rows = np.concatenate(order)
+        return rows
 
 
 @functools.lru_cache(maxsize=4)  # an epoch's order serves many batches, and a batch may span two

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from scoresde.data.mapped import largest
 from scoresde.data.split import Split
 from scoresde.registry import UsageError, closest
 
@@ -82,7 +83,7 @@ class Source:
         if split.real and not _mapped(split.images) and not np.isfinite(split.images).all():
             raise UsageError(f"The {key} data of {self.name!r} hold values that are not finite.")
         # All of uint8 is allowed at 256 bins.
-        if not split.real and self.bins < 256 and (highest := int(split.images.max())) >= self.bins:
+        if not split.real and self.bins < 256 and (highest := largest(split.images)) >= self.bins:
             raise UsageError(
                 f"The {key} images of {self.name!r} reach {highest}, but bins={self.bins} "
                 f"allows 0 .. {self.bins - 1}; set bins to {highest + 1} or more."

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from scoresde.channels import ADVICE, channels_first
+from scoresde.data.mapped import rows_of
 from scoresde.registry import UsageError
 
 TAKEN = ("image", "label", "mask", "index")
@@ -101,9 +102,12 @@ class Split:
         return Split(self.images[rows], self.labels[rows], further)
 
     def batch(self, rows: np.ndarray | slice) -> dict[str, np.ndarray]:
-        """The records of these rows: dict(image, label, and the further arrays by their names)."""
-        further = {name: array[rows] for name, array in self.named.items()}
-        return {"image": self.images[rows], "label": self.labels[rows], **further}
+        """The records of these rows: dict(image, label, and the further arrays by their names).
+
+        Of a memory-mapped file these rows are read, and nothing of it stays in memory.
+        """
+        further = {name: rows_of(array, rows) for name, array in self.named.items()}
+        return {"image": rows_of(self.images, rows), "label": self.labels[rows], **further}
 
 
 def is_numeric(array: np.ndarray) -> bool:

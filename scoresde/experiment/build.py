@@ -18,6 +18,7 @@ import ml_collections
 
 from scoresde import codecs, data, degradations, losses, networks, predictions, samplers
 from scoresde.augmentations import AUGMENTATIONS
+from scoresde.experiment.averages import build_averages
 from scoresde.experiment.checks import check_augmentation, check_classifier
 from scoresde.experiment.experiment import Experiment, Sampling
 from scoresde.experiment.sections import (
@@ -35,7 +36,8 @@ from scoresde.likelihood import ExactLikelihood
 from scoresde.registry import UsageError, lookup, make, shown
 from scoresde.sdes import SDES, learned_fields
 from scoresde.times import DISTRIBUTIONS
-from scoresde.training import AVERAGES, EMA, SCHEDULES, make_optimizer
+from scoresde.training import make_optimizer
+from scoresde.training.optimizer import TO_THE_END
 
 LIKELIHOOD_BATCH_SIZE = 32
 """config.likelihood.batch_size, where it is left out."""
@@ -238,7 +240,7 @@ def _optimizer(section, options, num_steps):
     schedule = options.get("schedule", "constant")
     if isinstance(schedule, Mapping):
         schedule = schedule.get("name")
-    if schedule in SCHEDULES and schedule != "constant":  # optax's have their own numbers of steps
+    if schedule in TO_THE_END:  # optax's have their own numbers of steps
         options.setdefault("num_steps", num_steps)
         if (warmup := warmup_of(options)) >= options["num_steps"]:
             raise UsageError(
@@ -246,28 +248,6 @@ def _optimizer(section, options, num_steps):
                 f"of a run of {options['num_steps']} steps: make it shorter."
             )
     return make_optimizer(**options)
-
-
-def build_averages(training: Training) -> dict[str, Any]:
-    """The averages of the parameters that training keeps, by name."""
-    if "ema" in training.averages:
-        raise UsageError(
-            "config.training.averages.ema is there twice: its options are ema_rate and ema_warmup "
-            "of config.training; call another average otherwise."
-        )
-    rate, half_life = training.ema_rate, training.ema_half_life
-    if half_life is not None:
-        if rate != defaults(Training)["ema_rate"] or not half_life > 0:
-            raise UsageError(
-                f"config.training.ema_half_life={half_life} is a number of images, in place of "
-                f"ema_rate, which is {rate}: give one of them."
-            )
-        rate = 0.5 ** (training.batch_size / half_life)
-    averages = {"ema": EMA(rate=rate, warmup=training.ema_warmup)}
-    for name, options in training.averages.items():
-        options = named(f"training.averages.{name}", options)
-        averages[name] = make("average", AVERAGES, **options)
-    return averages
 
 
 def _drops_labels(network):

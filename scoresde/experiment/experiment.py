@@ -173,6 +173,15 @@ class Experiment:
         fields = learned_fields(self.sde)
         return {"network": params, "sde": fields} if fields else params
 
+    def project(self, params: Any) -> Any:
+        """The parameters as a step of training starts from them: see `networks.Network.project`."""
+        project = getattr(self.network, "project", None)
+        if project is None:
+            return params
+        if learned_fields(self.sde):
+            return {**params, "network": project(params["network"])}
+        return project(params)
+
     @property
     def abstract_params(self) -> Any:
         """The shapes and types of the parameters; nothing is computed."""

@@ -9,11 +9,14 @@ import ml_collections
 
 from scoresde import files
 from scoresde.experiment.sections import COMPONENTS, Config, Data, Training, defaults, named
-from scoresde.training import SCHEDULES
+from scoresde.training.optimizer import TO_THE_END
 
-# What may differ when a run goes on: how long it is and how it is watched, not what it computes.
+# What may differ when a run goes on: how long it is, on which devices its state lies and how it is
+# watched, not what it computes.
 _MAY_CHANGE = {
     "training.num_steps",
+    "training.fsdp",
+    "training.fsdp_from",
     "training.log_every",
     "training.eval_every",
     "training.sample_every",
@@ -24,6 +27,8 @@ _MAY_CHANGE = {
     "training.keep",
     "training.keep_every",
     "training.max_skipped_in_a_row",
+    "training.snapshot_every",
+    "training.snapshot_dtype",
 }
 # Sections that training does not read.
 _NOT_TRAINING = ("sampler", "likelihood", "dequantizer")
@@ -80,7 +85,7 @@ def training_differences(
     found, wanted = _flat(with_defaults(found)), _flat(with_defaults(wanted))
     may_change = set(_MAY_CHANGE)
     schedule = found.get("optimizer.schedule", found.get("optimizer.schedule.name"))
-    if schedule in SCHEDULES and schedule != "constant":
+    if schedule in TO_THE_END:
         may_change.remove("training.num_steps")  # the learning rate at each step depends on it
     return [
         f"config.{key} is {found.get(key)!r} there, {wanted.get(key)!r} here{_why(key)}"

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from scoresde.experiment.build import build_averages, plain, warmup_of
+from scoresde.experiment.averages import build_averages
+from scoresde.experiment.build import plain, warmup_of
 from scoresde.experiment.sections import Config, Training, read
 from scoresde.training import EMA
 

@@ -120,10 +120,17 @@ class Training:
         num_steps: length of the run.
         steps_per_dispatch: updates a call of the compiled step.
         accumulate: parts of a batch whose gradients are averaged one after the other.
+        fsdp: devices that share one copy of the state, each with a part of the parameters, averages
+            and what the optimizer keeps; -1 for all of them.
+        fsdp_from: elements from which on a parameter is split over these.
         ema_rate: of the average called "ema".
         ema_half_life: in images, in place of its rate, which it makes 2^(-batch_size / half-life).
         ema_warmup: "none", "inverse" or "edm", see `scoresde.training.EMA`.
-        averages: further averages of the parameters by name, of `scoresde.training.AVERAGES`.
+        averages: further averages of the parameters by name, of `scoresde.training.AVERAGES`; one
+            called "ema" takes the place of that of `ema_rate`.
+        snapshot_every: steps between snapshots of the power-function averages, of which
+            `scoresde ema` puts others together; 0 for none.
+        snapshot_dtype: "float32", or "float16" for half of the space.
         log_every: steps between lines of the log.
         eval_every: steps between evaluations; 0 for none.
         sample_every: steps between grids of samples; 0 for none.
@@ -143,10 +150,14 @@ class Training:
     num_steps: int = _count()
     steps_per_dispatch: int = _count(1)
     accumulate: int = _count(1)
+    fsdp: int = _count(1, least=-1)
+    fsdp_from: int = _count(2**16)
     ema_rate: float = 0.9999
     ema_half_life: float | None = None
     ema_warmup: str = "none"
     averages: dict = dataclasses.field(default_factory=dict)
+    snapshot_every: int = _count(0, least=0)
+    snapshot_dtype: str = "float32"
     log_every: int = _count(50)
     eval_every: int = _count(100, least=0)
     sample_every: int = _count(50_000, least=0)

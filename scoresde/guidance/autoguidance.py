@@ -20,6 +20,9 @@ from scoresde.times import is_traced
 class Autoguidance(Guidance):
     """weaker + scale (denoiser - weaker), both told the same condition (equation 1).
 
+    Names that the weaker model does not know are left out of its condition: an unconditional one
+    guides a conditional one, as in EDM2 (arXiv:2312.02696).
+
     The weaker model errs where the better one does, only more; its difference points to where the
     data are, without the loss of variety of classifier-free guidance.
 
@@ -57,7 +60,14 @@ class Autoguidance(Guidance):
 
     def check_condition(self, condition: Condition) -> None:
         super().check_condition(condition)
-        self.weaker.check_condition(condition)
+        self.weaker.check_condition(self._told(condition))
+
+    def _told(self, condition):
+        """What the weaker model is told of a condition."""
+        known = self.weaker.condition_names
+        if condition is None or known is None:
+            return condition
+        return {name: value for name, value in condition.items() if name in known} or None
 
     def __call__(self, x: Array, t: Array, condition: Condition = None) -> Prediction:
         better = predict(self.denoiser, x, t, condition)
@@ -65,7 +75,7 @@ class Autoguidance(Guidance):
             return better
 
         def guided(x):
-            worse = predict(self.weaker, x, t, condition)
+            worse = predict(self.weaker, x, t, self._told(condition))
             return extrapolate(better, worse, self.scale_at(t, x))
 
         return self.where_it_applies(t, guided, lambda x: better, x)

@@ -4,6 +4,7 @@ results = in_batches(compute, num=50_000, batch_size=64, parts=Parts(folder, pro
                      progress=Progress())
 """
 
+from scoresde.jobs.agreement import agreed, by_first, together
 from scoresde.jobs.batches import Fetch, in_batches, to_host
 from scoresde.jobs.parts import Parts
 from scoresde.jobs.picture import picture
@@ -18,6 +19,8 @@ __all__ = [
     "Progress",
     "Report",
     "Tell",
+    "agreed",
+    "by_first",
     "holds_anything",
     "in_batches",
     "open_parts",
@@ -25,5 +28,6 @@ __all__ = [
     "result_directory",
     "say",
     "silent",
+    "together",
     "to_host",
 ]

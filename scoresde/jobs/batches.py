@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from scoresde.jobs.agreement import agreed, together
 from scoresde.jobs.parts import Parts
 from scoresde.jobs.report import Report, Tell, silent
 
@@ -52,14 +53,16 @@ def in_batches(
     def rows_of(first: int) -> int:
         return min(batch_size, num - first)
 
-    found = 0 if parts is None else sum(rows_of(first) for first in firsts if first in parts)
+    there = agreed([parts is not None and first in parts for first in firsts])
+    found = sum(rows_of(first) for first, is_there in zip(firsts, there) if is_there)
     job = _Job(progress or silent, num, found, None if parts is None else parts.directory)
     job.tell("start", text=about)
     batches, text = [], ""
     try:
-        for first in firsts:
-            batch = None if parts is None else parts.load(first)
-            if new := batch is None:
+        for first, is_there in zip(firsts, there):
+            if is_there:
+                batch = parts.load(first)
+            else:
                 start = time.perf_counter()
                 computed = compute(np.arange(first, first + batch_size), job.fetch)
                 batch = {name: array[: rows_of(first)] for name, array in computed.items()}
@@ -67,11 +70,13 @@ def in_batches(
                 if parts is not None and jax.process_index() == 0:
                     parts.save(first, **batch)
             text = note(batch)
-            if new:
+            if not is_there:
                 job.finish_batch(rows_of(first), text)
             batches.append(batch)
     finally:
         job.tell("end", text=text)
+    if parts is not None:
+        together()  # all have read them, and the first may remove them
     return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
 

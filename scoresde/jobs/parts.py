@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from scoresde import files
+from scoresde.jobs.agreement import by_first
 from scoresde.registry import UsageError
 
 
@@ -41,7 +42,7 @@ class Parts:
         self.directory = directory
         self._protocol = json.loads(json.dumps(protocol))
         if again:
-            self.remove()
+            by_first(self.remove)
         if self._record.exists():
             found = files.read_json(self._record)
             if words := _difference(found, self._protocol):

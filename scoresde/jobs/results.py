@@ -5,6 +5,7 @@ import pathlib
 from typing import Any
 
 from scoresde.data.walk import is_hidden
+from scoresde.jobs.agreement import together
 from scoresde.jobs.parts import Parts
 from scoresde.registry import UsageError
 
@@ -46,4 +47,6 @@ def open_parts(directory: pathlib.Path, computed: dict[str, Any], overwrite: boo
     parts = directory / "parts"
     if overwrite or not (parts / "protocol.json").exists():
         result_directory(directory, overwrite)
-    return Parts(parts, computed, again=overwrite)
+    opened = Parts(parts, computed, again=overwrite)
+    together()  # nobody writes here while another looks
+    return opened

@@ -21,6 +21,7 @@ from scoresde.losses.denoising import REDUCTIONS, DenoisingScoreMatching
 from scoresde.losses.hybrid import ChainLoss, HybridLoss
 from scoresde.losses.snr_weightings import MinSNRWeighting, P2Weighting, SigmoidWeighting
 from scoresde.losses.timed import TimedLoss
+from scoresde.losses.uncertainty import UncertaintyLoss
 from scoresde.losses.variational import VariationalLoss, schedule_loss
 from scoresde.losses.weightings import (
     WEIGHTINGS,
@@ -33,6 +34,7 @@ OBJECTIVES = {
     "classification": ClassificationLoss,
     "denoising": DenoisingScoreMatching,
     "hybrid": HybridLoss,
+    "uncertainty": UncertaintyLoss,
     "vlb": ChainLoss,
     "variational": VariationalLoss,
 }
@@ -52,6 +54,7 @@ __all__ = [
     "P2Weighting",
     "SigmoidWeighting",
     "TimedLoss",
+    "UncertaintyLoss",
     "VariationalLoss",
     "schedule_loss",
 ]

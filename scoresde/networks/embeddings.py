@@ -69,6 +69,15 @@ def sigma_at(index: jax.Array, sigma_min: float, sigma_max: float, num_scales: i
     return jnp.asarray(table, jnp.float32)[index]
 
 
+def one_hot(labels: jax.Array | None, batch: int, num_classes: int) -> jax.Array:
+    """Labels [batch], [batch, num_classes] or None as [batch, num_classes]; zeros for no class."""
+    if labels is None:
+        return jnp.zeros((batch, num_classes))
+    if np.ndim(labels) == 2:
+        return jnp.asarray(labels, jnp.float32)
+    return jax.nn.one_hot(labels, num_classes)
+
+
 class ClassEmbedding(nn.Module):
     """A learned vector a class, and one for "no class".
 
@@ -99,17 +108,12 @@ class ClassEmbedding(nn.Module):
     @nn.compact
     def __call__(self, labels: jax.Array | None, batch: int, *, train: bool) -> jax.Array:
         """Embeds labels [batch] or [batch, num_classes], or None, as [batch, features]."""
-        if labels is None:
-            one_hot = jnp.zeros((batch, self.num_classes))
-        elif np.ndim(labels) == 2:
-            one_hot = jnp.asarray(labels, jnp.float32)
-        else:
-            one_hot = jax.nn.one_hot(labels, self.num_classes)
+        rows = one_hot(labels, batch, self.num_classes)
         if train and self.dropout > 0:
             dropped = jax.random.bernoulli(self.make_rng("dropout"), self.dropout, (batch, 1))
-            one_hot = jnp.where(dropped, 0.0, one_hot)
+            rows = jnp.where(dropped, 0.0, rows)
         return layers.Dense(self.features, self.use_bias, self.kernel_init)(
-            self.one_hot_scale * one_hot
+            self.one_hot_scale * rows
         )
 
 

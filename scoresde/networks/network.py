@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -153,6 +153,27 @@ class Network:
         return call(self.module, params, *arguments, train=train, rngs=rngs, **further)
 
     __call__ = apply
+
+    @property
+    def log_variance(self) -> Callable[[Params, jax.Array], jax.Array] | None:
+        """(params, noise_condition [batch]) -> u [batch]; None where the module says nothing of it.
+
+        u is the logarithm of the variance that the network expects of its error, at least float32.
+        """
+        if not hasattr(type(self.module), "log_variance"):
+            return None
+        return functools.partial(call, self.module, method="log_variance")
+
+    def project(self, params: Params) -> Params:
+        """The parameters as a step of training starts from them: those given, in most networks.
+
+        A network whose parameters are under a constraint returns the nearest that obey it.
+
+        Args:
+            params: as of `apply`.
+        """
+        project = getattr(type(self.module), "project", None)
+        return params if project is None else project(params)
 
     def check_condition(self, condition: Mapping[str, Any] | None) -> None:
         """Checks the values of a condition, as far as they are known, before they are arrays.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from scoresde.networks import Network
-from scoresde.pretrained import edm, openai, score_sde, score_sde_classifier
+from scoresde.pretrained import edm, edm2, openai, score_sde, score_sde_classifier
 from scoresde.pretrained.weights import Checkpoint
 from scoresde.registry import member
 
@@ -27,6 +27,7 @@ FORMATS = {
     "score_sde": Format(score_sde.read_jax, score_sde.params_from_jax),
     "score_sde_pytorch": Format(score_sde.read_pytorch, score_sde.params_from_pytorch),
     "edm": Format(edm.read, edm.params_from_edm),
+    "edm2": Format(edm2.read, edm2.params_from_edm2),
     "openai": Format(openai.read, openai.params_from_openai),
     "openai_new_attention_order": Format(
         openai.read, functools.partial(openai.params_from_openai, new_attention_order=True)

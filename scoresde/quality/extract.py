@@ -59,7 +59,7 @@ def extract(
 
     def compute(rows: np.ndarray, fetch: jobs.Fetch) -> dict[str, np.ndarray]:
         images = read(np.minimum(rows, num - 1))  # the last batch is filled up
-        images = jax.device_put(images, training.batch_sharding(mesh))
+        images = training.split_batch(mesh, images)
         return fetch(look(extractor, images, bins))
 
     found = jobs.in_batches(

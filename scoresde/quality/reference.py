@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from scoresde import data, jobs, metrics
+from scoresde.data.mapped import rows_of
 from scoresde.metrics.weight_files import sha256
 from scoresde.quality.extract import extract
 from scoresde.quality.feature_set import FeatureSet
@@ -20,7 +21,8 @@ def images_digest(images: np.ndarray) -> str:
     """SHA-256 of the pixels and their shape; a memory-mapped file is read a part at a time."""
     digest = hashlib.sha256(str(images.shape).encode())
     for start in range(0, len(images), 4096):
-        digest.update(np.ascontiguousarray(images[start : start + 4096]))
+        rows = rows_of(images, slice(start, start + 4096))
+        digest.update(np.ascontiguousarray(rows))
     return digest.hexdigest()
 
 
@@ -50,11 +52,11 @@ def of_split(
     tag = hashlib.sha256(json.dumps(protocol, sort_keys=True).encode()).hexdigest()[:12]
     name = f"the {split} images of {source.name}"
     path = None if directory is None else directory / f"{split}_{tag}.npz"
-    if path is not None and path.exists():
+    if path is not None and jobs.agreed(path.exists()):
         return read_statistics(path, name), about
     parts = None if path is None else jobs.Parts(path.with_suffix(""), protocol)
     found = extract(
-        lambda rows: images[rows],
+        lambda rows: rows_of(images, rows),
         len(images),
         extractor,
         name=name,

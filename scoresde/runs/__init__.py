@@ -6,6 +6,7 @@ result = run.likelihood(runs.LikelihoodProtocol(split="test"))
 train(config, "runs/mine")
 """
 
+from scoresde.runs.averages import MadeAverage, make_average
 from scoresde.runs.classifier import measure_classifier, train_classifier, trained_classifier
 from scoresde.runs.dequantizer import train_dequantizer
 from scoresde.runs.flow import trained_flow
@@ -37,6 +38,7 @@ __all__ = [
     "Imported",
     "InpaintRequest",
     "LikelihoodProtocol",
+    "MadeAverage",
     "QualityProtocol",
     "RestorationRequest",
     "RestoreRequest",
@@ -50,6 +52,7 @@ __all__ = [
     "measure_likelihood",
     "generate",
     "import_checkpoint",
+    "make_average",
     "saved_config",
     "recording",
     "restore_images",

@@ -96,7 +96,7 @@ def measure_classifier(
         UsageError: the run is of no classifier, or has no such checkpoint.
     """
     experiment, mesh = run.experiment, run.mesh
-    step = run.step(step)
+    step = run.step(step, average)
     classifier = experiment.classifier(run.params(step, average))
     split_name = "test" if "test" in experiment.source.splits else "train"
     split = experiment.source.splits[split_name]
@@ -109,7 +109,7 @@ def measure_classifier(
         batch = split.batch(np.minimum(rows, len(split) - 1))
         given = {"image": batch["image"], "label": batch["label"]}
         given["keys"] = keys.sample_keys(key, batch_size, rows[0])
-        return fetch(seen(jax.device_put(given, training.batch_sharding(mesh)), classifier.params))
+        return fetch(seen(training.split_batch(mesh, given), classifier.params))
 
     directory = run.workdir / DIRECTORY
     measured = jobs.in_batches(

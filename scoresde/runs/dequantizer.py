@@ -51,9 +51,9 @@ def train_dequantizer(
     init_key, train_key = jax.random.split(key)
     network, optimizer = experiment.dequantizer_network, experiment.dequantizer_optimizer
     params = network.init(init_key, experiment.image_shape)
-    if jax.process_index() == 0:
-        wanted = {"score_step": step, "t_min": experiment.likelihood.t_min}
-        _save_record(record, wanted | dataclasses.asdict(settings))
+    wanted = {"score_step": step, "t_min": experiment.likelihood.t_min}
+    wanted |= dataclasses.asdict(settings)
+    jobs.by_first(lambda: _save_record(record, wanted))
 
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     images = len(experiment.source.splits["train"])

@@ -182,7 +182,7 @@ def drawer(
     denoiser = training.replicate(mesh, denoiser)
 
     def put(tree: Any) -> Any:
-        return jax.device_put(tree, training.batch_sharding(mesh))
+        return training.split_batch(mesh, tree)
 
     def draw(rows: np.ndarray) -> dict[str, jax.Array]:
         drawn = sampling.sample(

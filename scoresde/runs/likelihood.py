@@ -66,7 +66,7 @@ def measure_likelihood(
     if protocol.passes < 1:
         raise UsageError(f"passes must be at least 1, got {protocol.passes}.")
     data.check_levels(split.images[:num], codec.bins)
-    step = run.step(protocol.step)
+    step = run.step(protocol.step, protocol.average)
     params = run.params(step, protocol.average)
     estimator, described = protocol.estimator(
         experiment, experiment.denoiser(params).sde, run.workdir
@@ -94,7 +94,7 @@ def measure_likelihood(
     denoiser = experiment.denoiser(params, described.get("t_min"))
 
     def put(tree: Any) -> Any:
-        return jax.device_put(tree, training.batch_sharding(mesh))
+        return training.split_batch(mesh, tree)
 
     by_class = None
     if protocol.bayes:

@@ -62,5 +62,5 @@ def other_model(reference: str, option: str) -> OtherModel:
             f"{option} is DIR, or DIR@STEP with a number, and with @NAME behind it an average of "
             f"that name (or {RAW}), not {reference!r}."
         )
-    run = TrainedModel(directory)
-    return OtherModel(run, run.step(step), None if average == RAW else average)
+    run, average = TrainedModel(directory), None if average == RAW else average
+    return OtherModel(run, run.step(step, average), average)

@@ -81,14 +81,14 @@ class _Evaluation:
                 "An evaluation is of images, and the data are none: compare samples by "
                 "`scoresde.metrics`."
             )
-        steps = _steps(run, protocol.checkpoints)
+        steps = _steps(run, protocol)
         self.first_cells = protocol.cells(steps)
         self.first_metrics = list(protocol.metrics)
         if protocol.checkpoints == "best":
             self.first_metrics = self.first_metrics[:1]
         for cell in self.first_cells:  # a mistake in the last should not wait for its turn
             self._run_of(cell)
-            run.checkpoints.check_average(cell.average, cell.step)
+            run.check_average(cell.average, cell.step)
         self.extractor = protocol.extractor_for(source.name)
         self._measured(protocol.metrics)
         self.num = protocol.number_for(len(source.splits[protocol.split]))
@@ -142,7 +142,7 @@ class _Evaluation:
         rows = []
         for number, cell in enumerate(cells, start=first):
             path = self.parts.directory / f"{number:03d}.json"
-            if not path.exists():
+            if not jobs.agreed(path.exists()):
                 about = f"[{number + 1}/{first + len(cells)}] " if len(cells) > 1 else ""
                 row, shown = self._row(cell, metrics, seed, self.parts.directory / path.stem, about)
                 if jax.process_index() == 0:
@@ -214,7 +214,7 @@ class _Evaluation:
         name = f"{self.name}_{cell.step}_{average}"
         done = self.run.workdir / "likelihood" / name / LIKELIHOOD
         again = self.overwrite and name not in self.likelihoods
-        if done.exists() and not again:
+        if jobs.agreed(done.exists()) and not again:
             summary = files.read_json(done)
         else:
             protocol = dataclasses.replace(
@@ -232,6 +232,7 @@ class _Evaluation:
     def finish(self, rows: list[dict[str, Any]], best: int) -> dict[str, Any]:
         """Writes the report of these rows."""
         floor = self._floor()
+        jobs.together()  # all rows are read
         if jax.process_index() != 0:
             return {}
         result = {
@@ -281,13 +282,19 @@ class _Evaluation:
         }
 
 
-def _steps(run: TrainedModel, wanted: Any) -> list[int]:
-    if wanted in ("all", "best"):
-        steps = run.checkpoints.all_steps()
-        return steps or [run.step(None)]  # which says that there is none
-    if wanted is None or isinstance(wanted, int):
-        return [run.step(wanted)]
-    return [run.step(step) for step in wanted]
+def _steps(run: TrainedModel, protocol: QualityProtocol) -> list[int]:
+    wanted, averages = protocol.checkpoints, protocol.averages
+    if wanted in ("all", "best", None):
+        common = set.intersection(*(set(run.steps(average)) for average in averages))
+        if not common:
+            for average in averages:
+                run.step(None, average)  # which says that there is none
+            raise UsageError(
+                f"The averages {', '.join(average or 'raw' for average in averages)} have no step "
+                "in common: evaluate one at a time, or put one together of a step of the others."
+            )
+        return [max(common)] if wanted is None else sorted(common)
+    return [wanted] if isinstance(wanted, int) else list(wanted)  # `check_average` finds them
 
 
 def _name(protocol: QualityProtocol, cells: list[Cell]) -> str:

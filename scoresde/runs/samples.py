@@ -115,7 +115,7 @@ def draw_samples(
     experiment, codec, mesh = run.experiment, run.experiment.codec, run.mesh
     if request.animation and not codec.of_images:
         raise UsageError("An animation shows images, and the data are none: leave it out.")
-    step = run.step(request.step)
+    step = run.step(request.step, request.average)
     denoiser = run.denoiser(step, request.average, experiment.sampling.t_min)
     model = model_sections(run.config)
     denoiser, sections = guided(denoiser, request.guidance, model["network"], experiment)

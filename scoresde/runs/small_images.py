@@ -81,7 +81,7 @@ def small_images(run: TrainedModel, request: Any) -> SmallImages:
     }
 
     def put(tree: Any) -> Any:
-        return jax.device_put(tree, training.batch_sharding(run.mesh))
+        return training.split_batch(run.mesh, tree)
 
     def tell(rows: np.ndarray) -> Condition:
         keys = put(sample_keys(key, len(rows), int(rows[0])))

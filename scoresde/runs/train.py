@@ -42,30 +42,46 @@ def train(config: Any, workdir: str | os.PathLike, *, strict: bool = False) -> t
     """
     workdir, experiment = pathlib.Path(workdir), build(config)
     _check_classes(experiment)
-    settings, mesh = experiment.training, training.make_mesh()
+    settings = experiment.training
+    mesh = training.make_mesh(fsdp=settings.fsdp)
+    rules = training.fsdp_rules(mesh, settings.fsdp_from)
     training.check_divisible(settings.batch_size, mesh, settings.accumulate)
     split, source = experiment.source.splits["train"], experiment.source
     if settings.eval_every:
         _check_test_images(source, mesh)
     init_key, train_key, eval_key, sample_key = jax.random.split(jax.random.key(experiment.seed), 4)
-    params, loss_fn = experiment.init(init_key), experiment.loss_fn()
-    state = training.create_state(
-        train_key, params, experiment.optimizer, experiment.averages, experiment.init_memory()
-    )
+    loss_fn = experiment.loss_fn()
+
+    def new_state() -> training.TrainState:
+        return training.create_state(
+            train_key,
+            experiment.init(init_key),
+            experiment.optimizer,
+            experiment.averages,
+            experiment.init_memory(),
+        )
+
+    state = training.created_on(mesh, new_state, rules)
     train_step = training.make_train_step(
         loss_fn,
         experiment.optimizer,
         mesh,
         averages=experiment.averages,
+        rules=rules,
         steps_per_dispatch=settings.steps_per_dispatch,
         accumulate=settings.accumulate,
+        project=experiment.project,
     )
     loader = make_loader(
         experiment, settings.batch_size, settings.steps_per_dispatch, experiment.flip
     )
     batch = split.batch(slice(0, 2))
-    jax.eval_shape(loss_fn, params, train_key, batch)  # does the network take them?
-    callbacks = []
+    jax.eval_shape(loss_fn, state.params, train_key, batch)  # does the network take them?
+    callbacks: list[tuple[int, Callable]] = []
+    if settings.snapshot_every:
+        snapshots = training.AverageFiles(workdir / "snapshots")
+        take = training.take_snapshots(snapshots, experiment.averages, settings.snapshot_dtype)
+        callbacks.append((settings.snapshot_every, take))
     if settings.eval_every:
         callbacks.append((settings.eval_every, _evaluation(experiment, mesh, eval_key)))
     pictures_of = experiment.codec.of_images and not experiment.trains_classifier
@@ -73,13 +89,11 @@ def train(config: Any, workdir: str | os.PathLike, *, strict: bool = False) -> t
         callbacks.append((settings.sample_every, _grid(experiment, mesh, sample_key, workdir)))
     if settings.eval_fd_every:
         callbacks.append((settings.eval_fd_every, _distance(experiment, mesh, sample_key, workdir)))
-    if jax.process_index() == 0:  # only now is anything written
-        with training.exclusive(workdir / "checkpoints"):
-            save_config(workdir, config)
-    count = sum(leaf.size for leaf in jax.tree.leaves(params))
+    jobs.by_first(lambda: _record(workdir, config))  # only now is anything written
+    count = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     jobs.say(
         f"Training {count:,} parameters on {len(split):,} {_nouns(experiment)} to step "
-        f"{settings.num_steps:,}, batches of {settings.batch_size} on {mesh.size} device(s); "
+        f"{settings.num_steps:,}, batches of {settings.batch_size} on {_devices(mesh)}; "
         f"checkpoints, the log and samples go to {workdir}.",
         sys.stdout,
     )
@@ -93,6 +107,7 @@ def train(config: Any, workdir: str | os.PathLike, *, strict: bool = False) -> t
         mesh=mesh,
         workdir=workdir,
         num_steps=settings.num_steps,
+        rules=rules,
         log_every=settings.log_every,
         checkpoint_every=settings.checkpoint_every,
         keep=settings.keep,
@@ -101,6 +116,18 @@ def train(config: Any, workdir: str | os.PathLike, *, strict: bool = False) -> t
         callbacks=callbacks,
         strict=strict,
     )
+
+
+def _record(workdir: pathlib.Path, config: Any) -> None:
+    with training.exclusive(workdir / "checkpoints"):
+        save_config(workdir, config)
+
+
+def _devices(mesh: jax.sharding.Mesh) -> str:
+    processes, share = jax.process_count(), mesh.shape.get(training.FSDP_AXIS, 1)
+    words = f"{mesh.size} device(s)"
+    words += f" of {processes} processes" if processes > 1 else ""
+    return words + (f", the state over {share} of them" if share > 1 else "")
 
 
 def _nouns(experiment: Experiment) -> str:

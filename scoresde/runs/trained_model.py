@@ -30,6 +30,7 @@ class TrainedModel:
         config: its config, with the changes.
         experiment: the objects of the config.
         checkpoints: what training has saved.
+        made_averages: averages of the parameters put together after training, by `scoresde ema`.
 
     Raises:
         UsageError: the directory holds no run, or a change does not fit.
@@ -43,6 +44,7 @@ class TrainedModel:
         self.config = overrides.apply(saved_config(self.workdir), items)
         self.experiment: Experiment = build(self.config)
         self.checkpoints = training.Checkpoints(self.workdir / "checkpoints")
+        self.made_averages = training.AverageFiles(self.workdir / "averages")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.workdir)!r}, {self.experiment})"
@@ -52,29 +54,56 @@ class TrainedModel:
         """All devices, over which batches are split."""
         return training.make_mesh()
 
-    def step(self, step: int | None = None) -> int:
-        """`step`, which must have a checkpoint; the latest if None.
+    def step(self, step: int | None = None, average: str | None = None) -> int:
+        """`step`, which must have a checkpoint, or that average; the latest if None.
+
+        Args:
+            step: which.
+            average: as of `params`. One that was put together after training has steps of its own.
 
         Raises:
-            UsageError: there is no such checkpoint, or none at all.
+            UsageError: there is no such checkpoint or average, or none at all.
         """
+        if self.made_averages.steps(average):
+            return self.made_averages.find(average, step).step
         return self.checkpoints.find(step)
+
+    def steps(self, average: str | None = None) -> list[int]:
+        """All steps with parameters, ascending; `average` as of `step`."""
+        return self.made_averages.steps(average) or self.checkpoints.all_steps()
+
+    def check_average(self, average: str | None, step: int | None = None) -> None:
+        """Checks that there is an average, as of `params`.
+
+        Raises:
+            UsageError: there is no such checkpoint or average.
+        """
+        if not self.made_averages.steps(average):
+            self.checkpoints.check_average(average, step)
+        else:
+            self.made_averages.find(average, step)
 
     def params(self, step: int | None = None, average: str | None = "ema") -> Any:
         """The parameters of a checkpoint, whole on every device.
 
         Args:
             step: which checkpoint; the latest if None.
-            average: which average of the parameters; None for the last iterate.
+            average: which average of the parameters, of training or of `scoresde ema`; None for the
+                last iterate.
 
         Raises:
             UsageError: there is no such checkpoint or average, it is damaged, or it is of another
                 network than the config's.
         """
-        params = self.checkpoints.restore_params(
-            step, average=average, abstract_params=self.experiment.abstract_params
+        if self.made_averages.steps(average):
+            made = self.made_averages.find(average, step).params(self.experiment.abstract_params)
+            return training.replicate(self.mesh, made)
+        whole = training.replicated(self.mesh)
+        abstract = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole),
+            self.experiment.abstract_params,
         )
-        return training.replicate(self.mesh, params)
+        return self.checkpoints.restore_params(step, average=average, abstract_params=abstract)
 
     def denoiser(
         self,

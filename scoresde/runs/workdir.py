@@ -2,6 +2,8 @@
 
 config.json       the resolved config, written before the first step
 checkpoints/      what Orbax keeps
+snapshots/        power-function averages of the parameters, now and then during training
+averages/         what `scoresde ema` puts together of them
 metrics.jsonl     the log, also in tensorboard/ and, at the end, loss.png
 dequantizer/      the run of `scoresde train-dequantizer`
 classifier/       the accuracy of what `scoresde train-classifier` trained

@@ -11,6 +11,7 @@ and `Checkpoints` brings the result back:
     ema_params = Checkpoints(workdir / "checkpoints").restore_params(average="ema")
 """
 
+from scoresde.training.average_files import AverageFiles, SavedAverage
 from scoresde.training.averages import AVERAGES, EMA, Average
 from scoresde.training.checkpoints import Checkpoints
 from scoresde.training.eval_step import make_eval_step
@@ -18,6 +19,7 @@ from scoresde.training.lock import exclusive
 from scoresde.training.log import LogWriter, plot_loss, read_log
 from scoresde.training.loop import BatchIterator, train
 from scoresde.training.mesh import (
+    FSDP_AXIS,
     batch_sharding,
     check_divisible,
     check_mesh,
@@ -27,27 +29,43 @@ from scoresde.training.mesh import (
 )
 from scoresde.training.optax_names import OPTAX_OPTIMIZERS, OPTAX_SCHEDULES
 from scoresde.training.optimizer import OPTIMIZERS, SCHEDULES, make_optimizer, make_schedule
-from scoresde.training.sharding import param_shardings, place, replicate, state_shardings
+from scoresde.training.power_average import PowerEMA
+from scoresde.training.sharding import (
+    created_on,
+    fsdp_rules,
+    param_shardings,
+    place,
+    replicate,
+    split_batch,
+    state_shardings,
+)
+from scoresde.training.snapshots import reconstruct, take_snapshots
 from scoresde.training.state import TrainState, create_state
 from scoresde.training.train_step import make_train_step
 
 __all__ = [
     "AVERAGES",
     "EMA",
+    "FSDP_AXIS",
     "OPTAX_OPTIMIZERS",
     "OPTAX_SCHEDULES",
     "OPTIMIZERS",
     "SCHEDULES",
     "Average",
+    "AverageFiles",
     "BatchIterator",
     "Checkpoints",
     "LogWriter",
+    "PowerEMA",
+    "SavedAverage",
     "TrainState",
     "batch_sharding",
     "check_divisible",
     "check_mesh",
     "create_state",
+    "created_on",
     "exclusive",
+    "fsdp_rules",
     "make_eval_step",
     "make_mesh",
     "make_optimizer",
@@ -57,9 +75,12 @@ __all__ = [
     "place",
     "plot_loss",
     "read_log",
+    "reconstruct",
     "replicate",
     "replicated",
     "shard_batch",
+    "split_batch",
     "state_shardings",
+    "take_snapshots",
     "train",
 ]

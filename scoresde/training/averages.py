@@ -1,8 +1,8 @@
 """Averages of the parameters over a run: each a pair of functions of its own, by name.
 
 The last iterate of a run is noisy, and an average of its past is what one samples from. A training
-state holds as many as it is given, by name: two of different rates, one whose profile is put
-together after the run (Karras et al., 2024), or none. One is any object with
+state holds as many as it is given, by name: two of different rates, some of which any other is put
+together after the run (`scoresde.training.power_average`), or none. One is any object with
 
     init(params) -> state                     before the first step
     update(state, params, step) -> state      after the step-th update, counted from 1
@@ -23,6 +23,7 @@ import optax
 
 from scoresde import registry
 from scoresde.plain import check_fields
+from scoresde.training.power_average import PowerEMA
 from scoresde.training.tree import differences
 
 PyTree = Any
@@ -109,7 +110,7 @@ class EMA:
         return optax.incremental_update(params, state, self.newest_weight(step))
 
 
-AVERAGES = {"ema": EMA}
+AVERAGES = {"ema": EMA, "power": PowerEMA}
 
 
 def init_averages(averages: Mapping[str, Average], params: PyTree) -> dict[str, PyTree]:

@@ -12,7 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from scoresde import files
-from scoresde.jobs import picture, say
+from scoresde.jobs import agreed, by_first, picture, say
 from scoresde.registry import UsageError
 from scoresde.training import lock
 from scoresde.training.checkpoints import Checkpoints
@@ -198,16 +198,15 @@ def train(
     with files.writing(checkpoints.directory):
         checkpoints.directory.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
-        if jax.process_index() == 0:
-            stack.enter_context(lock.exclusive(checkpoints.directory))
+        by_first(lambda: stack.enter_context(lock.exclusive(checkpoints.directory)))
         stack.enter_context(checkpoints)
-        if jax.process_index() == 0 and not strict:
-            for line in checkpoints.set_aside_damaged():
-                say(f"Warning: {line}")
+        if not strict:
+            by_first(lambda: [say(f"Warning: {line}") for line in checkpoints.set_aside_damaged()])
         state = place(mesh, state, rules)
-        saved = checkpoints.latest_step()
+        latest = checkpoints.latest_step()
+        saved = None if (step := int(agreed(-1 if latest is None else latest))) < 0 else step
         if saved is not None:
-            state, extra = checkpoints.restore(state)
+            state, extra = checkpoints.restore(state, saved)
             loader.set_state(extra["loader"])
         step = int(state.step)
         writer = stack.enter_context(LogWriter(workdir, resume_step=step))

@@ -1,10 +1,12 @@
 """Data parallelism over a mesh: one code path for one device, eight, or several hosts.
 
-The batch is split over the mesh's axis "data". A jitted function of such arrays is compiled by XLA
-into one program per device with the communication it needs, so the rest of the code is written as
-if there were a single device holding the global batch.
+The batch is split over the mesh's axis "data", and over "fsdp" where there is one, over which the
+state may be split as well (`scoresde.training.sharding`). A jitted function of such arrays is
+compiled by XLA into one program per device with the communication it needs, so the rest of the code
+is written as if there were a single device holding the global batch.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,23 +19,35 @@ from scoresde.registry import UsageError, shown
 PyTree = Any
 
 DATA_AXIS = "data"
+FSDP_AXIS = "fsdp"
 
 
-def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """A mesh with the single axis "data".
+def make_mesh(devices: Sequence[jax.Device] | None = None, *, fsdp: int = 1) -> Mesh:
+    """A mesh with the axis "data", and if `fsdp` is not 1 with the axis "fsdp" as well.
 
     Args:
         devices: the devices to use; by default all, those of other processes included.
+        fsdp: how many devices share one copy of the state, each with a part of it; -1 for all. They
+            are neighbors: of one host where they are no more than it has.
 
     Raises:
-        UsageError: these are no devices, or none.
+        UsageError: these are no devices, or none; or `fsdp` does not divide their number.
     """
     devices = jax.devices() if devices is None else devices
     is_list = isinstance(devices, Sequence | np.ndarray) and len(devices) > 0
     if not is_list or not all(isinstance(device, jax.Device) for device in devices):
         raise UsageError(f"A mesh is of devices, as jax.devices()[:2], not of {shown(devices)}.")
-    devices = list(devices)
-    return jax.make_mesh((len(devices),), (DATA_AXIS,), (AxisType.Auto,), devices=devices)
+    devices, count = list(devices), len(devices)
+    fsdp = count if fsdp == -1 else fsdp
+    if fsdp < 1 or count % fsdp:
+        fitting = ", ".join(str(n) for n in range(1, count + 1) if count % n == 0)
+        raise UsageError(
+            f"fsdp, the devices that share one copy of the state, must divide the {count} there "
+            f"are: {fitting}, or -1 for all, not {fsdp}."
+        )
+    shape = {DATA_AXIS: count} if fsdp == 1 else {DATA_AXIS: count // fsdp, FSDP_AXIS: fsdp}
+    kinds = (AxisType.Auto,) * len(shape)
+    return jax.make_mesh(tuple(shape.values()), tuple(shape), kinds, devices=devices)
 
 
 def check_mesh(mesh: Mesh) -> None:
@@ -67,18 +81,24 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 def batch_sharding(mesh: Mesh, axis: int = 0) -> NamedSharding:
     """The sharding of arrays whose axis number `axis` is the batch."""
-    return _named_sharding(mesh, *[None] * axis, DATA_AXIS)
+    axes = _batch_axes(mesh)
+    return _named_sharding(mesh, *[None] * axis, axes if len(axes) > 1 else DATA_AXIS)
+
+
+def _batch_axes(mesh: Mesh) -> tuple[str, ...]:
+    """The axes of the mesh that a batch is split over."""
+    return tuple(name for name in (DATA_AXIS, FSDP_AXIS) if name in mesh.axis_names)
 
 
 def check_divisible(batch_size: int, mesh: Mesh, accumulate: int = 1) -> None:
-    """Raises a UsageError unless a batch splits evenly over the mesh's axis "data".
+    """Raises a UsageError unless a batch splits evenly over the mesh's devices.
 
     Args:
         batch_size: the global batch size, over all processes.
         mesh: as made by `make_mesh`.
         accumulate: number of equal parts that each device takes one after the other.
     """
-    count = mesh.shape[DATA_AXIS]
+    count = math.prod(mesh.shape[name] for name in _batch_axes(mesh))
     unit = count * accumulate
     if batch_size > 0 and batch_size % unit == 0:
         return

@@ -130,7 +130,10 @@ def muon(
 
 OPTIMIZERS = {"adam": adam, "adamw": adamw, "sgd": sgd, "lion": lion, "muon": muon}
 
-SCHEDULES = ("constant", "cosine", "linear")
+SCHEDULES = ("constant", "cosine", "linear", "inverse_sqrt")
+
+TO_THE_END = ("cosine", "linear")
+"""Those that depend on the length of the run."""
 
 
 def make_schedule(
@@ -138,6 +141,7 @@ def make_schedule(
     warmup: int = 0,
     schedule: str | Mapping[str, Any] = "constant",
     num_steps: int | None = None,
+    decay_steps: int | None = None,
 ) -> optax.Schedule:
     """The learning rate as a function of the number n of updates already made.
 
@@ -145,11 +149,14 @@ def make_schedule(
         learning_rate: its peak.
         warmup: number of updates W; the rate is multiplied by min(n / W, 1). 0 switches it off.
         schedule: "constant", or "cosine" for a half cosine and "linear" for a line from the peak,
-            at the end of the warm-up, to 0 at `num_steps`; or one of optax's by its name and
-            arguments, {"name": "exponential_decay", "transition_steps": 1000, "decay_rate": 0.9},
-            which is multiplied by the warm-up too. `learning_rate` is what it starts from or
-            rises to, where that is not among the arguments.
+            at the end of the warm-up, to 0 at `num_steps`; or "inverse_sqrt", which multiplies
+            by 1 / sqrt(max(n / decay_steps, 1)) and so has no end (Karras et al. 2024,
+            arXiv:2312.02696, equation 67); or one of optax's by its name and arguments,
+            {"name": "exponential_decay", "transition_steps": 1000, "decay_rate": 0.9}, which is
+            multiplied by the warm-up too. `learning_rate` is what it starts from or rises to,
+            where that is not among the arguments.
         num_steps: length of the run in updates; "cosine" and "linear" need it.
+        decay_steps: number of updates after which "inverse_sqrt" begins to fall.
 
     Raises:
         UsageError: unknown schedule or argument, a negative rate or warm-up, two warm-ups, or no
@@ -162,8 +169,8 @@ def make_schedule(
     if not isinstance(section, Mapping) and schedule not in SCHEDULES:
         hint = registry.closest(str(schedule), [*SCHEDULES, *OPTAX_SCHEDULES])
         raise registry.UsageError(
-            f"Unknown learning-rate schedule {schedule!r}.{hint} Known: {', '.join(SCHEDULES)}; or a "
-            f"section of one of optax's, of {', '.join(sorted(OPTAX_SCHEDULES))}."
+            f"Unknown learning-rate schedule {schedule!r}.{hint} Known: {', '.join(SCHEDULES)}; "
+            f"or a section of one of optax's, of {', '.join(sorted(OPTAX_SCHEDULES))}."
         )
     if learning_rate is None or warmup is None:
         raise registry.UsageError("The learning rate and warmup must be numbers; 0 is no warm-up.")
@@ -173,6 +180,16 @@ def make_schedule(
         raise registry.UsageError(
             f"The learning rate ({learning_rate}) and warmup ({warmup}) cannot be negative."
         )
+    if (schedule == "inverse_sqrt") != (decay_steps is not None):
+        raise registry.UsageError(
+            "decay_steps, the updates after which the learning rate begins to fall, is of the "
+            f"schedule 'inverse_sqrt', which needs it; got schedule={schedule!r}, "
+            f"decay_steps={decay_steps}."
+        )
+    if decay_steps is not None:
+        plain.check("decay_steps", decay_steps, float)
+        if not decay_steps > 0:
+            raise registry.UsageError(f"decay_steps must be positive, not {decay_steps}.")
     if isinstance(section, Mapping):
         scheduled = optax_schedule(learning_rate, section)
         if warmup and "warmup" in str(section["name"]):
@@ -183,7 +200,7 @@ def make_schedule(
         if not warmup:
             return scheduled
         return lambda count: scheduled(count) * jnp.minimum(count / warmup, 1.0)
-    if schedule != "constant" and (num_steps is None or num_steps <= warmup):
+    if schedule in TO_THE_END and (num_steps is None or num_steps <= warmup):
         raise registry.UsageError(
             f"The {schedule} schedule needs num_steps > warmup; got num_steps={num_steps}, "
             f"warmup={warmup}."
@@ -193,6 +210,8 @@ def make_schedule(
         ramp = jnp.minimum(count / warmup, 1.0) if warmup else 1.0
         if schedule == "constant":
             return learning_rate * ramp
+        if schedule == "inverse_sqrt":
+            return learning_rate * ramp / jnp.sqrt(jnp.maximum(count / decay_steps, 1.0))
         progress = jnp.clip((count - warmup) / (num_steps - warmup), 0.0, 1.0)
         if schedule == "linear":
             return learning_rate * ramp * (1.0 - progress)
@@ -209,6 +228,7 @@ def make_optimizer(
     gradient_clip: float | None = 1.0,
     schedule: str | Mapping[str, Any] = "constant",
     num_steps: int | None = None,
+    decay_steps: int | None = None,
     **options: Any,
 ) -> optax.GradientTransformation:
     """Clips the gradient by its global norm, then applies the rule called `name`.
@@ -225,13 +245,14 @@ def make_optimizer(
         gradient_clip: largest global norm c; None or a value <= 0 is off.
         schedule: see `make_schedule`.
         num_steps: see `make_schedule`.
+        decay_steps: see `make_schedule`.
         **options: the rule's own: for "adam" `beta1`, `beta2`, `eps`, `weight_decay`; for one of
             optax's what optax calls them.
 
     Raises:
         UsageError: unknown name, schedule or option, or numbers out of range.
     """
-    rate = make_schedule(learning_rate, warmup, schedule, num_steps)
+    rate = make_schedule(learning_rate, warmup, schedule, num_steps, decay_steps)
     if isinstance(name, str) and name in OPTAX_OPTIMIZERS and name not in OPTIMIZERS:
         steady = schedule == "constant" and not warmup  # some of them take a number alone
         rule = optax_optimizer(name, learning_rate if steady else rate, **options)

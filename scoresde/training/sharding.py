@@ -8,23 +8,54 @@ follow too; whatever has no rule lies whole on every device. With
 
 each of n devices holds the n-th part of the columns of every kernel (Rajbhandari et al., 2020). XLA
 adds the communication: a rule changes where things lie, and not what is computed.
+
+In the place of the `PartitionSpec` there may be a function (mesh, shape) -> PartitionSpec.
+`fsdp_rules` is one for all parameters, by their size, and what `config.training.fsdp` uses.
 """
 
 import contextlib
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from scoresde.registry import UsageError
-from scoresde.training.mesh import check_mesh, replicated
+from scoresde.training.mesh import FSDP_AXIS, batch_sharding, check_mesh, replicated
 from scoresde.training.state import TrainState
 from scoresde.training.tree import by_name, path_name
 
 PyTree = Any
-Rules = Sequence[tuple[str, PartitionSpec]]
+Place = PartitionSpec | Callable[[Mesh, tuple[int, ...]], PartitionSpec]
+Rules = Sequence[tuple[str, Place]]
+
+
+def fsdp_rules(mesh: Mesh, smallest: int = 2**16) -> Rules:
+    """Large parameters are split over the mesh's axis "fsdp"; without that axis, no rules.
+
+    Each is split along its largest axis that the devices divide, the last of several: the outputs
+    of a kernel. One of fewer elements, or with no such axis, lies whole on every device, where it
+    costs less than its communication.
+
+    Args:
+        mesh: as made by `make_mesh`.
+        smallest: the number of elements from which on a parameter is split.
+    """
+    if FSDP_AXIS not in mesh.axis_names:
+        return ()
+
+    def place(mesh: Mesh, shape: tuple[int, ...]) -> PartitionSpec:
+        fitting = [
+            (size, axis) for axis, size in enumerate(shape) if size % mesh.shape[FSDP_AXIS] == 0
+        ]
+        if math.prod(shape) < smallest or not fitting:
+            return PartitionSpec()
+        return PartitionSpec(*[None] * max(fitting)[1], FSDP_AXIS)
+
+    return (("", place),)
 
 
 def param_shardings(mesh: Mesh, params: PyTree, rules: Rules = ()) -> PyTree:
@@ -57,6 +88,7 @@ def param_shardings(mesh: Mesh, params: PyTree, rules: Rules = ()) -> PyTree:
         name = path_name(path)
         for expression, spec in rules:
             if re.search(expression, name):
+                spec = spec(mesh, leaf.shape) if callable(spec) else spec
                 return _fitting(mesh, expression, spec, name, leaf.shape)
         return replicated(mesh)
 
@@ -95,6 +127,20 @@ def state_shardings(mesh: Mesh, state: TrainState, rules: Rules = ()) -> TrainSt
     )
 
 
+def placed_gradient(gradient_fn: Callable, mesh: Mesh, rules: Rules) -> Callable:
+    """`gradient_fn`, of `jax.value_and_grad` within a jit, with gradients placed like parameters.
+
+    What each device needs of the sum over all is then its own part, and no device holds it whole.
+    """
+
+    def placed(params: PyTree, *inputs: PyTree) -> tuple[Any, PyTree]:
+        value, gradient = gradient_fn(params, *inputs)
+        shardings = param_shardings(mesh, params, rules)
+        return value, jax.lax.with_sharding_constraint(gradient, shardings)
+
+    return placed
+
+
 def place(mesh: Mesh, state: TrainState, rules: Rules = ()) -> TrainState:
     """Puts a state, equal on every process, on the devices of the mesh where the rules say.
 
@@ -106,6 +152,17 @@ def place(mesh: Mesh, state: TrainState, rules: Rules = ()) -> TrainState:
     return jax.tree.map(_put, state, state_shardings(mesh, state, rules))
 
 
+def created_on(mesh: Mesh, create: Callable[[], TrainState], rules: Rules = ()) -> TrainState:
+    """`create()` where `place` would put it; with rules it is never whole on a device.
+
+    With rules it is compiled as one program of all devices, whose last digits may be others.
+    """
+    if not rules:
+        return place(mesh, create(), rules)
+    shardings = state_shardings(mesh, jax.eval_shape(create), rules)
+    return jax.jit(create, out_shardings=shardings)()
+
+
 def replicate(mesh: Mesh, tree: PyTree) -> PyTree:
     """Puts a tree of arrays, equal on every process, whole on every device of the mesh.
 
@@ -115,12 +172,22 @@ def replicate(mesh: Mesh, tree: PyTree) -> PyTree:
     return jax.tree.map(lambda leaf: _put(leaf, sharding) if hasattr(leaf, "dtype") else leaf, tree)
 
 
+def split_batch(mesh: Mesh, tree: PyTree) -> PyTree:
+    """Puts arrays [batch, ...], equal on every process and whole there, split on the devices."""
+    return jax.tree.map(lambda leaf: _put(leaf, batch_sharding(mesh)), tree)
+
+
 def _put(leaf: Any, sharding: NamedSharding) -> jax.Array:
     if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         # JAX does not put typed keys on the devices of other processes.
-        data = jax.device_put(jax.random.key_data(leaf), sharding)
+        data = _put(jax.random.key_data(leaf), sharding)
         return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
-    return jax.device_put(leaf, sharding)
+    if jax.process_count() == 1 or not getattr(leaf, "is_fully_addressable", True):
+        return jax.device_put(leaf, sharding)
+    # Each process has it, and takes what its devices need: JAX would compare all of it first.
+    host = np.asarray(leaf)
+    host = host.astype(jax.dtypes.canonicalize_dtype(host.dtype), copy=False)
+    return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
 
 
 def _fitting(

@@ -15,7 +15,7 @@ from scoresde.training.averages import Average, update_averages
 from scoresde.training.loss_fn import LossFn, Metrics, checked
 from scoresde.training.mesh import batch_sharding, replicated
 from scoresde.training.optax_names import with_loss
-from scoresde.training.sharding import Rules, state_shardings
+from scoresde.training.sharding import Rules, placed_gradient, state_shardings
 from scoresde.training.skipping import unless_broken
 from scoresde.training.state import TrainState
 
@@ -32,6 +32,7 @@ def make_train_step(
     steps_per_dispatch: int = 1,
     accumulate: int = 1,
     frozen: PyTree = None,
+    project: Callable[[PyTree], PyTree] | None = None,
 ) -> Callable[[TrainState, PyTree], tuple[TrainState, Metrics]]:
     """A compiled `train_step(state, batches) -> (state, metrics)`.
 
@@ -65,6 +66,9 @@ def make_train_step(
         frozen: what the loss needs and nothing trains, such as another model's parameters. If it is
             given, `loss_fn` gets it as a fourth argument: an argument of the compiled step too,
             where a constant would be compiled into it. The step then has no `lower`.
+        project: params -> params, of a network whose parameters are under a constraint: a step
+            starts from what it returns, takes the gradient there and moves from there. The state,
+            and so the averages, hold what the update made.
 
     Raises:
         UsageError: a mesh that cannot be used, or at the first call, when the batch does not fit
@@ -72,15 +76,18 @@ def make_train_step(
     """
     optimizer = with_loss(optimizer)
     gradient_fn = jax.value_and_grad(checked(loss_fn), has_aux=True)
+    if rules:
+        gradient_fn = placed_gradient(gradient_fn, mesh, rules)
     if accumulate > 1:
         gradient_fn = accumulated(gradient_fn, accumulate, mesh)
 
     def one_step(state: TrainState, batch: PyTree, *frozen: PyTree) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(state.key, state.step)
-        inputs = state.params, key, batch, state.memory, *frozen
+        params = state.params if project is None else project(state.params)
+        inputs = params, key, batch, state.memory, *frozen
         (loss, (metrics, memory)), gradient = gradient_fn(*inputs)
-        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params, value=loss)
-        params = optax.apply_updates(state.params, updates)
+        updates, opt_state = optimizer.update(gradient, state.opt_state, params, value=loss)
+        params = optax.apply_updates(params, updates)
         step, norm = state.step + 1, optax.tree.norm(gradient)
         after = dataclasses.replace(
             state,

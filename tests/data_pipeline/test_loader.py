@@ -153,25 +153,20 @@ def test_stacked_steps_are_the_same_batches():
     assert stacked.get_state() == single.get_state()
 
 
-def test_processes_have_disjoint_shards_that_cover_the_split():
-    split = numbered(64)
-    orders = [
-        labels(data.Loader(split, 4, seed=0, process_index=i, process_count=4), 8) for i in range(4)
-    ]
-    for i, order in enumerate(orders):  # two epochs of 16 records
-        for epoch in (order[:16], order[16:]):
-            np.testing.assert_array_equal(np.sort(epoch), np.arange(i, 64, 4))
-        assert not np.array_equal(order[:16], order[16:])
-
-
-def test_processes_and_batches_flip_differently():
-    images = np.tile(numbered(1).images, (64, 1, 1, 1))  # one picture, so that flips show
-    flips = set()
-    for i in range(2):
-        options = {"seed": 0, "flip": True, "process_index": i, "process_count": 2}
-        for batch, _ in zip(data.Loader(data.Split(images), 32, **options), range(3)):
-            flips.add(tuple(np.array_equal(image, images[0]) for image in batch["image"]))
-    assert len(flips) == 6
+@pytest.mark.parametrize("steps", [None, 2])
+def test_the_parts_of_processes_are_the_batch_of_one(steps):
+    """Flips included, and in batches that span two epochs."""
+    split, options = numbered(26), {"seed": 0, "flip": True, "steps": steps}
+    one = data.Loader(split, 12, **options)
+    parts = [data.Loader(split, 4, process_index=i, process_count=3, **options) for i in range(3)]
+    for _ in range(4):
+        whole, found = next(one), [next(part) for part in parts]
+        assert {part["image"].shape[0 if steps is None else 1] for part in found} == {4}
+        for name, array in whole.items():
+            axis = 0 if steps is None else 1
+            together = np.concatenate([part[name] for part in found], axis=axis)
+            np.testing.assert_array_equal(together, array)
+    assert parts[2].get_state() == one.get_state()
 
 
 def test_without_repeat_there_is_one_epoch():

@@ -29,8 +29,8 @@ def test_every_config_of_the_repository_has_its_path_for_a_name_and_a_line():
         ("emoji32", "'vp/emoji32'"),
         (
             "digits",
-            "'classifier/digits' or 'improved_diffusion/digits' or 'subvp/digits' or 'vdm/digits' "
-            "or 've/digits' or 'vp/digits'",
+            "'classifier/digits' or 'edm2/digits' or 'improved_diffusion/digits' or "
+            "'subvp/digits' or 'vdm/digits' or 've/digits' or 'vp/digits'",
         ),
     ],
 )

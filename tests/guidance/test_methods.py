@@ -152,6 +152,14 @@ def test_autoguidance_extrapolates_from_the_weaker_model():
     assert_equal(Autoguidance(better, weaker, 0.0)(x, T, LABEL), other, atol=1e-4)
 
 
+def test_a_weaker_model_without_classes_is_told_none():
+    unconditional = networks.get("ncsnpp", nf=8, ch_mult=(1,), num_res_blocks=1)
+    better, weaker = trained(), trained(unconditional)
+    got = call(Autoguidance(better, weaker, 3.0), IMAGES, TIMES, CLASSES)
+    one, other = call(better, IMAGES, TIMES, CLASSES), call(weaker, IMAGES, TIMES, None)
+    assert_equal(got, jax.tree.map(lambda a, b: 3 * a - 2 * b, one, other), rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize("kind", predictions.PREDICTIONS)
 def test_a_classifier_adds_its_gradient_to_the_score_whatever_is_predicted(kind):
     # Each kind on one of the processes.

@@ -4,7 +4,7 @@ import ml_collections
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_model import BARE
+from tiny_model import BARE, MEAN
 
 from scoresde import runs
 from scoresde.experiment import overrides
@@ -72,3 +72,10 @@ def test_a_grid_that_cannot_be_drawn_does_not_stop_training(tmp_path, monkeypatc
     path = tmp_path / "samples" / "step_00000002.png"
     assert f"Warning: {path} was not drawn (disk full); no numbers are missing." in lines
     assert (tmp_path / "checkpoints" / "2").is_dir()
+
+
+def test_steps_start_from_the_parameters_that_the_network_projects(tmp_path):
+    config = {**BARE, "network": "tiny_model:Halved", "optimizer": {"learning_rate": 0.0}}
+    config["training"] = {**BARE["training"], "sample_every": 0, "eval_every": 0}
+    state = runs.train(config, tmp_path)
+    np.testing.assert_allclose(state.params["mean"], MEAN / 4)  # twice, in two steps

@@ -155,7 +155,7 @@ def test_a_damaged_checkpoint_is_gone_back_from_and_kept(whole, tmp_path, capfd)
     sums = workdir / "checkpoints" / "30" / "checksums.json"
     name = next(iter(json.loads(sums.read_text())))
     (sums.parent / name).write_bytes(b"")
-    with pytest.raises(UsageError, match="30 is damaged: .* the one before is of step 20"):
+    with pytest.raises(UsageError, match=r"30 is damaged: .* the one before is of step 20"):
         run(workdir, strict=True)
     assert {path.name for path in sums.parent.parent.iterdir()} == {"20", "30"}
     capfd.readouterr()

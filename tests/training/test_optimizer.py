@@ -1,5 +1,7 @@
 """Optimizers against hand-written NumPy."""
 
+import pathlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -190,3 +192,26 @@ def test_an_optimizer_of_ones_own(params):
 def test_impossible_options_are_refused(options, words):
     with pytest.raises(UsageError, match=words):
         make_optimizer(**options)
+
+
+def test_the_inverse_square_root_is_edm2s():
+    """lr = reference / sqrt(max(n / 70 000, 1)), with a ramp over 10 million images."""
+    with np.load(pathlib.Path(__file__).parent.parent / "data/golden/edm2_parts.npz") as golden:
+        images, expected = golden["lr/nimg_f64"], golden["lr/value_f64"]
+    batch = 2048
+    schedule = make_schedule(0.01, 10_000_000 / batch, "inverse_sqrt", decay_steps=70_000)
+    found = [schedule(count) for count in images / batch]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"schedule": "inverse_sqrt"}, "decay_steps.*needs it"),
+        ({"schedule": "constant", "decay_steps": 3}, "is of the schedule 'inverse_sqrt'"),
+        ({"schedule": "inverse_sqrt", "decay_steps": 0}, "must be positive, not 0"),
+    ],
+)
+def test_steps_of_decay_are_of_the_inverse_square_root(options, message):
+    with pytest.raises(UsageError, match=message):
+        make_schedule(0.01, **options)

@@ -175,8 +175,8 @@ def test_ahead_of_time_compilation(mesh):
 def test_a_state_leaves_the_step_as_the_rules_say(mesh):
     lowered = make_step(mesh, rules=toy.SPLIT).lower(toy.make_state(), next(toy.ToyLoader()))
     split = re.findall(r'sharding_constraint .*{"data"}.* : (.*)', lowered.as_text())
-    # A parameter, its average and two moments; the spec is that of the last axis.
-    assert split == ["tensor<4x16xf32>"] * 4
+    # A gradient, a parameter, its average and two moments; the spec is that of the last axis.
+    assert split == ["tensor<4x16xf32>"] * 5
 
 
 @pytest.mark.parametrize(
@@ -213,3 +213,26 @@ def test_a_state_is_shown_in_a_line():
     state = training.create_state(key, params, optax.adam(1e-3), averages)
     assert repr(state) == "TrainState(step 0, 605 parameters, averages ema)"
     assert "605 parameters" in repr(jax.eval_shape(lambda state: state, state))
+
+
+def test_a_step_starts_from_the_projection_and_keeps_what_it_made(mesh):
+    """Against two steps written out; the state is not projected again."""
+
+    def halved(params):
+        return jax.tree.map(lambda leaf: 0.5 * leaf, params)
+
+    state, metrics = toy.dispatch(mesh, make_step(mesh, project=halved), 2, 1)
+    optimizer, params = toy.make_optimizer(), toy.make_params()
+    average, opt_state, loader = params, optimizer.init(params), toy.ToyLoader()
+    for step in range(2):
+        batch = {"image": next(loader)["image"][0]}
+        params = halved(params)
+        key = jax.random.fold_in(jax.random.key(0), step)
+        (loss, _), gradient = jax.value_and_grad(toy.loss_fn, has_aux=True)(params, key, batch)
+        np.testing.assert_allclose(metrics["loss"][step], loss, rtol=1e-5)
+        updates, opt_state = optimizer.update(gradient, opt_state, params)
+        params = optax.apply_updates(params, updates)
+        average = jax.tree.map(lambda a, p: RATE * a + (1 - RATE) * p, average, params)
+    for found, wanted in ((state.params, params), (state.averages["ema"], average)):
+        for leaf, other in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+            np.testing.assert_allclose(leaf, other, rtol=1e-5, atol=1e-6)

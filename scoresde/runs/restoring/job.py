@@ -49,7 +49,7 @@ def restore_images(
     """
     if not isinstance(request, RestorationRequest):
         raise UsageError(f"What is restored is said by a request, not by {shown(request)}.")
-    step, mesh = run.step(request.step), run.mesh
+    step, mesh = run.step(request.step, request.average), run.mesh
     model = open_model(run, request, step)
     work = request.prepare(model)
     directory = _directory(run, request, name, out, step)
@@ -118,7 +118,7 @@ def _computer(work, request, mesh, num, astray):
     fold = jax.vmap(jax.random.fold_in)
 
     def put(tree: Any) -> Any:
-        return jax.device_put(tree, training.batch_sharding(mesh))
+        return training.split_batch(mesh, tree)
 
     def compute(rows: np.ndarray, fetch: jobs.Fetch) -> dict[str, np.ndarray]:
         rows = np.minimum(rows, num - 1)  # the last batch is filled up

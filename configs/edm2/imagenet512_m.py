@@ -1,0 +1,16 @@
+"""EDM2-M on latents of 512x512 ImageNet (arXiv:2312.02696): FID 2.25."""
+
+from scoresde.configs import datasets, networks, processes
+
+
+def get_config():
+    """The experiment."""
+    config = processes.edm2(
+        networks.edm2(256, label_dim=1000),
+        learning_rate=0.009,
+        decay_steps=70_000,
+        images=2048 * 2**20,
+        mean=-0.4,
+        std=1.0,
+    )
+    return datasets.imagenet512_latents(config)
