@@ -109,6 +109,19 @@ def test_what_is_kept(tmp_path):
         assert checkpoints.all_steps() == [24, 40, 64, 72]
 
 
+def test_a_checkpoint_loses_its_name_before_it_is_deleted(copied, monkeypatch):
+    """Or a run that is killed meanwhile leaves half of it; the next one that saves deletes it."""
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", lambda *_, **__: None)  # killed before
+        copied.save(12, make_state())
+        copied.close()
+        assert copied.all_steps() == [8, 12]
+        assert (copied.directory / ".deleted" / "4" / "params" / "_METADATA").exists()
+    copied.save(16, make_state())
+    copied.close()
+    assert {path.name for path in copied.directory.iterdir()} == {"12", "16"}
+
+
 def test_nothing_is_overwritten(copied):
     with pytest.raises(UsageError, match="8 already, and checkpoints are never overwritten"):
         copied.save(8, make_state())

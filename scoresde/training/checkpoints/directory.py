@@ -1,12 +1,13 @@
 """The checkpoints of a run: directories named by their steps.
 
-A directory gets its name only once it is complete, so a run that is killed while saving leaves its
-earlier checkpoints as they were. One that is damaged later is moved to `damaged/`, never deleted.
+A directory gets its name only once it is complete, and loses it before it is deleted, so a run that
+is killed while saving leaves whole checkpoints. One that is damaged later is moved to `damaged/`.
 """
 
 import contextlib
 import os
 import pathlib
+import shutil
 from typing import Any
 
 import jax
@@ -31,6 +32,9 @@ PyTree = Any
 
 DAMAGED = "damaged"
 """Where in the directory damaged checkpoints are kept."""
+
+# Where old checkpoints go that need not be kept; it is emptied before the next is written.
+_DELETED = ".deleted"
 
 # How long a checkpoint may take to be written, in seconds.
 _TIMEOUT = 7 * 24 * 3600
@@ -124,6 +128,7 @@ class Checkpoints:
             with writing(self.directory):
                 self._writer = self._open_writer()
         self.wait()  # the background thread reads self._saving
+        self._empty()
         items = {name: ocp.args.StandardSave(tree) for name, tree in to_items(state).items()}
         content = {"format": FORMAT, "skipped": state.skipped.tolist(), "extra": extra or {}}
         items["extra"] = ocp.args.JsonSave(content)
@@ -138,12 +143,18 @@ class Checkpoints:
                     "are never overwritten; delete it, or use another directory."
                 ) from None
 
+    def _empty(self) -> None:
+        """Deletes what has no name any more."""
+        if jax.process_index() == 0:
+            shutil.rmtree(self.directory / _DELETED, ignore_errors=True)
+
     def _open_writer(self) -> ocp.CheckpointManager:
         return ocp.CheckpointManager(
             self.directory,
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=self._policy,
                 cleanup_tmp_directories=True,  # what a killed run left unfinished
+                todelete_subdir=_DELETED,
                 async_options=ocp.AsyncOptions(
                     post_finalization_callback=self._write_checksums,
                     # Orbax looks at the clock of the day, which may be put right by hours.
@@ -256,6 +267,7 @@ class Checkpoints:
             writer, self._writer = self._writer, None
             with writing(self.directory / str(self._saving[0])):
                 writer.close()
+            self._empty()
 
     def _write_checksums(self) -> None:
         """Runs in the background when all files are written, before the directory is renamed."""
