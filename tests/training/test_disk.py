@@ -60,7 +60,7 @@ def assert_goes_on(workdir, whole):
 
 
 @pytest.mark.parametrize(("at", "size"), [(10, 600), (20, 200), (30, 8000)])
-def test_a_disk_that_is_full_for_a_checkpoint(whole, tmp_path, capfd, at, size):
+def test_a_disk_that_is_full_for_a_checkpoint(whole, tmp_path, capfd, caplog, at, size):
     """Of Orbax's own files, of the checksums, and of arrays: none is taken for whole."""
     for step in range(10, at, 10):  # each is on disk before there is no room
         run(tmp_path, step)
@@ -72,6 +72,7 @@ def test_a_disk_that_is_full_for_a_checkpoint(whole, tmp_path, capfd, at, size):
     assert f"{tmp_path}" in message and "the same command then goes on" in message
     out = capfd.readouterr()
     assert "Traceback" not in out.err + out.out and "orbax" not in out.err
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
     steps = training.Checkpoints(tmp_path / "checkpoints").all_steps()
     assert steps == [step for step in (10, 20) if step < at]
     assert_goes_on(tmp_path, whole)
