@@ -172,7 +172,10 @@ def conditional_emoji(images: dict[str, int]) -> Section:
     config = processes.variance_preserving("vp", network)
     config.data.source = {"name": "emoji32"}
     config.data.flip = False
+    # What is told says much of x0, and a network of the noise too little of it at much noise.
+    config.prediction = Section({"name": "v"})
     config.loss.times = Section({"name": "stratified"})
+    config.loss.weighting = Section({"name": "edm", "sigma_data": 0.5})
     config.optimizer.update({"learning_rate": 1e-3, "warmup": 200, "schedule": "cosine"})
     config.training.update(
         {
@@ -193,6 +196,7 @@ def conditional_emoji(images: dict[str, int]) -> Section:
             "grid": "log_snr",
             "t_min": 1e-3,
             "denoise": "tweedie",
+            "clip": (-1.0, 1.0),
         }
     )
     config.likelihood.batch_size = 32

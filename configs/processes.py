@@ -178,7 +178,7 @@ def edm2(
     std: float,
     batch_size: int = 2048,
 ) -> Section:
-    """EDM2's training and sampling (arXiv:2312.02696, tables 4 and 6), 63 evaluations.
+    """EDM2's training and sampling (arXiv:2312.02696), 63 evaluations.
 
     Args:
         network: of `networks.edm2`.
@@ -190,9 +190,14 @@ def edm2(
         batch_size: over all devices.
     """
     config = edm(network)
-    config.loss.objective = "uncertainty"
-    config.loss.reduction = "mean"
-    config.loss.times.update({"mean": mean, "std": std})
+    config.loss = Section(
+        {
+            "objective": "uncertainty",
+            "weighting": {"name": "edm", "sigma_data": 0.5},
+            "reduction": "mean",
+            "times": {"name": "log_normal", "mean": mean, "std": std},
+        }
+    )
     config.optimizer.update(
         {
             "learning_rate": learning_rate,
@@ -206,7 +211,7 @@ def edm2(
         {
             "batch_size": batch_size,
             "num_steps": images // batch_size,
-            "ema_rate": 0.9999,  # of no average: what is called "ema" is below
+            "ema_half_life": None,  # of no average: what is called "ema" is below
             "ema_warmup": "none",
             "averages": {
                 "ema": {"name": "power", "length": 0.1},

@@ -25,6 +25,11 @@ def automatic(tree: Any) -> Any:
     return jax.tree.map(_automatic, tree)
 
 
+def is_known(array: Any) -> bool:
+    """Whether this process can look at values: neither traced, nor on another's devices as well."""
+    return not isinstance(array, jax.core.Tracer) and getattr(array, "is_fully_addressable", True)
+
+
 def _automatic(leaf):
     if not isinstance(leaf, jax.Array):
         return leaf

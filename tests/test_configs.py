@@ -29,8 +29,7 @@ with open(ROOT / "tests/data/experiments.csv") as file:
 EDM_PARAMETERS = {"ddpmpp_uncond": 55_733_891, "ncsnpp_cond": 56_400_643 + 128}
 
 
-# Channels, millions of parameters, learning rate and dropout by the name of the config; all of the
-# paper's table 6, but for 64x64 images the same networks.
+# Channels, millions of parameters, learning rate and dropout by the name of the config.
 EDM2 = {
     "imagenet512_xxs": (64, 31.3, 0.017, 0.0),
     "imagenet512_xs": (128, 124.7, 0.012, 0.0),

@@ -39,6 +39,8 @@ def get_config():
             "batch_size": 16,
             "num_steps": 12,
             "ema_rate": 0.9,
+            "averages": {"power": {"name": "power", "length": 0.1}},
+            "snapshot_every": 6,
             "log_every": 1,
             "eval_every": 4,
             "sample_every": 6,

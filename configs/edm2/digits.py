@@ -5,14 +5,8 @@ from scoresde.configs import datasets, networks, processes
 
 def get_config():
     """The experiment."""
-    noise = {"mean": -0.8, "std": 1.2}
-    config = processes.edm2(
-        networks.edm2(32), learning_rate=0.01, decay_steps=200, images=0, batch_size=64, **noise
-    )
-    loss, optimizer = (
-        config.loss.copy_and_resolve_references(),
-        config.optimizer.copy_and_resolve_references(),
-    )
+    noise, rate = {"mean": -0.8, "std": 1.2}, {"learning_rate": 0.01, "decay_steps": 200}
+    config = processes.edm2(networks.edm2(32), images=0, batch_size=64, **noise, **rate)
     datasets.digits(config)
     config.data.labels = True
     config.network = networks.edm2(
@@ -25,8 +19,8 @@ def get_config():
         log_variance_features=32,
         dtype="float32",
     )
-    config.loss, config.optimizer = loss, optimizer
-    config.optimizer.warmup = 50
+    config.loss.times = processes.Section({"name": "log_normal", **noise})
+    config.optimizer.update({"schedule": "inverse_sqrt", **rate})
     config.training.update(
         {"num_steps": 600, "ema_rate": 0.9999, "ema_warmup": "none", "snapshot_every": 50}
     )

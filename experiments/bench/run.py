@@ -21,11 +21,11 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import jax
 from ours import STEPS, Ours
-from peaks import peaks_of
 from sizes import SIZES
 from timing import machine, medians
 
 import scoresde
+from scoresde.speed.peaks import peaks_of
 
 CASES = ("forward", "train", "pc", "flow", "likelihood", "likelihood_8")
 HOWS = ("eager", "channels_last", "compiled")

@@ -16,6 +16,7 @@ from scoresde.registry import UsageError, UsageWarning, see_current_folder
 # Each is a module of this package with `add_arguments(parser)`, `run(arguments, overrides)` and a
 # docstring whose first line says what it does.
 COMMANDS = (
+    "prepare",
     "train",
     "train-dequantizer",
     "train-classifier",
@@ -36,7 +37,7 @@ COMMANDS = (
     "env",
 )
 
-_WITHOUT_CONFIG = ("configs", "env", "list")
+_WITHOUT_CONFIG = ("configs", "env", "list", "prepare")
 
 
 def _module(command: str):

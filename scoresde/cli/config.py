@@ -3,6 +3,7 @@
 Example:
   scoresde config vp/digits
   scoresde config vp/digits --config.sampler.name=pc > mine.py
+  scoresde config --config mine.py
 
 What is printed is a config file itself: `scoresde train --config mine.py` is the same experiment.
 """
@@ -12,15 +13,19 @@ import argparse
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
-    parser.add_argument(
-        "config", metavar="NAME", help="of `scoresde configs`, or a Python file with get_config()"
-    )
+    which = "of `scoresde configs`, or a Python file with get_config()"
+    parser.add_argument("name", nargs="?", metavar="NAME", help=which)
+    parser.add_argument("--config", metavar="NAME", help="the same, as other commands have it")
 
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
     """Prints; see the module's docstring."""
     from scoresde import experiment
+    from scoresde.registry import UsageError
 
-    config = experiment.load_config(arguments.config, overrides)
-    command = " ".join(["scoresde config", arguments.config, *overrides])
+    given = [name for name in (arguments.name, arguments.config) if name is not None]
+    if len(given) != 1:
+        raise UsageError("Give one config, as `scoresde config vp/digits` or --config FILE.")
+    config = experiment.load_config(given[0], overrides)
+    command = " ".join(["scoresde config", given[0], *overrides])
     print(experiment.as_python(config, f"What `{command}` prints."), end="")

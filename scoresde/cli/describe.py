@@ -60,6 +60,7 @@ def _print_costs(experiment, params) -> None:
     import jax.numpy as jnp
 
     from scoresde import networks
+    from scoresde.jobs import human_size
     from scoresde.networks import cost
 
     settings = experiment.training
@@ -121,12 +122,3 @@ def _print_costs(experiment, params) -> None:
         ("together", state + weights + activations),
     ):
         print(f"{name:<42}{human_size(size):>12}")
-
-
-def human_size(count: float) -> str:
-    """Bytes for people."""
-    number, unit = count / 2**20, "MiB"
-    for greater in ("GiB", "TiB"):
-        if number >= 1024:
-            number, unit = number / 1024, greater
-    return f"{number:.3g} {unit}" if number < 1000 else f"{number:.0f} {unit}"

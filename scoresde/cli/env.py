@@ -14,7 +14,8 @@ import importlib.metadata
 import os
 import platform
 
-_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "diffrax", "grain", "numpy")
+# Beside those that the record of a run has.
+_PACKAGES = ("orbax-checkpoint", "diffrax", "grain", "numpy")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,21 +24,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> None:
     """Prints; see the module's docstring."""
-    import collections
-
-    import jax
-
-    from scoresde import __version__, configure
+    from scoresde import configure
     from scoresde.registry import UsageError
 
     if overrides:
         raise UsageError("The environment depends on no config.")
     settings = configure()
-    rows = [("scoresde", __version__), ("python", platform.python_version())]
+    from scoresde.runs.environment import environment, revision_words  # after what is set
+
+    found = environment()
+    rows = [("revision", revision_words(found["scoresde"])), *found["versions"].items()]
     rows += [(name, importlib.metadata.version(name)) for name in _PACKAGES]
     rows += [("system", f"{platform.platform()}, {os.cpu_count()} CPU cores")]
-    kinds = collections.Counter(device.device_kind for device in jax.devices())
-    rows += [("devices", ", ".join(f"{count} x {kind}" for kind, count in kinds.items()))]
+    devices = ", ".join(f"{count} x {kind}" for kind, count in found["devices"].items())
+    rows += [("devices", devices)]
     width = max(len(name) for name, *_ in (*rows, *settings))
     for name, value in rows:
         print(f"{name:{width}}  {value}")

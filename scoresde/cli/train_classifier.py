@@ -15,6 +15,7 @@ from typing import Any
 
 from scoresde.cli.arguments import add_config, add_strict, add_workdir
 from scoresde.cli.distributed import add_processes
+from scoresde.cli.train import add_watching, check_watching
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     add_workdir(parser)
     add_strict(parser)
+    add_watching(parser)
     add_processes(parser)
 
 
@@ -29,8 +31,15 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Trains; see the module's docstring. Returns 130 if the run was told to stop early."""
     from scoresde import experiment, runs
 
+    check_watching(arguments)
     config = experiment.load_config(arguments.config, overrides)
-    _, summary = runs.train_classifier(config, arguments.workdir, strict=arguments.strict)
+    if arguments.dry_run:
+        runs.check_trains_classifier(experiment.build(config))
+        runs.dry_run(config)
+        return 0
+    _, summary = runs.train_classifier(
+        config, arguments.workdir, profile=arguments.profile, strict=arguments.strict
+    )
     if summary is None:
         return 130
     import jax

@@ -7,9 +7,10 @@
 `Source`.
 """
 
+import os
 from typing import Any
 
-from scoresde.data import arrays, embedded, folder, tfds, tfrecord
+from scoresde.data import archive, arrays, convert, embedded, folder, tfds, tfrecord
 from scoresde.data.in_order import batches
 from scoresde.data.pictures import image_grid, save_animation, save_grid, save_picture
 from scoresde.data.source import Source
@@ -31,6 +32,7 @@ SOURCES = {
     "emoji32": embedded.emoji32,
     "arrays": arrays.arrays,
     "folder": folder.folder,
+    "zip": archive.archive,
     "tfrecords": tfrecord.tfrecords,
     "tfds": tfds.tfds,
     "cifar10": tfds.cifar10,
@@ -48,6 +50,7 @@ __all__ = [
     "dequantized_to_images",
     "get",
     "image_grid",
+    "prepare_arrays",
     "quantize",
     "save_animation",
     "save_grid",
@@ -65,6 +68,14 @@ def get(name: str, **options: Any) -> Source:
         UsageError: an unknown name or option, or what the source itself raises.
     """
     return make("data source", SOURCES, name, **options)
+
+
+def prepare_arrays(source: str, out: str | os.PathLike, **options: Any) -> Source:
+    """Converts a data set into a directory of arrays, which the source "arrays" maps into memory.
+
+    Args: as of `scoresde.data.convert.convert`, which has the options and the errors.
+    """
+    return convert.convert(source, out, SOURCES, **options)
 
 
 def __getattr__(name: str):

@@ -4,12 +4,14 @@ A cache directory has the layout that `scoresde.data.arrays` reads, so a later r
 an instant, processes of a host share it, and a set may be larger than memory.
 """
 
+import contextlib
+import contextvars
 import json
 import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,6 +21,19 @@ from scoresde import files
 from scoresde.data.arrays import arrays
 from scoresde.data.source import Source
 from scoresde.registry import UsageError
+
+_tell: contextvars.ContextVar[Callable[[int, int], None] | None]
+_tell = contextvars.ContextVar("tell", default=None)
+
+
+@contextlib.contextmanager
+def telling(tell: Callable[[int, int], None]) -> Iterator[None]:
+    """Within the block, `tell(done, count)` is called for each image that `stack` has loaded."""
+    token = _tell.set(tell)
+    try:
+        yield
+    finally:
+        _tell.reset(token)
 
 
 def stack(
@@ -55,14 +70,17 @@ def stack(
             )
         images[i] = image
 
+    tell = _tell.get() or (lambda done, count: None)
+    tell(1, count)
     if workers == 1:
         for i in range(1, count):
             fill(i)
+            tell(i + 1, count)
     else:
         with ThreadPoolExecutor(workers) as pool:
             try:
-                for _ in pool.map(fill, range(1, count)):
-                    pass
+                for done, _ in enumerate(pool.map(fill, range(1, count)), start=2):
+                    tell(done, count)
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
@@ -86,8 +104,8 @@ def cached(
         directory: where the decoded images are or will be; None decodes into memory.
         options: all that the images depend on; a cache made with other options is refused.
         decode: decodes the images of a split into `<folder>/<split>_image.npy` of the folder it is
-            given (`stack` does), or into memory if that is None. Further arrays of a split it may
-            leave in memory, or write in the same way.
+            given (`stack` does), or into memory if that is None. Images and further arrays of a
+            split it may also leave in memory, or in files in folders of that folder.
 
     Raises:
         UsageError: the directory holds something else, or a cache made with other options.
@@ -119,9 +137,12 @@ def _write(directory, options, decode):
     try:
         source = decode(work)
         for key, split in source.splits.items():
-            for name, array in {"label": split.labels, **split.named}.items():
+            labels = {"label": split.labels} if source.label_names else {}
+            for name, array in {"image": split.images, **labels, **split.named}.items():
                 if not (file := work / f"{key}_{name}.npy").exists():
-                    np.save(file, array)
+                    _save(file, array, work)
+        for folder in [path for path in work.iterdir() if path.is_dir()]:
+            shutil.rmtree(folder)
         note = {
             "name": source.name,
             "bins": source.bins,
@@ -138,3 +159,13 @@ def _write(directory, options, decode):
                 raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _save(file, array, work):
+    """Writes an array, or moves the file below `work` that it is mapped from."""
+    mapped = next((a for a in (array, array.base) if isinstance(a, np.memmap)), None)
+    whole = mapped is not None and mapped.shape == array.shape
+    if whole and pathlib.Path(mapped.filename).is_relative_to(work.resolve()):
+        os.replace(mapped.filename, file)
+    else:
+        np.save(file, array)

@@ -60,6 +60,11 @@ def folder(
     root = pathlib.Path(path).expanduser()
     if not root.is_dir():
         raise UsageError(f"There is no directory {str(path)!r} to read images from.")
+    if layout == "auto" and (root / "dataset.json").is_file():
+        raise UsageError(
+            f"{str(path)!r} holds dataset.json, with the labels of pictures whose folders are no "
+            "classes: take the source 'zip', or set layout='classes'."
+        )
     options = {
         "folder": str(root.resolve()),
         "image_size": image_size,

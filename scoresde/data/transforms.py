@@ -19,6 +19,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from scoresde.keys import sample_keys
+from scoresde.meshes import is_known
 from scoresde.plain import interval
 from scoresde.registry import UsageError
 
@@ -41,8 +42,8 @@ def check_levels(images: ArrayLike, bins: int) -> None:
     Raises:
         UsageError: they are not integers, or one is outside; or bins are not 2 .. 256.
     """
-    traced = isinstance(images, jax.core.Tracer)
-    images = images if traced else np.asarray(images)
+    known = is_known(images)
+    images = np.asarray(images) if known else images
     if not jnp.issubdtype(images.dtype, jnp.integer):
         raise UsageError(
             f"Images must be integer levels 0 .. {bins - 1}, got {images.dtype}: give them as they "
@@ -50,7 +51,7 @@ def check_levels(images: ArrayLike, bins: int) -> None:
         )
     if not 2 <= bins <= 256:
         raise UsageError(f"Images must have 2 .. 256 levels, not {bins}.")
-    if not traced and images.size and not 0 <= images.min() <= images.max() < bins:
+    if known and images.size and not 0 <= images.min() <= images.max() < bins:
         raise UsageError(
             f"The images have levels {images.min()} .. {images.max()}, but {bins} bins hold "
             f"0 .. {bins - 1}; give the number of levels of the data as bins."

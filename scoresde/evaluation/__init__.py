@@ -5,6 +5,7 @@ from scoresde.evaluation.bayes import class_posterior, class_shares, summarize_c
 from scoresde.evaluation.errors import StandardError, standard_error
 from scoresde.evaluation.estimators import Estimate, Estimator
 from scoresde.evaluation.figure import plot_likelihood
+from scoresde.evaluation.levels_figure import plot_levels
 from scoresde.evaluation.loop import in_passes
 from scoresde.evaluation.summary import (
     per_image,
@@ -24,6 +25,7 @@ __all__ = [
     "in_passes",
     "per_image",
     "plot_accuracy",
+    "plot_levels",
     "plot_likelihood",
     "standard_error",
     "summarize",

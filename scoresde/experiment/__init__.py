@@ -14,8 +14,10 @@ from scoresde.experiment.record import (
     as_json,
     model_sections,
     read_config,
+    read_environments,
     training_differences,
     with_defaults,
+    with_environments,
 )
 from scoresde.experiment.remarks import too_short
 
@@ -28,7 +30,9 @@ __all__ = [
     "load_config",
     "model_sections",
     "read_config",
+    "read_environments",
     "with_defaults",
+    "with_environments",
     "too_short",
     "training_differences",
 ]

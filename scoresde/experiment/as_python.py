@@ -32,7 +32,7 @@ def _lines(keys: Mapping[str, Key], indent: str) -> list[str]:
         lines += textwrap.wrap(
             words, _WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# "
         )
-        if not isinstance(value, dict):
+        if not isinstance(value, dict) or not all(isinstance(v, Key) for v in value.values()):
             lines.append(f"{indent}{_literal(name)}: {_literal(value)},")
         elif not value:
             lines.append(f"{indent}{_literal(name)}: {{}},")
@@ -46,6 +46,9 @@ def _literal(value: Any) -> str:
     """As a person would write it: with double quotes."""
     if isinstance(value, str) and value.isprintable() and not set(value) & {'"', "\\"}:
         return f'"{value}"'
+    if isinstance(value, Mapping):
+        items = (f"{_literal(name)}: {_literal(one)}" for name, one in value.items())
+        return f"{{{', '.join(items)}}}"
     if isinstance(value, tuple):
         return f"({', '.join(map(_literal, value))}{',' * (len(value) == 1)})"
     return repr(value)

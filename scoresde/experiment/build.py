@@ -36,7 +36,7 @@ from scoresde.likelihood import ExactLikelihood
 from scoresde.registry import UsageError, lookup, make, shown
 from scoresde.sdes import SDES, learned_fields
 from scoresde.times import DISTRIBUTIONS
-from scoresde.training import make_optimizer
+from scoresde.training import make_optimizer, schedule_of
 from scoresde.training.optimizer import TO_THE_END
 
 LIKELIHOOD_BATCH_SIZE = 32
@@ -82,6 +82,7 @@ def build(config: ml_collections.ConfigDict | Mapping[str, Any]) -> Experiment:
         likelihood_batch_size=likelihood_batch_size,
         training=training,
         optimizer=_optimizer("optimizer", sections.optimizer, training.num_steps),
+        learning_rate=schedule_of(named("optimizer", sections.optimizer), training.num_steps),
         averages=build_averages(training),
         dequantizer=dequantizer,
         dequantizer_network=make("network", networks.DEQUANTIZERS, **dequantizer.network),

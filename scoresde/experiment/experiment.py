@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import optax
 
-from scoresde import data, guidance
+from scoresde import data, guidance, losses
 from scoresde.channels import hint
 from scoresde.codecs import Codec
 from scoresde.condition import Condition
@@ -22,6 +22,7 @@ from scoresde.predictions import PredictionKind
 from scoresde.registry import UsageError
 from scoresde.samplers import Samples, sample
 from scoresde.sdes import SDE, learned_fields, with_learned_fields
+from scoresde.training import part_means
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,6 +80,7 @@ class Experiment:
         likelihood_batch_size: images evaluated at a time.
         training: how long is trained, and how it is watched.
         optimizer: an optax transformation.
+        learning_rate: the number of updates made -> the learning rate of the next one.
         averages: the averages of the parameters that training keeps, by name.
         dequantizer: how the flow of variational dequantization is trained.
         dequantizer_network: that flow.
@@ -101,6 +103,7 @@ class Experiment:
     likelihood_batch_size: int
     training: Training
     optimizer: optax.GradientTransformation
+    learning_rate: optax.Schedule
     averages: Mapping[str, Any]
     dequantizer: DequantizerTraining
     dequantizer_network: Any
@@ -273,11 +276,14 @@ class Experiment:
         return objective.init_memory() if hasattr(objective, "init_memory") else None
 
     def loss_fn(self, train: bool = True) -> Callable:
-        """(params, key, batch of the data) -> (loss, {}), for `scoresde.training`.
+        """(params, key, batch of the data) -> (loss, metrics), for `scoresde.training`.
 
-        Given a memory, by the name `memory`, it returns the one after the step as well.
+        Given a memory, by the name `memory`, it returns the one after the step as well. Of an
+        objective that says what its loss is made of, the metric "loss_by_noise" is its mean at each
+        level of `scoresde.losses.levels`.
         """
         objective = self.make_objective(self.codec)
+        observed = losses.observes(objective)
 
         def loss_fn(params, key, batch, memory=None):
             condition = self._of_data(batch)
@@ -285,6 +291,11 @@ class Experiment:
                 key, degradation_key = jax.random.split(key)
                 condition |= self.degraded(degradation_key, batch["image"])
             inputs = params, key, batch["image"], condition or None
+            if observed:
+                loss, after, each, t = objective.observed(*inputs, train=train, memory=memory)
+                levels = part_means(each, losses.level_of(objective.sde, t), losses.LEVELS)
+                metrics = {"loss_by_noise": levels}
+                return (loss, metrics) if memory is None else (loss, metrics, after)
             if memory is None:
                 return objective(*inputs, train=train), {}
             loss, memory = objective.remembering(memory, *inputs, train=train)

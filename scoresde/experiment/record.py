@@ -26,6 +26,7 @@ _MAY_CHANGE = {
     "training.checkpoint_every",
     "training.keep",
     "training.keep_every",
+    "training.wandb",
     "training.max_skipped_in_a_row",
     "training.snapshot_every",
     "training.snapshot_dtype",
@@ -33,18 +34,40 @@ _MAY_CHANGE = {
 # Sections that training does not read.
 _NOT_TRAINING = ("sampler", "likelihood", "dequantizer")
 
+# Beside the sections of a config on disk, and no part of it.
+_ENVIRONMENTS = "environment"
+
 # The sections that say which model it is.
 _MODEL = ("data", "sde", "prediction", "network")
 
 
 def read_config(path: str | os.PathLike) -> ml_collections.ConfigDict:
-    """The config that `as_json` was written of.
+    """The config that `as_json`, or `with_environments`, was written of.
 
     Raises:
         FileNotFoundError: there is no such file.
         UsageError: it cannot be read.
     """
-    return ml_collections.ConfigDict(files.read_json(path))
+    sections = files.read_json(path)
+    sections.pop(_ENVIRONMENTS, None)
+    return ml_collections.ConfigDict(sections)
+
+
+def read_environments(path: str | os.PathLike) -> list[dict[str, Any]]:
+    """What is recorded of the environments of a run beside its config; older ones have none.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        UsageError: it cannot be read.
+    """
+    return files.read_json(path).get(_ENVIRONMENTS) or []
+
+
+def with_environments(
+    config: ml_collections.ConfigDict, environments: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """The config as `as_json` gives it, with the environments of its run beside its sections."""
+    return {**as_json(config), _ENVIRONMENTS: environments}
 
 
 def as_json(config: ml_collections.ConfigDict | Mapping[str, Any]) -> dict[str, Any]:

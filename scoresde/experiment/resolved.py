@@ -171,7 +171,8 @@ def _keys(
             continue
         path = f"{where}.{key}" if where else key
         if path == "training.averages":
-            value = {name: Key(_section(f"{path}.{name}", v), "") for name, v in value.items()}
+            said = "an average of this name."
+            value = {name: Key(_section(f"{path}.{name}", v), said) for name, v in value.items()}
         elif path == "sampler.grid" and isinstance(value, Mapping):  # else a name, or times
             value = _component(path, _Family("time grid", GRIDS), value)
         elif key == "schedule" and isinstance(value, Mapping):

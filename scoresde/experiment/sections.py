@@ -144,6 +144,7 @@ class Training:
         keep_every: steps between checkpoints that are kept for good; None for none.
         max_skipped_in_a_row: steps in a row that may be skipped, since their loss or gradient is
             not finite, before the run stops; 0 stops it at the first.
+        wandb: the project of Weights & Biases that the run is logged to, too; None for none.
     """
 
     batch_size: int = _count()
@@ -168,6 +169,7 @@ class Training:
     keep: int | None = _count(2)
     keep_every: int | None = _count(50_000)
     max_skipped_in_a_row: int = _count(10, least=0)
+    wandb: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

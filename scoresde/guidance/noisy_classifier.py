@@ -10,6 +10,7 @@ import numpy as np
 from jax import Array
 
 from scoresde.condition import Condition
+from scoresde.meshes import is_known
 from scoresde.predictions import TIME_INPUTS, ScaledTime
 from scoresde.registry import UsageError, component
 from scoresde.sdes import SDE
@@ -57,7 +58,7 @@ class NoisyClassifier:
     def check_condition(self, condition: Condition) -> None:
         """Raises UsageError for a missing label, or one that is none of the classes."""
         labels = _labels(condition)
-        if self.num_classes is None or isinstance(labels, jax.core.Tracer):
+        if self.num_classes is None or not is_known(labels):
             return
         values = np.asarray(labels)
         if values.dtype.kind not in "iu" or not ((values >= 0) & (values < self.num_classes)).all():

@@ -12,6 +12,7 @@ from scoresde.jobs.progress import Progress
 from scoresde.jobs.report import Report, Tell, silent
 from scoresde.jobs.results import holds_anything, open_parts, result_directory
 from scoresde.jobs.say import say
+from scoresde.jobs.sizes import human_size
 
 __all__ = [
     "Fetch",
@@ -22,6 +23,7 @@ __all__ = [
     "agreed",
     "by_first",
     "holds_anything",
+    "human_size",
     "in_batches",
     "open_parts",
     "picture",

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from scoresde.meshes import is_known
 from scoresde.registry import UsageError, first_line
 from scoresde.sdes import SDE
 from scoresde.times import is_traced, require_noise
@@ -72,14 +72,14 @@ def check_images(images: ArrayLike, bins: int, level_range: tuple[float, float])
             f"A bound on discrete images needs bins >= 2 and level_range low < high, "
             f"got {bins} and {level_range}."
         )
-    traced = isinstance(images, jax.core.Tracer)
-    images = images if traced else np.asarray(images)
+    known = is_known(images)
+    images = np.asarray(images) if known else images
     if not jnp.issubdtype(images.dtype, jnp.integer) or images.ndim < 2 or images.size == 0:
         raise UsageError(
             f"This bound takes the integer levels of images, [batch, ...], got {images.dtype} of "
             f"shape {images.shape}; for real values use score_flow or the exact likelihood."
         )
-    if not traced and (images.min() < 0 or images.max() >= bins):
+    if known and (images.min() < 0 or images.max() >= bins):
         raise UsageError(
             f"Levels must lie in 0 .. {bins - 1}, got {images.min()} .. {images.max()}; "
             "give the number of gray levels as bins."

@@ -14,13 +14,17 @@ An objective may remember what is not its parameters from step to step. Then `in
 there is before the first, else None, and training calls
 
     loss, memory = objective.remembering(memory, params, key, images, condition, train=True)
+
+One that can say what its loss is made of has `observed`, which training calls instead: the loss and
+the memory, and of each sample its loss and its time, which are logged by the level of the noise.
 """
 
 from scoresde.losses.classification import ClassificationLoss
 from scoresde.losses.denoising import REDUCTIONS, DenoisingScoreMatching
 from scoresde.losses.hybrid import ChainLoss, HybridLoss
+from scoresde.losses.levels import LEVELS, level_of, level_words
 from scoresde.losses.snr_weightings import MinSNRWeighting, P2Weighting, SigmoidWeighting
-from scoresde.losses.timed import TimedLoss
+from scoresde.losses.timed import TimedLoss, observes
 from scoresde.losses.uncertainty import UncertaintyLoss
 from scoresde.losses.variational import VariationalLoss, schedule_loss
 from scoresde.losses.weightings import (
@@ -40,6 +44,7 @@ OBJECTIVES = {
 }
 
 __all__ = [
+    "LEVELS",
     "OBJECTIVES",
     "REDUCTIONS",
     "WEIGHTINGS",
@@ -56,5 +61,8 @@ __all__ = [
     "TimedLoss",
     "UncertaintyLoss",
     "VariationalLoss",
+    "level_of",
+    "level_words",
+    "observes",
     "schedule_loss",
 ]

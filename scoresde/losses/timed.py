@@ -44,6 +44,19 @@ def network_output(
     return output.astype(x.dtype)
 
 
+def observes(objective: Any) -> bool:
+    """Whether an objective has `observed`, and it is of what is called.
+
+    A class of one's own may define its call and inherit what `observed` says of another.
+    """
+    has = {
+        name: next((kind for kind in type(objective).__mro__ if name in vars(kind)), object)
+        for name in ("observed", "__call__", "remembering")
+    }
+    observed = has.pop("observed")
+    return observed is not object and all(issubclass(observed, kind) for kind in has.values())
+
+
 def check_factor(name: str, factor: Any, t: Array, one_for_all: bool = True) -> None:
     """Raises UsageError unless a factor of a loss is a number for each sample, or one for all."""
     if jnp.shape(factor) not in (t.shape, () if one_for_all else t.shape):  # it would broadcast
@@ -159,8 +172,7 @@ class TimedLoss:
 
         Args: as of `per_sample`, but for `images`, what the codec encodes, [batch, ...].
         """
-        x0, condition, key = self._encoded(key, images, condition, train)
-        return jnp.mean(self.per_sample(params, key, x0, condition, train)[0])
+        return self.observed(params, key, images, condition, train)[0]
 
     def remembering(
         self,
@@ -175,6 +187,28 @@ class TimedLoss:
 
         Args: `memory`, as made by `init_memory` or returned; else as of a call.
         """
+        return self.observed(params, key, images, condition, train, memory)[:2]
+
+    def observed(
+        self,
+        params: Any,
+        key: Array,
+        images: Array,
+        condition: Condition = None,
+        train: bool = True,
+        memory: Any = None,
+    ) -> tuple[Array, Any, Array, Array]:
+        """The loss, the memory after, and what the loss is made of: for who watches training.
+
+        Args: as of `remembering`; without a memory, as of a call.
+
+        Returns:
+            (loss, memory, losses, t): of each sample its loss L(t), [batch], without the weight of
+            its time, which says how often such a time is drawn, and without a gradient; and t.
+        """
         x0, condition, key = self._encoded(key, images, condition, train)
-        loss, t, weight = self._drawn(params, key, x0, condition, train, memory)
-        return jnp.mean(weight * loss), self.times.remember(memory, t, jax.lax.stop_gradient(loss))
+        remembered = () if memory is None else (memory,)
+        losses, t, weight = self._drawn(params, key, x0, condition, train, *remembered)
+        seen = jax.lax.stop_gradient(losses)
+        after = self.times.remember(memory, t, seen) if remembered else None
+        return jnp.mean(weight * losses), after, seen, t

@@ -1,9 +1,9 @@
-"""Score matching that learns how hard every noise level is (arXiv:2312.02696, section 2.2).
+"""Score matching that learns how hard every noise level is (arXiv:2312.02696, section 2).
 
 The error at a noise level is taken for normal, with a variance exp(u(t)) that a head of the network
 tells, and its negative log-likelihood is what is trained,
 
-    w(t) ||predicted noise - noise||^2 / exp(u(t)) + u(t)            (equations 14 and 21)
+    w(t) ||predicted noise - noise||^2 / exp(u(t)) + u(t)
 
 (without factors and constants). Where u has learned the error of a level, exp(u) = w ||...||^2, all
 levels count the same, whatever w was: a learned weighting of tasks (Kendall et al. 2018).

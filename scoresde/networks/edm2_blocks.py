@@ -20,7 +20,7 @@ RESAMPLE = {"up": upsample, "down": downsample}
 
 
 class MPBlock(nn.Module):
-    """A residual block of the encoder or the decoder (the paper's figure 21).
+    """A residual block of the encoder or the decoder.
 
     Attributes:
         features: output channels.

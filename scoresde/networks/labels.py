@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from scoresde.meshes import is_known
 from scoresde.registry import UsageError
 
 
@@ -36,7 +37,7 @@ def check_labels(labels: Any, num_classes: int) -> None:
             f"The label must be integers [batch], or one-hot [batch, {num_classes}], of the "
             f"network's {num_classes} classes, not {labels.dtype} {list(labels.shape)}."
         )
-    if isinstance(labels, jax.core.Tracer) or not getattr(labels, "is_fully_addressable", True):
+    if not is_known(labels):
         return
     values = np.asarray(labels)
     if rows:

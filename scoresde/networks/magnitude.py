@@ -2,12 +2,12 @@
 
 A layer whose input has pixels of independent values of variance 1 gives such values again, in
 expectation: there is no normalization of the data, no bias, and no weight whose size matters
-(sections 2.2 to 2.4; appendix B). What would change a magnitude is a `gain`, a number that starts
+(section 2 and appendix B). What would change a magnitude is a `gain`, a number that starts
 at zero.
 
 The length of a weight's row, all weights of one output, is divided out where it is used. In
-training the rows are also brought to unit size at every step ("forced weight normalization",
-section 2.3), so that they do not grow and with them an update's effect shrink: `normalized_rows`,
+training the rows are also brought to unit size at every step ("forced weight normalization"), so
+that they do not grow and with them an update's effect shrink: `normalized_rows`,
 by `Network.project`.
 """
 
@@ -17,7 +17,6 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from scoresde.networks.initializers import (
@@ -53,17 +52,17 @@ def normalized_rows(kernel: jax.Array) -> jax.Array:
 
 
 def mp_silu(x: jax.Array) -> jax.Array:
-    """SiLU over its root mean square for normal input, equation 81."""
+    """SiLU over its root mean square for normal input."""
     return nn.silu(x) / SILU
 
 
 def mp_sum(a: jax.Array, b: jax.Array, t: float) -> jax.Array:
-    """((1 - t) a + t b) / sqrt((1 - t)^2 + t^2), equation 88: t is the share of b, in [0, 1]."""
+    """((1 - t) a + t b) / sqrt((1 - t)^2 + t^2); t is the share of b, in [0, 1]."""
     return ((1 - t) * a + t * b) / math.hypot(1 - t, t)
 
 
 def mp_cat(a: jax.Array, b: jax.Array, t: float) -> jax.Array:
-    """The channels of both, of which b's count by t in [0, 1] however many they are (equation 103).
+    """The channels of both, of which b's count by t in [0, 1] however many they are.
 
     a is the main path and b the skip, whose order the paper's formula leaves open.
     """
@@ -75,7 +74,7 @@ def mp_cat(a: jax.Array, b: jax.Array, t: float) -> jax.Array:
 
 
 class MPFourier(nn.Module):
-    """sqrt(2) cos(2 pi (f v + p)), with fixed f ~ N(0, 1) and p uniform on [0, 1), equation 75.
+    """sqrt(2) cos(2 pi (f v + p)), with fixed f ~ N(0, 1) and p uniform on [0, 1).
 
     Both are kept among the parameters, for they belong to the trained network; no gradient reaches
     them. They hold 2 pi f and 2 pi p.
@@ -95,13 +94,11 @@ class MPFourier(nn.Module):
         phases = parameter(self, "phases", SymmetricUniform(math.pi), shape)
         frequencies, phases = lax.stop_gradient((frequencies, phases))
         dtype = jnp.promote_types(v.dtype, frequencies.dtype)
-        return np.sqrt(2, dtype=np.float32) * jnp.cos(
-            v[:, None].astype(dtype) * frequencies + phases
-        )
+        return math.sqrt(2) * jnp.cos(v[:, None].astype(dtype) * frequencies + phases)
 
 
 class MPLayer(nn.Module):
-    """A convolution, or a linear map of the last axis, that preserves magnitudes, equation 66.
+    """A convolution, or a linear map of the last axis, that preserves magnitudes.
 
     Attributes:
         features: output channels.

@@ -12,6 +12,7 @@ from jax.typing import ArrayLike
 from scoresde.condition import Condition
 from scoresde.errors import UsageError, shown
 from scoresde.keys import normal, sample_keys
+from scoresde.meshes import is_known
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -138,7 +139,7 @@ class Observation:
 def known_noise(noise: ArrayLike) -> np.ndarray | None:
     """The noise of an observation as an array; None where JAX has something else in its place."""
     known = isinstance(noise, int | float | np.ndarray | np.generic | jax.Array)
-    return np.asarray(noise) if known and not isinstance(noise, jax.core.Tracer) else None
+    return np.asarray(noise) if known and is_known(noise) else None
 
 
 def _like(expected, given, what):

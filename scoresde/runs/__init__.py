@@ -7,8 +7,14 @@ train(config, "runs/mine")
 """
 
 from scoresde.runs.averages import MadeAverage, make_average
-from scoresde.runs.classifier import measure_classifier, train_classifier, trained_classifier
+from scoresde.runs.classifier import (
+    check_trains_classifier,
+    measure_classifier,
+    train_classifier,
+    trained_classifier,
+)
 from scoresde.runs.dequantizer import train_dequantizer
+from scoresde.runs.dry_run import dry_run
 from scoresde.runs.flow import trained_flow
 from scoresde.runs.generate import Generated, condition_in_turn, generate, recording
 from scoresde.runs.likelihood import measure_likelihood
@@ -45,8 +51,10 @@ __all__ = [
     "Run",
     "SampleRequest",
     "TrainedModel",
+    "check_trains_classifier",
     "condition_in_turn",
     "draw_samples",
+    "dry_run",
     "evaluate",
     "measure_classifier",
     "measure_likelihood",

@@ -36,6 +36,7 @@ def train_classifier(
     workdir: str | os.PathLike,
     progress: jobs.Tell | None = None,
     *,
+    profile: str | None = None,
     strict: bool = False,
 ) -> tuple[training.TrainState, dict[str, Any] | None]:
     """Trains the classifier of `config`, or goes on with it, and measures it once it is trained.
@@ -44,6 +45,7 @@ def train_classifier(
         config: as `scoresde.build` takes it, with the objective "classification".
         workdir: of the run, see `scoresde.runs.workdir`.
         progress: called with a `scoresde.jobs.Report` now and then while it is measured.
+        profile: see `scoresde.runs.train`.
         strict: see `scoresde.training.train`.
 
     Returns:
@@ -54,15 +56,20 @@ def train_classifier(
         UsageError: the config trains no classifier; and as `scoresde.runs.train`.
     """
     experiment = build(config)
+    check_trains_classifier(experiment)
+    state = train(config, workdir, profile=profile, strict=strict)
+    if int(state.step) < experiment.training.num_steps:
+        return state, None
+    return state, measure_classifier(TrainedModel(workdir), progress=progress)
+
+
+def check_trains_classifier(experiment: Experiment) -> None:
+    """Raises UsageError unless the experiment trains a classifier."""
     if not experiment.trains_classifier:
         raise UsageError(
             "This config trains no classifier: its network must be one of `scoresde list "
             "classifiers`, and config.loss.objective 'classification'."
         )
-    state = train(config, workdir, strict=strict)
-    if int(state.step) < experiment.training.num_steps:
-        return state, None
-    return state, measure_classifier(TrainedModel(workdir), progress=progress)
 
 
 def measure_classifier(

@@ -11,7 +11,7 @@ import jax
 from scoresde import files, jobs, training
 from scoresde.dequantization.objective import bound_loss
 from scoresde.registry import UsageError
-from scoresde.runs.train import make_loader
+from scoresde.runs.setup import make_loader
 from scoresde.runs.trained_model import TrainedModel
 
 # What may differ when a run goes on.

@@ -9,7 +9,7 @@ from scoresde.registry import UsageError, make
 
 
 def trained_flow(workdir: str | os.PathLike) -> tuple[Any, Any, dict[str, Any]]:
-    """The flow in a work directory: its network, its parameters, and which they are.
+    """The flow in a work directory: its network, its parameters (on all devices), and which it is.
 
     Raises:
         UsageError: there is none.
@@ -25,4 +25,8 @@ def trained_flow(workdir: str | os.PathLike) -> tuple[Any, Any, dict[str, Any]]:
     options = {"name": "dequantizer", **record["network"]}
     network = make("network", networks.DEQUANTIZERS, **options)
     which = {"dequantizer_step": step, "dequantizer_score_step": record["score_step"]}
-    return network, checkpoints.restore_params(step), which
+    return (
+        network,
+        training.replicate(training.make_mesh(), checkpoints.restore_params(step)),
+        which,
+    )

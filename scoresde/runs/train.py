@@ -1,5 +1,6 @@
 """Training an experiment in a work directory: the objects of its config, put together."""
 
+import contextlib
 import os
 import pathlib
 import sys
@@ -9,21 +10,31 @@ from typing import Any
 
 import jax
 
-from scoresde import data, jobs, quality, training
+from scoresde import jobs, losses, quality, training
 from scoresde.data import pictures
-from scoresde.experiment import Experiment, build, too_short
+from scoresde.evaluation import plot_levels
+from scoresde.experiment import Experiment, too_short
 from scoresde.jobs.progress import QUIET
 from scoresde.registry import UsageError
 from scoresde.runs.generate import generate
 from scoresde.runs.quality_protocol import QualityProtocol
 from scoresde.runs.sample_features import sample_features
+from scoresde.runs.setup import devices_words, flops_of_step, nouns, set_up
+from scoresde.runs.tracking import tracked
 from scoresde.runs.workdir import save_config
+from scoresde.speed.peaks import peaks_of
 
 # Samples of the grids that are drawn on the way.
 _SHOWN = 64
 
 
-def train(config: Any, workdir: str | os.PathLike, *, strict: bool = False) -> training.TrainState:
+def train(
+    config: Any,
+    workdir: str | os.PathLike,
+    *,
+    profile: str | None = None,
+    strict: bool = False,
+) -> training.TrainState:
     """Trains the experiment of `config`, or goes on with it if it is the run in `workdir`.
 
     Nothing is written before everything is known to fit: the config, the data, the network and the
@@ -32,6 +43,7 @@ def train(config: Any, workdir: str | os.PathLike, *, strict: bool = False) -> t
     Args:
         config: as `scoresde.build` takes it, for instance what `scoresde.load_config` returns.
         workdir: of the run, see `scoresde.runs.workdir`.
+        profile: "START:STOP", steps that are traced into its folder profile/; None for none.
         strict: see `scoresde.training.train`.
 
     Returns:
@@ -40,82 +52,61 @@ def train(config: Any, workdir: str | os.PathLike, *, strict: bool = False) -> t
     Raises:
         UsageError: what does not fit, or what `scoresde.training.train` raises.
     """
-    workdir, experiment = pathlib.Path(workdir), build(config)
-    _check_classes(experiment)
-    settings = experiment.training
-    mesh = training.make_mesh(fsdp=settings.fsdp)
-    rules = training.fsdp_rules(mesh, settings.fsdp_from)
-    training.check_divisible(settings.batch_size, mesh, settings.accumulate)
-    split, source = experiment.source.splits["train"], experiment.source
-    if settings.eval_every:
-        _check_test_images(source, mesh)
-    init_key, train_key, eval_key, sample_key = jax.random.split(jax.random.key(experiment.seed), 4)
-    loss_fn = experiment.loss_fn()
-
-    def new_state() -> training.TrainState:
-        return training.create_state(
-            train_key,
-            experiment.init(init_key),
-            experiment.optimizer,
-            experiment.averages,
-            experiment.init_memory(),
-        )
-
-    state = training.created_on(mesh, new_state, rules)
-    train_step = training.make_train_step(
-        loss_fn,
-        experiment.optimizer,
-        mesh,
-        averages=experiment.averages,
-        rules=rules,
-        steps_per_dispatch=settings.steps_per_dispatch,
-        accumulate=settings.accumulate,
-        project=experiment.project,
-    )
-    loader = make_loader(
-        experiment, settings.batch_size, settings.steps_per_dispatch, experiment.flip
-    )
-    batch = split.batch(slice(0, 2))
-    jax.eval_shape(loss_fn, state.params, train_key, batch)  # does the network take them?
+    workdir, setup = pathlib.Path(workdir), set_up(config)
+    experiment, mesh = setup.experiment, setup.mesh
+    settings, split = experiment.training, experiment.source.splits["train"]
+    traced = None if profile is None else training.parse_profile(profile, settings.num_steps)
     callbacks: list[tuple[int, Callable]] = []
     if settings.snapshot_every:
         snapshots = training.AverageFiles(workdir / "snapshots")
         take = training.take_snapshots(snapshots, experiment.averages, settings.snapshot_dtype)
         callbacks.append((settings.snapshot_every, take))
     if settings.eval_every:
-        callbacks.append((settings.eval_every, _evaluation(experiment, mesh, eval_key)))
+        callbacks.append((settings.eval_every, _evaluation(experiment, mesh, setup.eval_key)))
     pictures_of = experiment.codec.of_images and not experiment.trains_classifier
+    drawing = experiment, mesh, setup.sample_key, workdir
     if settings.sample_every and pictures_of:
-        callbacks.append((settings.sample_every, _grid(experiment, mesh, sample_key, workdir)))
+        callbacks.append((settings.sample_every, _grid(*drawing)))
     if settings.eval_fd_every:
-        callbacks.append((settings.eval_fd_every, _distance(experiment, mesh, sample_key, workdir)))
+        callbacks.append((settings.eval_fd_every, _distance(*drawing)))
     jobs.by_first(lambda: _record(workdir, config))  # only now is anything written
-    count = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     jobs.say(
-        f"Training {count:,} parameters on {len(split):,} {_nouns(experiment)} to step "
-        f"{settings.num_steps:,}, batches of {settings.batch_size} on {_devices(mesh)}; "
+        f"Training {setup.parameters:,} parameters on {len(split):,} {nouns(experiment)} to step "
+        f"{settings.num_steps:,}, batches of {settings.batch_size} on {devices_words(mesh)}; "
         f"checkpoints, the log and samples go to {workdir}.",
         sys.stdout,
     )
     for remark in too_short(config):
         jobs.say(f"Warning: {remark}", sys.stdout)
 
-    return training.train(
-        state,
-        train_step,
-        loader,
-        mesh=mesh,
-        workdir=workdir,
-        num_steps=settings.num_steps,
-        rules=rules,
-        log_every=settings.log_every,
-        checkpoint_every=settings.checkpoint_every,
-        keep=settings.keep,
-        keep_every=settings.keep_every,
-        max_skipped_in_a_row=settings.max_skipped_in_a_row,
-        callbacks=callbacks,
-        strict=strict,
-    )
+    with tracked(settings.wandb, workdir, config) as tracker:
+        state = training.train(
+            setup.state,
+            setup.train_step,
+            setup.loader,
+            mesh=mesh,
+            workdir=workdir,
+            num_steps=settings.num_steps,
+            rules=setup.rules,
+            log_every=settings.log_every,
+            checkpoint_every=settings.checkpoint_every,
+            keep=settings.keep,
+            keep_every=settings.keep_every,
+            max_skipped_in_a_row=settings.max_skipped_in_a_row,
+            callbacks=callbacks,
+            strict=strict,
+            learning_rate=experiment.learning_rate,
+            profile=traced,
+            tracker=tracker,
+            peak_flops=_peak_flops(experiment, mesh),
+            step_flops=lambda: flops_of_step(experiment),
+        )
+    if jax.process_index() == 0:
+        # A run may be too short, or its objective of a kind, to have logged any.
+        with jobs.picture(workdir / "loss_by_noise.png"), contextlib.suppress(UsageError):
+            rows = training.read_log(workdir)
+            plot_levels(workdir / "loss_by_noise.png", rows, losses.level_words())
+    return state
 
 
 def _record(workdir: pathlib.Path, config: Any) -> None:
@@ -123,48 +114,11 @@ def _record(workdir: pathlib.Path, config: Any) -> None:
         save_config(workdir, config)
 
 
-def _devices(mesh: jax.sharding.Mesh) -> str:
-    processes, share = jax.process_count(), mesh.shape.get(training.FSDP_AXIS, 1)
-    words = f"{mesh.size} device(s)"
-    words += f" of {processes} processes" if processes > 1 else ""
-    return words + (f", the state over {share} of them" if share > 1 else "")
-
-
-def _nouns(experiment: Experiment) -> str:
-    return "images" if experiment.codec.of_images else "samples"
-
-
-def make_loader(
-    experiment: Experiment, batch_size: int, steps_per_dispatch: int, flip: bool
-) -> data.Loader:
-    """This process's part of the training batches."""
-    return data.Loader(
-        experiment.source.splits["train"],
-        batch_size // jax.process_count(),
-        seed=experiment.seed,
-        flip=flip,
-        steps=steps_per_dispatch,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-    )
-
-
-def _check_classes(experiment: Experiment) -> None:
-    classes = getattr(experiment.network, "num_classes", None)
-    if classes and "label" not in experiment.condition:
-        raise UsageError(
-            f"The network has {classes} classes and training would never tell it one: set "
-            "config.data.labels=True, or leave out num_classes and label_dropout."
-        )
-
-
-def _check_test_images(source: data.Source, mesh: jax.sharding.Mesh) -> None:
-    images = len(source.splits["test"]) if "test" in source.splits else 0
-    if images < mesh.size:
-        raise UsageError(
-            f"The data {source.name!r} have {images} test images for {mesh.size} device(s): "
-            "set --config.training.eval_every=0."
-        )
+def _peak_flops(experiment: Experiment, mesh: jax.sharding.Mesh) -> float | None:
+    """What the devices can do together, where that is known."""
+    dtype = getattr(getattr(experiment.network, "module", None), "dtype", "float32")
+    peaks = peaks_of(mesh.devices.flat[0].device_kind, str(dtype))
+    return peaks and mesh.size * peaks.flops
 
 
 def _evaluation(experiment: Experiment, mesh: jax.sharding.Mesh, key: jax.Array) -> Callable:

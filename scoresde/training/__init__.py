@@ -16,8 +16,8 @@ from scoresde.training.averages import AVERAGES, EMA, Average
 from scoresde.training.checkpoints import Checkpoints
 from scoresde.training.eval_step import make_eval_step
 from scoresde.training.lock import exclusive
-from scoresde.training.log import LogWriter, plot_loss, read_log
-from scoresde.training.loop import BatchIterator, train
+from scoresde.training.log import LogWriter, Tracker, plot_loss, read_log
+from scoresde.training.loop import BatchIterator, TrainStep, train
 from scoresde.training.mesh import (
     FSDP_AXIS,
     batch_sharding,
@@ -28,8 +28,16 @@ from scoresde.training.mesh import (
     shard_batch,
 )
 from scoresde.training.optax_names import OPTAX_OPTIMIZERS, OPTAX_SCHEDULES
-from scoresde.training.optimizer import OPTIMIZERS, SCHEDULES, make_optimizer, make_schedule
+from scoresde.training.optimizer import (
+    OPTIMIZERS,
+    SCHEDULES,
+    make_optimizer,
+    make_schedule,
+    schedule_of,
+)
+from scoresde.training.part_means import PartMeans, part_means
 from scoresde.training.power_average import PowerEMA
+from scoresde.training.profile import parse_profile
 from scoresde.training.sharding import (
     created_on,
     fsdp_rules,
@@ -56,9 +64,12 @@ __all__ = [
     "BatchIterator",
     "Checkpoints",
     "LogWriter",
+    "PartMeans",
     "PowerEMA",
     "SavedAverage",
     "TrainState",
+    "TrainStep",
+    "Tracker",
     "batch_sharding",
     "check_divisible",
     "check_mesh",
@@ -72,12 +83,15 @@ __all__ = [
     "make_schedule",
     "make_train_step",
     "param_shardings",
+    "parse_profile",
+    "part_means",
     "place",
     "plot_loss",
     "read_log",
     "reconstruct",
     "replicate",
     "replicated",
+    "schedule_of",
     "shard_batch",
     "split_batch",
     "state_shardings",

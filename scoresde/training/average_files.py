@@ -151,6 +151,8 @@ class AverageFiles:
             _PREFIX + key: _stored(np.asarray(leaf), dtype) for key, leaf in by_name(params).items()
         }
         path = self.path(name, step)
+        for unfinished in path.parent.glob(f".{path.name}.*"):  # of a process that was killed
+            unfinished.unlink(missing_ok=True)
         with files.replacing(path) as file:
             np.savez(file, length=np.float64(length), **arrays)
         return path

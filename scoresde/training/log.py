@@ -5,7 +5,7 @@ import json
 import operator
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -16,6 +16,8 @@ from scoresde.registry import UsageError
 from scoresde.training.tensorboard import TensorBoardFile
 
 FILE_NAME = "metrics.jsonl"
+
+Tracker = Callable[[int, Mapping[str, float]], None]
 
 
 class NoLossesError(UsageError):
@@ -65,14 +67,17 @@ class LogWriter:
     Args:
         workdir: directory of the run, created if needed.
         resume_step: the step the run continues from, 0 for a new one; later entries are removed.
+        also: is given all that TensorBoard is, as (step, scalars).
 
     Raises:
         UsageError: the disk is full, read-only or gone; also of its methods. What is in the log
             by then is read without its last line, if that was cut short.
     """
 
-    def __init__(self, workdir: str | pathlib.Path, resume_step: int = 0):
-        self._file = None
+    def __init__(
+        self, workdir: str | pathlib.Path, resume_step: int = 0, also: Tracker | None = None
+    ):
+        self._file, self._also = None, also
         if jax.process_index() != 0:
             return
         workdir = pathlib.Path(workdir)
@@ -108,8 +113,10 @@ class LogWriter:
             self.write_timing(step, scalars)
 
     def write_timing(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Logs what depends on the clock, to TensorBoard alone."""
+        """Logs what depends on the clock, which the log itself does not hold."""
         if self._file is not None:
+            if self._also is not None:
+                self._also(step, metrics)
             with files.writing(self._tensorboard.path):
                 for name, value in metrics.items():
                     self._tensorboard.write(name, value, step)

@@ -16,9 +16,12 @@ from scoresde.jobs import agreed, by_first, picture, say
 from scoresde.registry import UsageError
 from scoresde.training import lock
 from scoresde.training.checkpoints import Checkpoints
+from scoresde.training.clock import StepClock
 from scoresde.training.interruption import Interruption
-from scoresde.training.log import LogWriter, NoLossesError, plot_loss
+from scoresde.training.log import LogWriter, NoLossesError, Tracker, plot_loss
 from scoresde.training.mesh import shard_batch
+from scoresde.training.part_means import scalars
+from scoresde.training.profile import Profile
 from scoresde.training.progress import TrainingProgress
 from scoresde.training.sharding import Rules, place
 from scoresde.training.state import TrainState
@@ -59,7 +62,9 @@ class _Journal:
 
     writer: LogWriter
     progress: TrainingProgress
+    clock: StepClock
     log_every: int
+    learning_rate: Callable[[int], Any] | None
     max_skipped: int
     skipped_in_a_row: int
     remedy: str
@@ -74,19 +79,21 @@ class _Journal:
         sound = np.isfinite(losses) & np.isfinite(metrics.get("grad_norm", 0.0))
         last = None
         for i, step in enumerate(range(first, dispatch.step + 1)):
-            row = {name: values[i] for name, values in metrics.items()}
+            row = scalars(metrics, i)
             if sound[i]:
                 self.skipped_in_a_row = 0
             else:
                 self._skip(step, row)
                 row = {name: value for name, value in row.items() if np.isfinite(value)}
             if step % self.log_every == 0:
+                if self.learning_rate is not None and sound[i]:  # else nothing was updated
+                    made = step - 1 - int(row.get("skipped", 0))
+                    row["learning_rate"] = self.learning_rate(made)
                 self.writer.write(step, row)
                 last = step, losses[i]
         if last:
             self.progress.log(*last)
-            if speed := self.progress.images_per_second:
-                self.writer.write_timing(last[0], {"images_per_second": speed})
+            self.writer.write_timing(last[0], self.clock.scalars(*self.progress.speeds))
         self.progress.update(dispatch.step, dispatch.images, losses[-1])
 
     def _skip(self, step: int, row: Mapping[str, Any]) -> None:
@@ -135,6 +142,11 @@ def train(
     max_skipped_in_a_row: int = 10,
     callbacks: Sequence[tuple[int, Callback]] = (),
     strict: bool = False,
+    learning_rate: Callable[[int], Any] | None = None,
+    profile: tuple[int, int] | None = None,
+    tracker: Tracker | None = None,
+    peak_flops: float | None = None,
+    step_flops: Callable[[], float] | None = None,
 ) -> TrainState:
     """Trains to `num_steps`, from the latest checkpoint in `workdir` if there is one.
 
@@ -173,6 +185,11 @@ def train(
         callbacks: pairs of a number of steps and a `function(step, state)`, which may return
             scalars for the log. It must not keep the state: the next dispatch reuses its memory.
         strict: refuse to go on where the latest checkpoint is damaged; nothing is moved.
+        learning_rate: the number of updates made -> the rate of the next one, for the log.
+        profile: (start, stop), steps whose trace goes to `profile/`, see `Profile`.
+        tracker: a `function(step, scalars)` that is told what TensorBoard is, on the first process.
+        peak_flops: see `scoresde.training.clock`, as for step_flops.
+        step_flops: operations of a step, for the share of the peak.
 
     Returns:
         The last state; its step is below `num_steps` if the run was told to stop.
@@ -209,13 +226,17 @@ def train(
             state, extra = checkpoints.restore(state, saved)
             loader.set_state(extra["loader"])
         step = int(state.step)
-        writer = stack.enter_context(LogWriter(workdir, resume_step=step))
+        writer = stack.enter_context(LogWriter(workdir, resume_step=step, also=tracker))
         progress = stack.enter_context(TrainingProgress(step, num_steps))
         interruption = stack.enter_context(Interruption())
+        clock = StepClock(mesh.local_devices[0], peak_flops, step_flops)
+        trace = profile and stack.enter_context(Profile(profile, workdir, progress, step))
         journal = _Journal(
             writer=writer,
             progress=progress,
+            clock=clock,
             log_every=log_every,
+            learning_rate=learning_rate,
             max_skipped=max_skipped_in_a_row,
             skipped_in_a_row=int(state.skipped[1]),
             remedy="Lower the learning rate, warm it up for longer or clip the gradient, then "
@@ -231,7 +252,8 @@ def train(
         in_flight = None
         first = step
         while step < num_steps and not interruption.requested(step):
-            batches = next(loader, None)
+            with clock.waiting():
+                batches = next(loader, None)
             if batches is None:
                 raise UsageError(
                     f"The data ended at step {step} of {num_steps}; use a loader that repeats it."
@@ -241,12 +263,16 @@ def train(
             steps, batch_size = jax.tree.leaves(batches)[0].shape[:2]
             if step == first:
                 progress.compiling("the train step")
+            if trace:
+                trace.before(step, state)
             start = time.perf_counter()
             state, metrics = train_step(state, batches)  # returns while the device works
             if step == first:
                 progress.compiled("the train step", time.perf_counter() - start)
             journal.note(in_flight)  # the device has its next work: time to look at the last
             before, step = step, step + steps
+            if trace:
+                trace.after(step, metrics)
             in_flight = _Dispatch(step=step, images=steps * batch_size, metrics=metrics)
             due = [f for every, f in callbacks if step // every > before // every]
             save_due = step // checkpoint_every > before // checkpoint_every

@@ -2,9 +2,10 @@
 
     loss_fn(params, key, batch) -> (loss, metrics)
 
-with a scalar loss and a dictionary of scalar metrics, means over the batch. One that remembers from
-step to step what is not its parameters, such as the losses by which times are drawn, has a memory,
-any pytree, in the state (`create_state(..., memory=)`), and is called and answers with it:
+with a scalar loss and a dictionary of metrics: scalars, means over the batch, or means over parts
+of it, `scoresde.training.part_means`. One that remembers from step to step what is not its
+parameters, such as the losses by which times are drawn, has a memory, any pytree, in the state
+(`create_state(..., memory=)`), and is called and answers with it:
 
     loss_fn(params, key, batch, memory=memory) -> (loss, metrics, memory after the step)
 """
@@ -39,7 +40,8 @@ def checked(loss_fn: LossFn) -> Callable[..., tuple[jax.Array, tuple[Metrics, Py
                 "and with a memory in the state (loss, metrics, memory)."
             )
         loss, metrics, after = (*result, None)[:3]
-        taken = {"loss", "grad_norm", "skipped"} & metrics.keys()
+        own = {"loss", "grad_norm", "param_norm", "learning_rate", "skipped"}
+        taken = own & metrics.keys()
         if taken:
             raise UsageError(
                 f"The loss function reports a metric called {min(taken)!r}, a name that the train "

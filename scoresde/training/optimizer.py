@@ -1,5 +1,6 @@
 """Optimizers: gradient clipping, then an update rule with a learning-rate schedule."""
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -151,7 +152,7 @@ def make_schedule(
         schedule: "constant", or "cosine" for a half cosine and "linear" for a line from the peak,
             at the end of the warm-up, to 0 at `num_steps`; or "inverse_sqrt", which multiplies
             by 1 / sqrt(max(n / decay_steps, 1)) and so has no end (Karras et al. 2024,
-            arXiv:2312.02696, equation 67); or one of optax's by its name and arguments,
+            arXiv:2312.02696); or one of optax's by its name and arguments,
             {"name": "exponential_decay", "transition_steps": 1000, "decay_rate": 0.9}, which is
             multiplied by the warm-up too. `learning_rate` is what it starts from or rises to,
             where that is not among the arguments.
@@ -262,3 +263,16 @@ def make_optimizer(
     if gradient_clip is None or gradient_clip <= 0:
         return rule
     return optax.chain(optax.clip_by_global_norm(gradient_clip), rule)
+
+
+def schedule_of(options: Mapping[str, Any], num_steps: int | None = None) -> optax.Schedule:
+    """The learning rate by the number of updates made, as `make_optimizer(**options)` has it.
+
+    Args:
+        options: of `make_optimizer`.
+        num_steps: of the run, where they do not say it.
+    """
+    options = {"num_steps": num_steps, **options}
+    of_rule = inspect.signature(make_optimizer).parameters
+    names = inspect.signature(make_schedule).parameters
+    return make_schedule(**{name: options.get(name, of_rule[name].default) for name in names})

@@ -61,10 +61,9 @@ class TrainingProgress:
         return tqdm.tqdm.format_interval(max(self._num_steps - step, 0) / speeds[0])
 
     @property
-    def images_per_second(self) -> float | None:
-        """Recent speed, pauses included; None before it is known."""
-        speeds = self._per_second()
-        return speeds and speeds[1]
+    def speeds(self) -> tuple[float | None, float | None]:
+        """Recent steps and images a second, pauses included; None before they are known."""
+        return self._per_second() or (None, None)
 
     def update(self, step: int, images: int, loss: float) -> None:
         """Notes that the device has finished a dispatch of `images` images that ends at `step`."""

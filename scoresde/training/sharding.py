@@ -127,20 +127,6 @@ def state_shardings(mesh: Mesh, state: TrainState, rules: Rules = ()) -> TrainSt
     )
 
 
-def placed_gradient(gradient_fn: Callable, mesh: Mesh, rules: Rules) -> Callable:
-    """`gradient_fn`, of `jax.value_and_grad` within a jit, with gradients placed like parameters.
-
-    What each device needs of the sum over all is then its own part, and no device holds it whole.
-    """
-
-    def placed(params: PyTree, *inputs: PyTree) -> tuple[Any, PyTree]:
-        value, gradient = gradient_fn(params, *inputs)
-        shardings = param_shardings(mesh, params, rules)
-        return value, jax.lax.with_sharding_constraint(gradient, shardings)
-
-    return placed
-
-
 def place(mesh: Mesh, state: TrainState, rules: Rules = ()) -> TrainState:
     """Puts a state, equal on every process, on the devices of the mesh where the rules say.
 
@@ -153,14 +139,14 @@ def place(mesh: Mesh, state: TrainState, rules: Rules = ()) -> TrainState:
 
 
 def created_on(mesh: Mesh, create: Callable[[], TrainState], rules: Rules = ()) -> TrainState:
-    """`create()` where `place` would put it; with rules it is never whole on a device.
-
-    With rules it is compiled as one program of all devices, whose last digits may be others.
-    """
-    if not rules:
-        return place(mesh, create(), rules)
-    shardings = state_shardings(mesh, jax.eval_shape(create), rules)
-    return jax.jit(create, out_shardings=shardings)()
+    """`create()` where `place` puts it; with rules it is made on the host, whole on no device."""
+    with contextlib.ExitStack() as stack:
+        if rules:
+            with contextlib.suppress(RuntimeError):  # JAX_PLATFORMS may leave the host out
+                host = jax.local_devices(backend="cpu")[0]
+                stack.enter_context(jax.default_device(host))
+        state = create()
+    return place(mesh, state, rules)
 
 
 def replicate(mesh: Mesh, tree: PyTree) -> PyTree:

@@ -15,7 +15,7 @@ from scoresde.training.averages import Average, update_averages
 from scoresde.training.loss_fn import LossFn, Metrics, checked
 from scoresde.training.mesh import batch_sharding, replicated
 from scoresde.training.optax_names import with_loss
-from scoresde.training.sharding import Rules, placed_gradient, state_shardings
+from scoresde.training.sharding import Rules, state_shardings
 from scoresde.training.skipping import unless_broken
 from scoresde.training.state import TrainState
 
@@ -39,8 +39,9 @@ def make_train_step(
     One call makes `steps_per_dispatch` updates without returning to Python. `batches` are arrays
     [steps_per_dispatch, batch, ...] with the batch axis split over the mesh (`shard_batch` with
     axis=1); `metrics` are float32 arrays [steps_per_dispatch] that stay on the device: "loss",
-    "grad_norm" (the global norm before clipping), "skipped" (steps skipped so far) and those of
-    `loss_fn`. The state's memory is donated: the argument cannot be used again.
+    "grad_norm" (the global norm before clipping), "param_norm" (that of the updated parameters),
+    "skipped" (steps skipped so far) and those of `loss_fn`. The state's memory is donated: the
+    argument cannot be used again.
 
     A step whose loss or gradient is not finite on any device is skipped on all: parameters,
     averages, the optimizer's state and the loss's memory stay as they are, and only the step
@@ -76,8 +77,6 @@ def make_train_step(
     """
     optimizer = with_loss(optimizer)
     gradient_fn = jax.value_and_grad(checked(loss_fn), has_aux=True)
-    if rules:
-        gradient_fn = placed_gradient(gradient_fn, mesh, rules)
     if accumulate > 1:
         gradient_fn = accumulated(gradient_fn, accumulate, mesh)
 
@@ -98,7 +97,8 @@ def make_train_step(
         )
         state = dataclasses.replace(unless_broken(loss, norm, state, after), step=step)
         state = jax.lax.with_sharding_constraint(state, state_shardings(mesh, state, rules))
-        metrics = {"loss": loss, "grad_norm": norm, "skipped": state.skipped[0], **metrics}
+        norms = {"grad_norm": norm, "param_norm": optax.tree.norm(state.params)}
+        metrics = {"loss": loss, **norms, "skipped": state.skipped[0], **metrics}
         return state, jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), metrics)
 
     # XLA's CPU backend takes twenty times longer for a convolution's weight gradient inside a loop

@@ -7,7 +7,7 @@ import jax
 import pytest
 
 from scoresde.cli import main
-from scoresde.cli.describe import human_size
+from scoresde.jobs import human_size
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 SMALL = [f"--config.network.{option}" for option in ("nf=16", "num_res_blocks=1", "ch_mult=(1,)")]

@@ -12,6 +12,7 @@ def test_it_says_what_runs_and_what_is_set(capsys, monkeypatch):
     assert main(["env"]) == 0
     lines = capsys.readouterr().out.splitlines()
     rows = dict(line.split(maxsplit=1) for line in lines if not line.startswith(" "))
+    assert rows["revision"]
     assert rows["jax"] == jax.__version__ and rows["jaxlib"] == jaxlib.__version__
     assert rows["devices"] == f"{len(jax.devices())} x cpu" and "CPU cores" in rows["system"]
     assert rows["XLA_FLAGS"] == rows["allocator"] == "not set"

@@ -29,3 +29,19 @@ def test_one_is_printed_as_a_file_that_is_a_config_again(capsys, tmp_path, monke
     assert load_config("mine.py").seed == 8
     assert main(["config", "vp/digts"]) == 2
     assert "Did you mean 'vp/digits'?" in capsys.readouterr().err
+
+
+def test_a_config_is_given_by_its_place_or_as_other_commands_have_it(capsys):
+    assert main(["config", "vp/digits"]) == 0
+    named = capsys.readouterr().out
+    assert main(["config", "--config", "vp/digits"]) == 0
+    assert capsys.readouterr().out == named
+    for given in ([], ["vp/digits", "--config", "vp/digits"]):
+        assert main(["config", *given]) == 2
+        assert "Give one config" in capsys.readouterr().err
+
+
+def test_every_published_config_has_words_of_its_own(capsys):
+    assert main(["configs"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all(len(line.split(maxsplit=1)) == 2 for line in lines)

@@ -72,7 +72,11 @@ def assert_same_run(workdir, want):
     for row, other in zip(found, rows):
         for name, value in other.items():
             assert row[name] == pytest.approx(value, rel=2e-5)
-    for average in (None, "ema"):
+    for step in training.AverageFiles(workdir / "snapshots").steps("power"):
+        found, other = (np.load(path / f"snapshots/power/{step}.npz") for path in (workdir, want))
+        for name in other.files:
+            np.testing.assert_allclose(found[name], other[name], atol=2e-5, err_msg=name)
+    for average in (None, "ema", "power"):
         trees = [
             training.Checkpoints(path / "checkpoints").restore_params(average=average)
             for path in (workdir, want)
@@ -117,6 +121,7 @@ def test_devices_and_processes_train_as_one_and_go_on_with_each_others_checkpoin
 ):
     assert_same_run(eight, one)
     assert_same_run(two, one)
+    assert (two / "snapshots/power/12.npz").exists()
     again = continued(two, tmp_path / "run", STEPS)
     longer = f"--config.training.num_steps={STEPS + 2}"
     for workdir in (again, one):
@@ -124,14 +129,18 @@ def test_devices_and_processes_train_as_one_and_go_on_with_each_others_checkpoin
     assert_same_run(again, one)
 
 
-RESULTS = {
-    "sample": ["--num", 11, "--batch_size", 8, "--step", STEPS],
-    "likelihood": ["--num", 10, "--step", STEPS],
-    "evaluate": [
-        *("--metrics", "fd,kid,bpd", "--features", "tiny_model:Pixels"),
-        *("--num", 11, "--batch_size", 8, "--checkpoint", f"4,{STEPS}"),
-    ],
-}
+RESULTS = [
+    ("exact", ["likelihood", "--num", 10, "--step", STEPS]),
+    ("vdm", ["likelihood", "--num", 10, "--step", STEPS, "--bound", "vdm", "--samples", 2]),
+    ("drawn", ["sample", "--num", 11, "--batch_size", 8, "--step", STEPS]),
+    (
+        "measured",
+        [
+            *("evaluate", "--metrics", "fd,kid,bpd", "--features", "tiny_model:Pixels"),
+            *("--num", 11, "--batch_size", 8, "--checkpoint", f"4,{STEPS}"),
+        ],
+    ),
+]
 
 
 @pytest.mark.slow
@@ -141,32 +150,36 @@ def test_results_of_two_processes_are_those_of_one(one, tmp_path):
     shutil.copytree(one, workdir)
     shutil.rmtree(workdir / "statistics")  # the two make them anew
     commands = [
-        [str(argument) for argument in (name, "--workdir", workdir, *options)]
-        for name, options in RESULTS.items()
+        (name, [str(argument) for argument in (*options, "--workdir", workdir)])
+        for name, options in RESULTS
     ]
     code = (
         "import sys; from scoresde.cli import main\n"
-        f"for command in {commands}:\n"
-        "    assert main([*command, '--name', 'two', *sys.argv[1:]]) == 0"
+        f"for name, command in {commands}:\n"
+        "    assert main([*command, '--name', f'{name}_of_two', *sys.argv[1:]]) == 0"
     )
     (out, _), others = finish(*start_two([], devices=2, code=code))
     assert "11 samples of step 12" in out and others == ("", "")
-    for command in commands:
-        assert main([*command, "--name", "one"]) == 0
-    samples, nats = (
-        [np.load(workdir / path / name / file) for name in ("one", "two")]
-        for path, file in (("samples", "samples.npz"), ("likelihood", "per_image.npz"))
+    for name, command in commands:
+        assert main([*command, "--name", f"{name}_of_one"]) == 0
+
+    def pair(folder, name, file):
+        return [workdir / folder / f"{name}_of_{who}" / file for who in ("two", "one")]
+
+    found, want = (np.load(path)["samples"] for path in pair("samples", "drawn", "samples.npz"))
+    np.testing.assert_array_equal(found, want)
+    for name in ("exact", "vdm"):
+        arrays = [np.load(path) for path in pair("likelihood", name, "per_image.npz")]
+        found, want = (each["bits_per_dim"] for each in arrays)
+        np.testing.assert_allclose(found, want, rtol=1e-4)
+    found, want = (
+        json.loads(path.read_text())["rows"]
+        for path in pair("evaluation", "measured", "evaluation.json")
     )
-    np.testing.assert_array_equal(samples[1]["samples"], samples[0]["samples"])
-    np.testing.assert_allclose(nats[1]["bits_per_dim"], nats[0]["bits_per_dim"], rtol=1e-4)
-    rows = [
-        json.loads((workdir / "evaluation" / name / "evaluation.json").read_text())["rows"]
-        for name in ("one", "two")
-    ]
-    assert len(rows[0]) == len(rows[1]) == 2
-    for row, other in zip(*rows):
-        for name, number in row["metrics"].items():
-            assert other["metrics"][name]["value"] == pytest.approx(number["value"], rel=1e-4)
+    assert len(found) == len(want) == 2
+    for row, other in zip(found, want):
+        for name, number in other["metrics"].items():
+            assert row["metrics"][name]["value"] == pytest.approx(number["value"], rel=1e-4)
 
 
 @pytest.mark.slow

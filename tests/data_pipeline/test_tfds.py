@@ -174,6 +174,17 @@ def test_preparing_writes_what_is_read_and_is_done_once(prepared, tmp_path, caps
     assert prepare.prepare("tiny_pictures", prepared).startswith(prepared)  # already there
 
 
+def test_what_was_downloaded_is_converted_into_arrays(prepared, tmp_path):
+    options = {"data_dir": prepared, "image_size": 2}
+    data.prepare_arrays("tfds:tiny_pictures", tmp_path / "out", **options)
+    found = data.get("arrays", path=str(tmp_path / "out"))
+    want = data.get("tfds", dataset="tiny_pictures", **options)
+    assert found.label_names == ("cat", "dog") and found.splits.keys() == {"train", "test"}
+    for key, split in found.splits.items():
+        np.testing.assert_array_equal(split.images, want.splits[key].images)
+        np.testing.assert_array_equal(split.labels, want.splits[key].labels)
+
+
 def test_a_failed_download_is_one_line(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
 

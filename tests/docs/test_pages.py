@@ -27,6 +27,7 @@ from scoresde import (
 )
 from scoresde.cli import _parser
 from scoresde.cli.arguments import parse
+from scoresde.predictions import Noise
 
 README = pathlib.Path(__file__).parent.parent.parent / "README.md"
 DOCS = README.parent / "docs"
@@ -109,6 +110,20 @@ def test_a_metric_of_ones_own_is_reached_by_its_name(mine):
     assert mine.mean_gap == pytest.approx(2.0)  # as the page calls it
 
 
+def test_an_augmentation_of_ones_own_is_told_to_the_network(mine):
+    heard = []
+
+    def network(params, x, noise_condition, condition, *, train, rng):
+        heard.append(condition["augment_labels"])
+        return params * x
+
+    loss = losses.DenoisingScoreMatching(
+        sde=sdes.VP(), prediction=Noise(), network=network, augmentation="mine:Dimmed"
+    )
+    assert jnp.isfinite(loss(0.5, jax.random.key(0), jnp.ones((16, 2, 2, 1))))
+    assert heard[0].shape == (16, 1) and set(heard[0].ravel().tolist()) == {0.0, 1.0}
+
+
 def test_a_dequantizer_of_ones_own_is_reached_by_its_name(mine):
     experiment, images = mine.experiment, np.zeros((8, 4, 4, 1), np.uint8)
     made, bin_range = dequantization.choose("mine:Narrow", experiment.codec, sde=experiment.sde)
@@ -153,12 +168,13 @@ def test_the_page_on_training_runs_and_its_configs_are_some():
     names = {}
     exec(compile("\n".join(blocks("training.md")), "training.md", "exec"), names)
     assert names["x"].shape == (4, 16, 16, 3) and names["labels"].shape == (4, 9)
-    commands = re.findall(
-        r"^scoresde train (.*)$", (DOCS / "training.md").read_text(), re.MULTILINE
-    )
-    assert len(commands) == 3
+    commands = re.findall(r"^scoresde (.*)$", (DOCS / "training.md").read_text(), re.MULTILINE)
+    assert len(commands) == 7
     for command in commands:
+        parse(_parser(), command.split())
         words = command.split()
+        if words[0] != "train":
+            continue
         changes = [word for word in words if word.startswith("--config.")]
         build(load_config(words[words.index("--config") + 1], changes))
 

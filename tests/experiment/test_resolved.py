@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from scoresde.experiment import as_python, build, load_config
-from scoresde.experiment.resolved import resolved
+from scoresde.experiment.resolved import Key, resolved
 
 PARTS = [
     "sde",
@@ -13,6 +13,7 @@ PARTS = [
     "network",
     "image_shape",
     "condition",
+    "degradation",
     "flip",
     "sampling",
     "likelihood",
@@ -29,6 +30,8 @@ NAMES = (
     "vp/ddpm/cifar10",
     "edm/cifar10_ddpmpp_cond",
     "score_flow/vp/cifar10_ddpmpp_continuous",
+    "vp/emoji32_super_resolution",
+    "edm2/digits",
 )
 
 
@@ -60,7 +63,7 @@ def unsaid(keys, where=""):
     for name, (value, words) in keys.items():
         if not words:
             yield f"{where}{name}"
-        if isinstance(value, dict):
+        if isinstance(value, dict) and all(isinstance(one, Key) for one in value.values()):
             yield from unsaid(value, f"{where}{name}.")
 
 

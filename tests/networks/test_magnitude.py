@@ -33,6 +33,8 @@ def golden():
         ("pixel_norm_tiny_a", lambda a, b, c: magnitude.rms_normalized(1e-4 * a, -1)),
         ("down_a", lambda a, b, c: resampling.downsample(a, (1, 1))),
         ("up_a", lambda a, b, c: resampling.upsample(a, (1, 1))),
+        ("down_a_1331", lambda a, b, c: resampling.downsample(a, (1, 3, 3, 1))),
+        ("up_a_1331", lambda a, b, c: resampling.upsample(a, (1, 3, 3, 1))),
     ],
 )
 def test_operations_are_the_originals(golden, name, compute):

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from scoresde.registry import UsageError
-from scoresde.training import OPTIMIZERS, make_optimizer, make_schedule
+from scoresde.training import OPTIMIZERS, make_optimizer, make_schedule, schedule_of
 
 
 def gradients(count):
@@ -175,6 +175,22 @@ def test_an_optimizer_of_ones_own(params):
     optimizer = make_optimizer("optax:sgd", 0.5, warmup=0, gradient_clip=None)
     found = run(optimizer, params, gradients(1))
     np.testing.assert_allclose(found["b"], params["b"] - 0.5 * gradients(1)[0]["b"], rtol=1e-6)
+
+
+def test_the_rate_that_is_logged_is_the_one_of_the_update(params):
+    """Of plain gradient descent, whose updates are the gradient times it."""
+    rule = {"name": "optax:sgd", "gradient_clip": None}
+    for options in (
+        {"learning_rate": 0.5, "warmup": 2},
+        {"warmup": 1, "schedule": "linear", "num_steps": 6},
+    ):
+        optimizer, rate = make_optimizer(**rule, **options), schedule_of(rule | options, 99)
+        state = optimizer.init(params)
+        for made in range(4):
+            updates, state = optimizer.update(jax.tree.map(jnp.ones_like, params), state, params)
+            np.testing.assert_allclose(-updates["b"], rate(made), rtol=1e-6)
+    assert schedule_of({"schedule": "cosine", "warmup": 0}, 10)(10) == pytest.approx(0, abs=1e-9)
+    assert schedule_of({})(5000) == pytest.approx(2e-4)  # the defaults
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,7 @@ def test_killed_and_resumed_leaves_the_same_snapshots_bit_for_bit(whole, tmp_pat
         run(tmp_path, 40, (1, die))
     assert training.Checkpoints(tmp_path / "checkpoints").latest_step() == 20
     before = (tmp_path / "snapshots" / "short" / "25.npz").stat().st_mtime_ns
+    (tmp_path / "snapshots" / "short" / ".30.npz.abc").write_bytes(b"half of a file")  # kill -9
     _, snapshots = run(tmp_path, 40)
     assert contents(snapshots) == contents(whole[1])
     assert (tmp_path / "snapshots" / "short" / "25.npz").stat().st_mtime_ns == before
