@@ -1,6 +1,5 @@
 """Training an experiment in a work directory: the objects of its config, put together."""
 
-import contextlib
 import os
 import pathlib
 import sys
@@ -102,10 +101,11 @@ def train(
             step_flops=lambda: flops_of_step(experiment),
         )
     if jax.process_index() == 0:
+        rows = training.read_log(workdir)
         # A run may be too short, or its objective of a kind, to have logged any.
-        with jobs.picture(workdir / "loss_by_noise.png"), contextlib.suppress(UsageError):
-            rows = training.read_log(workdir)
-            plot_levels(workdir / "loss_by_noise.png", rows, losses.level_words())
+        if any(name.startswith("loss_by_noise/") for row in rows for name in row):
+            with jobs.picture(workdir / "loss_by_noise.png"):
+                plot_levels(workdir / "loss_by_noise.png", rows, losses.level_words())
     return state
 
 
