@@ -101,10 +101,10 @@ class PosteriorGuidance(ObservedDenoiser):
             expand(sde.alpha(t), observed),
             expand(sde.sigma(t), observed),
             expand(sde.diffusion_squared(t), observed),
-            jnp.asarray(observation.noise, x.dtype),
+            jnp.asarray(observation.noise, x0.dtype),
             push,
             lambda v: pull(v)[0],
-            lambda v: pull_x(v)[0],
+            lambda v: pull_x(v)[0].astype(x0.dtype),  # x may be of fewer bits than its process
         )
         weighed = self.weigh(observation.residual(y, x0, condition), at)
         gradient = self.scale * at.denoise(at.pull(weighed))

@@ -21,7 +21,8 @@ def respaced_levels(levels: int, spacing: str) -> np.ndarray:
     Args:
         levels: of the trained chain, T.
         spacing: "N" for N levels, the first and the last among them, as evenly as whole numbers
-            are; "N,M,..." for as many in each of equal sections of the chain, its noisiest last; or
+            are; "N,M,..." for as many in each of equal sections of the chain, its noisiest last, 0
+            in some of them for none; or
             "ddimN" for an integer stride from level 0 on, which may end below the last level
             (arXiv:2010.02502).
 
@@ -31,7 +32,9 @@ def respaced_levels(levels: int, spacing: str) -> np.ndarray:
     spacing = str(spacing)
     if spacing.startswith("ddim"):
         return _with_stride(levels, _count(spacing.removeprefix("ddim"), spacing))
-    counts = [_count(part, spacing) for part in spacing.split(",")]
+    counts = [_count(part, spacing, least=0) for part in spacing.split(",")]
+    if not any(counts):
+        raise UsageError(f"The spacing {spacing!r} visits no level.")
     size, rest = divmod(levels, len(counts))
     found, start = [], 0
     for number, count in enumerate(counts):
@@ -91,8 +94,8 @@ def _with_stride(levels: int, count: int) -> np.ndarray:
     raise UsageError(f"No integer stride visits {count} of {levels} levels: give {count} alone.")
 
 
-def _count(text: str, spacing: str) -> int:
-    if not text.strip().isdecimal() or int(text) < 1:
+def _count(text: str, spacing: str, least: int = 1) -> int:
+    if not text.strip().isdecimal() or int(text) < least:
         raise UsageError(
             f"A spacing is a number of levels, numbers by section (10,15,20) or ddimN, not "
             f"{spacing!r}."

@@ -234,3 +234,13 @@ def test_noise_of_another_shape_is_a_line():
         guidance.PiGDM(denoiser, observation)(
             jnp.zeros((1, 2)), 0.5, {"observation": np.zeros((1, 2))}
         )
+
+
+@pytest.mark.parametrize("method", ["dps", "pigdm", "tmpd"])
+def test_samples_of_half_the_bits_are_guided_as_whole_ones(method):
+    denoiser = analytic.gaussian([0.0, 0.5], [[1.0, 0.3], [0.3, 0.6]]).denoiser(sdes.VP())
+    observation = observations.get("matrix", matrix=np.array([[1.0, 0.0]]), noise=0.5)
+    guided = guidance.get(method, denoiser, observation=observation)
+    x, y = jnp.array([[0.5, -1.0], [2.0, 0.25]]), {"observation": jnp.ones((2, 1))}
+    half, whole = guided(x.astype(jnp.bfloat16), 0.5, y), guided(x, 0.5, y)
+    np.testing.assert_allclose(half.x0.astype(float), whole.x0, rtol=0.05, atol=0.05)

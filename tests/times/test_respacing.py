@@ -34,7 +34,13 @@ def test_sections_follow_one_another():
     assert (found[:10] < 334).all() and ((found[10:25] >= 334) & (found[10:25] < 667)).all()
 
 
-@pytest.mark.parametrize("spacing", ["", "ddim", "ten", "0", "10,,3", "-5", "ddim7", "11", "6,6"])
+def test_a_section_may_be_left_out_as_the_published_samplers_allow():
+    assert respaced_levels(12, "2,0,3").tolist() == [0, 3, 8, 10, 11]
+
+
+@pytest.mark.parametrize(
+    "spacing", ["", "ddim", "ten", "0", "0,0", "ddim0", "10,,3", "-5", "ddim7", "11", "6,6"]
+)
 def test_other_spacings_are_one_line(spacing):
     with pytest.raises(UsageError) as error:
         respaced_levels(10, spacing)
