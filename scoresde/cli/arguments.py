@@ -89,6 +89,15 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_strict(parser: argparse.ArgumentParser) -> None:
+    """What a run does about a damaged checkpoint."""
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="refuse to go on from the checkpoint before where the latest is damaged",
+    )
+
+
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:
     """Which parameters of a run."""
     parser.add_argument("--step", type=int, help="checkpoint to load; the latest if not given")

@@ -5,12 +5,13 @@ Example:
   scoresde train --config vp/digits --workdir runs/digits --dry_run
 
 The run can be stopped (Ctrl-C, SIGTERM, kill) and started again with the same command: it goes on
-from its last checkpoint, exactly as if it had never stopped.
+from its last checkpoint, exactly as if it had never stopped. One that is damaged is moved to
+DIR/checkpoints/damaged/, and the run goes on from the one before; with --strict it refuses.
 """
 
 import argparse
 
-from scoresde.cli.arguments import add_config, add_workdir
+from scoresde.cli.arguments import add_config, add_strict, add_workdir
 from scoresde.cli.distributed import add_processes
 
 
@@ -18,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     add_config(parser)
     add_workdir(parser)
+    add_strict(parser)
     add_watching(parser)
     add_processes(parser)
 
@@ -54,5 +56,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     if arguments.dry_run:
         runs.dry_run(config)
         return 0
-    state = runs.train(config, arguments.workdir, profile=arguments.profile)
+    state = runs.train(
+        config, arguments.workdir, profile=arguments.profile, strict=arguments.strict
+    )
     return 0 if int(state.step) >= experiment.build(config).training.num_steps else 130

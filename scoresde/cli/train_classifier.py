@@ -13,7 +13,7 @@ levels of noise, is printed and written to DIR/classifier/: accuracy.json and ac
 import argparse
 from typing import Any
 
-from scoresde.cli.arguments import add_config, add_workdir
+from scoresde.cli.arguments import add_config, add_strict, add_workdir
 from scoresde.cli.distributed import add_processes
 from scoresde.cli.train import add_watching, check_watching
 
@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     add_config(parser)
     add_workdir(parser)
+    add_strict(parser)
     add_watching(parser)
     add_processes(parser)
 
@@ -36,7 +37,9 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
         runs.check_trains_classifier(experiment.build(config))
         runs.dry_run(config)
         return 0
-    _, summary = runs.train_classifier(config, arguments.workdir, profile=arguments.profile)
+    _, summary = runs.train_classifier(
+        config, arguments.workdir, profile=arguments.profile, strict=arguments.strict
+    )
     if summary is None:
         return 130
     import jax

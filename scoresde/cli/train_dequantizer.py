@@ -11,13 +11,14 @@ DIR/dequantizer/. A run that was stopped goes on exactly where it was, as `score
 
 import argparse
 
-from scoresde.cli.arguments import add_workdir
+from scoresde.cli.arguments import add_strict, add_workdir
 from scoresde.cli.distributed import add_processes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     add_workdir(parser)
+    add_strict(parser)
     parser.add_argument("--num_steps", type=int, help="length; config.dequantizer.num_steps")
     parser.add_argument("--step", type=int, help="score checkpoint to load; the latest")
     add_processes(parser)
@@ -30,5 +31,5 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     if arguments.num_steps is not None:
         overrides = [*overrides, f"--config.dequantizer.num_steps={arguments.num_steps}"]
     opened = runs.Run(arguments.workdir, overrides)
-    state = runs.train_dequantizer(opened, arguments.step)
+    state = runs.train_dequantizer(opened, arguments.step, strict=arguments.strict)
     return 0 if int(state.step) >= opened.experiment.dequantizer.num_steps else 130

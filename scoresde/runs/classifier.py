@@ -37,6 +37,7 @@ def train_classifier(
     progress: jobs.Tell | None = None,
     *,
     profile: str | None = None,
+    strict: bool = False,
 ) -> tuple[training.TrainState, dict[str, Any] | None]:
     """Trains the classifier of `config`, or goes on with it, and measures it once it is trained.
 
@@ -45,6 +46,7 @@ def train_classifier(
         workdir: of the run, see `scoresde.runs.workdir`.
         progress: called with a `scoresde.jobs.Report` now and then while it is measured.
         profile: see `scoresde.runs.train`.
+        strict: see `scoresde.training.train`.
 
     Returns:
         The last state, and what `measure_classifier` returns; None in its place if the run was told
@@ -55,7 +57,7 @@ def train_classifier(
     """
     experiment = build(config)
     check_trains_classifier(experiment)
-    state = train(config, workdir, profile=profile)
+    state = train(config, workdir, profile=profile, strict=strict)
     if int(state.step) < experiment.training.num_steps:
         return state, None
     return state, measure_classifier(TrainedModel(workdir), progress=progress)

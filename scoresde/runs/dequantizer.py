@@ -21,12 +21,15 @@ _MAY_CHANGE = (
 )
 
 
-def train_dequantizer(run: TrainedModel, step: int | None = None) -> training.TrainState:
+def train_dequantizer(
+    run: TrainedModel, step: int | None = None, *, strict: bool = False
+) -> training.TrainState:
     """Trains the flow of `run` in its folder dequantizer/, or goes on with it.
 
     Args:
         run: the run, whose denoiser (its average) is frozen.
         step: the checkpoint of the denoiser; if None that of the flow there, or the latest.
+        strict: see `scoresde.training.train`.
 
     Returns:
         The last state; its step is below the config's num_steps if it was told to stop.
@@ -76,6 +79,7 @@ def train_dequantizer(run: TrainedModel, step: int | None = None) -> training.Tr
         make_loader(experiment, settings.batch_size, settings.steps_per_dispatch, experiment.flip),
         mesh=mesh,
         workdir=directory,
+        strict=strict,
         **{key: getattr(settings, key) for key in _MAY_CHANGE},
     )
 

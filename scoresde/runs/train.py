@@ -1,6 +1,5 @@
 """Training an experiment in a work directory: the objects of its config, put together."""
 
-import contextlib
 import os
 import pathlib
 import sys
@@ -29,7 +28,11 @@ _SHOWN = 64
 
 
 def train(
-    config: Any, workdir: str | os.PathLike, *, profile: str | None = None
+    config: Any,
+    workdir: str | os.PathLike,
+    *,
+    profile: str | None = None,
+    strict: bool = False,
 ) -> training.TrainState:
     """Trains the experiment of `config`, or goes on with it if it is the run in `workdir`.
 
@@ -40,6 +43,7 @@ def train(
         config: as `scoresde.build` takes it, for instance what `scoresde.load_config` returns.
         workdir: of the run, see `scoresde.runs.workdir`.
         profile: "START:STOP", steps that are traced into its folder profile/; None for none.
+        strict: see `scoresde.training.train`.
 
     Returns:
         The last state; its step is below the config's num_steps if the run was told to stop.
@@ -89,6 +93,7 @@ def train(
             keep_every=settings.keep_every,
             max_skipped_in_a_row=settings.max_skipped_in_a_row,
             callbacks=callbacks,
+            strict=strict,
             learning_rate=experiment.learning_rate,
             profile=traced,
             tracker=tracker,
@@ -96,10 +101,11 @@ def train(
             step_flops=lambda: flops_of_step(experiment),
         )
     if jax.process_index() == 0:
+        rows = training.read_log(workdir)
         # A run may be too short, or its objective of a kind, to have logged any.
-        with jobs.picture(workdir / "loss_by_noise.png"), contextlib.suppress(UsageError):
-            rows = training.read_log(workdir)
-            plot_levels(workdir / "loss_by_noise.png", rows, losses.level_words())
+        if any(name.startswith("loss_by_noise/") for row in rows for name in row):
+            with jobs.picture(workdir / "loss_by_noise.png"):
+                plot_levels(workdir / "loss_by_noise.png", rows, losses.level_words())
     return state
 
 

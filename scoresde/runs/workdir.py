@@ -30,7 +30,8 @@ def save_config(workdir: pathlib.Path, config: Any) -> None:
     What it is computed by is recorded beside it, see `scoresde.runs.environment`.
 
     Raises:
-        UsageError: the directory holds another experiment; nothing is written.
+        UsageError: the directory holds another experiment, and nothing is written; or it cannot be
+            written to.
     """
     path, earlier = workdir / "config.json", []
     if workdir.exists() and not workdir.is_dir():
@@ -49,12 +50,9 @@ def save_config(workdir: pathlib.Path, config: Any) -> None:
             f"{workdir} is not empty and holds no experiment (no config.json). "
             "Give an empty or new --workdir."
         )
-    try:
-        files.write_json(
-            path, experiment.with_environments(config, with_environment(earlier, environment()))
-        )
-    except OSError as error:
-        raise UsageError(f"{workdir} cannot be written to ({error}). Give another one.") from None
+    files.write_json(
+        path, experiment.with_environments(config, with_environment(earlier, environment()))
+    )
 
 
 def saved_config(workdir: pathlib.Path) -> Any:

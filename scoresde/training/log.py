@@ -1,5 +1,6 @@
 """The log of a run: `metrics.jsonl`, TensorBoard scalars, and a plot of the loss."""
 
+import contextlib
 import json
 import operator
 import os
@@ -9,13 +10,18 @@ from typing import Any
 
 import jax
 import numpy as np
-import tensorboardX
 
+from scoresde import files
 from scoresde.registry import UsageError
+from scoresde.training.tensorboard import TensorBoardFile
 
 FILE_NAME = "metrics.jsonl"
 
 Tracker = Callable[[int, Mapping[str, float]], None]
+
+
+class NoLossesError(UsageError):
+    """There is nothing to draw yet."""
 
 
 def _read_lines(path: pathlib.Path) -> list[tuple[str, dict[str, Any]]]:
@@ -62,6 +68,10 @@ class LogWriter:
         workdir: directory of the run, created if needed.
         resume_step: the step the run continues from, 0 for a new one; later entries are removed.
         also: is given all that TensorBoard is, as (step, scalars).
+
+    Raises:
+        UsageError: the disk is full, read-only or gone; also of its methods. What is in the log
+            by then is read without its last line, if that was cut short.
     """
 
     def __init__(
@@ -71,33 +81,35 @@ class LogWriter:
         if jax.process_index() != 0:
             return
         workdir = pathlib.Path(workdir)
-        workdir.mkdir(parents=True, exist_ok=True)
-        path = workdir / FILE_NAME
-        lines = _read_lines(path) if path.exists() else []
-        shortened = path.with_suffix(".tmp")
-        with shortened.open("w", encoding="utf-8") as file:
-            file.writelines(line for line, row in lines if row["step"] <= resume_step)
-            _sync(file)
-        os.replace(shortened, path)
-        self._file = path.open("a", encoding="utf-8")
-        self._tensorboard = tensorboardX.SummaryWriter(
-            str(workdir / "tensorboard"),
-            # Tells TensorBoard to hide what an interrupted run wrote after the checkpoint.
-            purge_step=resume_step + 1 if lines else None,
-        )
+        self._path = path = workdir / FILE_NAME
+        with files.writing(path):
+            workdir.mkdir(parents=True, exist_ok=True)
+            lines = _read_lines(path) if path.exists() else []
+            shortened = path.with_suffix(".tmp")
+            with shortened.open("w", encoding="utf-8") as file:
+                file.writelines(line for line, row in lines if row["step"] <= resume_step)
+                _sync(file)
+            os.replace(shortened, path)
+            self._tensorboard = TensorBoardFile(
+                workdir / "tensorboard", hide_from=resume_step + 1 if lines else None
+            )
+            self._file = path.open("a", encoding="utf-8")
 
     def __enter__(self) -> "LogWriter":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        # What ended the block is what the user is told, not what that does to the files.
+        with contextlib.suppress(UsageError) if kind else contextlib.nullcontext():
+            self.close()
 
     def write(self, step: int, metrics: Mapping[str, Any]) -> None:
         """Logs the scalars `metrics` of a step; steps must not decrease."""
         if self._file is not None:
             scalars = {name: float(value) for name, value in metrics.items()}
-            self._file.write(json.dumps({"step": step, **scalars}) + "\n")
-            self._file.flush()
+            with files.writing(self._path):
+                self._file.write(json.dumps({"step": step, **scalars}) + "\n")
+                self._file.flush()
             self.write_timing(step, scalars)
 
     def write_timing(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -105,22 +117,41 @@ class LogWriter:
         if self._file is not None:
             if self._also is not None:
                 self._also(step, metrics)
-            for name, value in metrics.items():
-                self._tensorboard.add_scalar(name, value, step)
+            with files.writing(self._tensorboard.path):
+                for name, value in metrics.items():
+                    self._tensorboard.write(name, value, step)
+
+    def check(self) -> None:
+        """Raises UsageError if the log is no longer where it was: what is written would be lost."""
+        if self._file is None:
+            return
+        try:
+            there = os.path.samestat(os.fstat(self._file.fileno()), os.stat(self._path))
+        except OSError:
+            there = False
+        if not there:
+            raise UsageError(
+                f"{self._path} is gone, or another file is in its place. The run stops: put its "
+                "directory back to go on from the last checkpoint, or start anew."
+            )
 
     def flush(self) -> None:
-        """Returns when everything written is on disk."""
+        """Returns when everything written is on disk, where it can be found."""
         if self._file is not None:
-            _sync(self._file)
-            self._tensorboard.flush()
+            self.check()
+            with files.writing(self._path):
+                _sync(self._file)
+                self._tensorboard.flush()
 
     def close(self) -> None:
         """Flushes and closes the files."""
         if self._file is not None:
-            self.flush()
-            self._file.close()
-            self._tensorboard.close()
-            self._file = None
+            file, self._file = self._file, None
+            with contextlib.ExitStack() as stack:
+                stack.enter_context(files.writing(self._path))
+                stack.callback(file.close)
+                stack.callback(self._tensorboard.close)
+                _sync(file)
 
 
 def _sync(file: Any) -> None:
@@ -146,7 +177,8 @@ def plot_loss(workdir: str | pathlib.Path) -> pathlib.Path:
         The path of the picture.
 
     Raises:
-        UsageError: there is no log, or no loss in it.
+        NoLossesError: there is no loss in the log.
+        UsageError: there is no log, or the picture cannot be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # a second to import
     from matplotlib.figure import Figure
@@ -154,7 +186,8 @@ def plot_loss(workdir: str | pathlib.Path) -> pathlib.Path:
     rows = read_log(workdir)
     names = sorted({name for row in rows for name in row if name.endswith("loss")})
     if not names:
-        raise UsageError(f"{pathlib.Path(workdir) / FILE_NAME} holds no loss yet; train longer.")
+        path = pathlib.Path(workdir) / FILE_NAME
+        raise NoLossesError(f"{path} holds no loss yet; train longer.")
     figure = Figure(figsize=(7, 4), layout="constrained")
     FigureCanvasAgg(figure)
     title = f"{pathlib.Path(workdir).resolve().name}: loss, raw and smoothed"
@@ -172,5 +205,6 @@ def plot_loss(workdir: str | pathlib.Path) -> pathlib.Path:
     axes.grid(alpha=0.3, which="both")
     axes.legend()
     path = pathlib.Path(workdir) / "loss.png"
-    figure.savefig(path, dpi=150)
+    with files.replacing(path) as file:
+        figure.savefig(file, dpi=150, format="png")
     return path

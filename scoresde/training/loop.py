@@ -11,13 +11,14 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from scoresde.jobs import agreed, by_first, picture
+from scoresde import files
+from scoresde.jobs import agreed, by_first, picture, say
 from scoresde.registry import UsageError
 from scoresde.training import lock
 from scoresde.training.checkpoints import Checkpoints
 from scoresde.training.clock import StepClock
 from scoresde.training.interruption import Interruption
-from scoresde.training.log import LogWriter, Tracker, plot_loss
+from scoresde.training.log import LogWriter, NoLossesError, Tracker, plot_loss
 from scoresde.training.mesh import shard_batch
 from scoresde.training.part_means import scalars
 from scoresde.training.profile import Profile
@@ -140,6 +141,7 @@ def train(
     keep_every: int | None = 50_000,
     max_skipped_in_a_row: int = 10,
     callbacks: Sequence[tuple[int, Callback]] = (),
+    strict: bool = False,
     learning_rate: Callable[[int], Any] | None = None,
     profile: tuple[int, int] | None = None,
     tracker: Tracker | None = None,
@@ -161,6 +163,9 @@ def train(
     A step whose loss or gradient is not finite is skipped, said and counted; its line of the log
     lacks what is not finite.
 
+    Checkpoints that are damaged are moved to `checkpoints/damaged/`, which a line says, and the run
+    goes on from the latest that is whole.
+
     In `workdir`: `checkpoints/`, `metrics.jsonl`, `tensorboard/`, and `loss.png` at the end.
 
     Args:
@@ -179,6 +184,7 @@ def train(
             is not finite (see `make_train_step`), before the run stops; 0 stops it at the first.
         callbacks: pairs of a number of steps and a `function(step, state)`, which may return
             scalars for the log. It must not keep the state: the next dispatch reuses its memory.
+        strict: refuse to go on where the latest checkpoint is damaged; nothing is moved.
         learning_rate: the number of updates made -> the rate of the next one, for the log.
         profile: (start, stop), steps whose trace goes to `profile/`, see `Profile`.
         tracker: a `function(step, scalars)` that is told what TensorBoard is, on the first process.
@@ -190,9 +196,10 @@ def train(
 
     Raises:
         UsageError: impossible arguments, mesh or rules; another process trains in `workdir`; a
-            checkpoint that is damaged, of another model or of other averages; data that ends, is
-            not stacked for the dispatches or does not fit the devices; a loss or gradient that is
-            not finite, more often in a row than `max_skipped_in_a_row`.
+            checkpoint that is damaged, with no earlier one or if `strict`, of another model or of
+            other averages; data that ends, is not stacked for the dispatches or does not fit the
+            devices; a loss or gradient that is not finite, more often in a row than
+            `max_skipped_in_a_row`; a `workdir` that is full, read-only or gone.
     """
     _check(num_steps=num_steps, log_every=log_every, checkpoint_every=checkpoint_every)
     _check(least=0, max_skipped_in_a_row=max_skipped_in_a_row)
@@ -205,10 +212,13 @@ def train(
             "or give another workdir."
         )
     checkpoints = Checkpoints(workdir / "checkpoints", keep=keep, keep_every=keep_every)
-    checkpoints.directory.mkdir(parents=True, exist_ok=True)
+    with files.writing(checkpoints.directory):
+        checkpoints.directory.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         by_first(lambda: stack.enter_context(lock.exclusive(checkpoints.directory)))
         stack.enter_context(checkpoints)
+        if not strict:
+            by_first(lambda: [say(f"Warning: {line}") for line in checkpoints.set_aside_damaged()])
         state = place(mesh, state, rules)
         latest = checkpoints.latest_step()
         saved = None if (step := int(agreed(-1 if latest is None else latest))) < 0 else step
@@ -269,6 +279,9 @@ def train(
             if due or save_due:
                 journal.note(in_flight)
                 in_flight = None
+            checkpoints.check()
+            if due:
+                writer.check()
             for function in due:
                 if logged := function(step, state):
                     writer.write(step, logged)
@@ -282,7 +295,7 @@ def train(
         checkpoints.wait()
         if jax.process_index() == 0:
             # A run may be too short to have logged anything.
-            with picture(workdir / "loss.png"), contextlib.suppress(UsageError):
+            with picture(workdir / "loss.png"), contextlib.suppress(NoLossesError):
                 plot_loss(workdir)
         if step < num_steps:
             progress.message(

@@ -109,6 +109,19 @@ def test_what_is_kept(tmp_path):
         assert checkpoints.all_steps() == [24, 40, 64, 72]
 
 
+def test_a_checkpoint_loses_its_name_before_it_is_deleted(copied, monkeypatch):
+    """Or a run that is killed meanwhile leaves half of it; the next one that saves deletes it."""
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", lambda *_, **__: None)  # killed before
+        copied.save(12, make_state())
+        copied.close()
+        assert copied.all_steps() == [8, 12]
+        assert (copied.directory / ".deleted" / "4" / "params" / "_METADATA").exists()
+    copied.save(16, make_state())
+    copied.close()
+    assert {path.name for path in copied.directory.iterdir()} == {"12", "16"}
+
+
 def test_nothing_is_overwritten(copied):
     with pytest.raises(UsageError, match="8 already, and checkpoints are never overwritten"):
         copied.save(8, make_state())
@@ -241,11 +254,48 @@ def test_damage_is_found(copied, capfd, damage, words, item):
         copied.restore(make_state())
     message = str(error.value)
     assert f"{copied.directory / '8'} is damaged: {item}/" in message
-    assert message.endswith("delete it to go on from an earlier one (4).")
+    assert "the one before is of step 4: name that step, or let `scoresde train`" in message
     assert "\n" not in message
     assert capfd.readouterr().err == ""
-    shutil.rmtree(copied.directory / "8")  # the remedy works
+    (line,) = copied.set_aside_damaged()  # the remedy works, and nothing is lost
+    aside = copied.directory / "damaged" / "8"
+    assert line.startswith(f"The checkpoint {copied.directory / '8'} is damaged ({item}/")
+    assert line.endswith(f"it is now {aside}, and the run goes on from step 4.")
+    assert copied.all_steps() == [4] and (aside / "params").is_dir()
     toy.assert_equal(toy.arrays(copied.restore(make_state())[0]), toy.arrays(make_state(4.0)))
+
+
+@pytest.mark.parametrize("checksums", [True, False])
+def test_what_is_whole_stays_where_it_is(copied, checksums):
+    if not checksums:
+        (copied.directory / "8" / "checksums.json").unlink()
+    (copied.directory / "4" / "extra" / "metadata").unlink()
+    assert copied.set_aside_damaged() == []  # that of step 4 is not gone on from
+    assert copied.all_steps() == [4, 8]
+
+
+def test_without_any_that_is_whole_nothing_is_moved(copied):
+    for step in "4", "8":
+        flip_a_bit(largest_file(copied.directory / step / "params"))
+    assert copied.set_aside_damaged() == []
+    assert copied.all_steps() == [4, 8]
+
+
+def test_damage_takes_more_than_one_and_another_time(copied):
+    """Also of a checkpoint that has lost everything, or its record of checksums."""
+    shutil.copytree(copied.directory / "8", copied.directory / "12")
+    (copied.directory / "16").mkdir()
+    (copied.directory / "12" / "checksums.json").write_text("{")
+    assert len(copied.set_aside_damaged()) == 2 and copied.all_steps() == [4, 8]
+    (copied.directory / "8" / "checksums.json").unlink()
+    truncate(largest_file(copied.directory / "8" / "training"))
+    copied.save(12, make_state(12.0))  # the name is free again
+    copied.close()
+    shutil.copytree(copied.directory / "12", copied.directory / "6")
+    flip_a_bit(largest_file(copied.directory / "12"))
+    assert len(copied.set_aside_damaged()) == 2
+    names = {path.name for path in (copied.directory / "damaged").iterdir()}
+    assert names == {"8", "12", "12_2", "16"} and copied.all_steps() == [6]
 
 
 def test_damage_without_checksums_is_found_as_well(copied):

@@ -31,8 +31,11 @@ def write(directory: pathlib.Path, folders: Iterable[str]) -> None:
     (directory / FILE_NAME).write_text(json.dumps(table, indent=1), encoding="utf-8")
 
 
-def verify(directory: pathlib.Path, folder: str) -> None:
-    """Compares the files of one folder with what `write` saw. Without a table, all is accepted.
+def verify(directory: pathlib.Path, folder: str | None = None) -> bool:
+    """Compares the files of one folder, or of all, with what `write` saw.
+
+    Returns:
+        Whether there is a table of what it saw; without one, all is accepted.
 
     Raises:
         ValueError: a file is missing or differs; one line saying which and how.
@@ -40,10 +43,12 @@ def verify(directory: pathlib.Path, folder: str) -> None:
     try:
         table = json.loads((directory / FILE_NAME).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return
+        return False
+    except ValueError:
+        raise ValueError(f"{FILE_NAME} cannot be read") from None
     for name, (size, crc32) in table.items():
         path = directory / name
-        if not name.startswith(f"{folder}/"):
+        if folder is not None and not name.startswith(f"{folder}/"):
             continue
         if not path.is_file():
             raise ValueError(f"{name} is missing")
@@ -51,3 +56,4 @@ def verify(directory: pathlib.Path, folder: str) -> None:
             raise ValueError(f"{name} has {path.stat().st_size} bytes instead of {size}")
         if _crc32(path) != crc32:
             raise ValueError(f"{name} has changed since it was written")
+    return True

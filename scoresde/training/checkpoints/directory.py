@@ -1,16 +1,19 @@
 """The checkpoints of a run: directories named by their steps.
 
-A directory gets its name only once it is complete, so a run that is killed while saving leaves its
-earlier checkpoints as they were.
+A directory gets its name only once it is complete, and loses it before it is deleted, so a run that
+is killed while saving leaves whole checkpoints. One that is damaged later is moved to `damaged/`.
 """
 
+import contextlib
 import os
 import pathlib
+import shutil
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 
+from scoresde import files
 from scoresde.registry import UsageError, shown
 from scoresde.training.averages import listed
 from scoresde.training.checkpoints import checksums, retention
@@ -22,9 +25,19 @@ from scoresde.training.checkpoints.items import (
     to_items,
 )
 from scoresde.training.checkpoints.reading import SavedCheckpoint, steps_in
+from scoresde.training.checkpoints.writing import writing
 from scoresde.training.state import TrainState
 
 PyTree = Any
+
+DAMAGED = "damaged"
+"""Where in the directory damaged checkpoints are kept."""
+
+# Where old checkpoints go that need not be kept; it is emptied before the next is written.
+_DELETED = ".deleted"
+
+# How long a checkpoint may take to be written, in seconds.
+_TIMEOUT = 7 * 24 * 3600
 
 
 class Checkpoints:
@@ -62,8 +75,10 @@ class Checkpoints:
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        # What ended the block is what the user is told, not what became of a checkpoint in it.
+        with contextlib.suppress(UsageError) if kind else contextlib.nullcontext():
+            self.close()
 
     def all_steps(self) -> list[int]:
         """The steps of the finished checkpoints, ascending."""
@@ -106,32 +121,49 @@ class Checkpoints:
             extra: anything JSON can hold, for instance the position of the data iterator.
 
         Raises:
-            UsageError: there is a checkpoint of this step already.
+            UsageError: there is a checkpoint of this step already; or this one, or the one before,
+                cannot be written.
         """
         if self._writer is None:
-            self._writer = ocp.CheckpointManager(
-                self.directory,
-                options=ocp.CheckpointManagerOptions(
-                    preservation_policy=self._policy,
-                    cleanup_tmp_directories=True,  # what a killed run left unfinished
-                    async_options=ocp.AsyncOptions(
-                        post_finalization_callback=self._write_checksums
-                    ),
-                ),
-            )
+            with writing(self.directory):
+                self._writer = self._open_writer()
         self.wait()  # the background thread reads self._saving
+        self._empty()
         items = {name: ocp.args.StandardSave(tree) for name, tree in to_items(state).items()}
         content = {"format": FORMAT, "skipped": state.skipped.tolist(), "extra": extra or {}}
         items["extra"] = ocp.args.JsonSave(content)
         self._saving = step, list(items)
-        try:
-            # `force` leaves the decision whether to save to the caller.
-            self._writer.save(step, args=ocp.args.Composite(**items), force=True)
-        except ocp.checkpoint_manager.StepAlreadyExistsError:
-            raise UsageError(
-                f"There is a checkpoint {self.directory / str(step)} already, and checkpoints are "
-                "never overwritten; delete it, or use another directory."
-            ) from None
+        with writing(self.directory / str(step)):
+            try:
+                # `force` leaves the decision whether to save to the caller.
+                self._writer.save(step, args=ocp.args.Composite(**items), force=True)
+            except ocp.checkpoint_manager.StepAlreadyExistsError:
+                raise UsageError(
+                    f"There is a checkpoint {self.directory / str(step)} already, and checkpoints "
+                    "are never overwritten; delete it, or use another directory."
+                ) from None
+
+    def _empty(self) -> None:
+        """Deletes what has no name any more."""
+        if jax.process_index() == 0:
+            shutil.rmtree(self.directory / _DELETED, ignore_errors=True)
+
+    def _open_writer(self) -> ocp.CheckpointManager:
+        return ocp.CheckpointManager(
+            self.directory,
+            options=ocp.CheckpointManagerOptions(
+                preservation_policy=self._policy,
+                cleanup_tmp_directories=True,  # what a killed run left unfinished
+                todelete_subdir=_DELETED,
+                async_options=ocp.AsyncOptions(
+                    post_finalization_callback=self._write_checksums,
+                    # Orbax looks at the clock of the day, which may be put right by hours.
+                    timeout_secs=_TIMEOUT,
+                    # A disk that takes no directory says so at once, not when others wait in vain.
+                    create_directories_asynchronously=False,
+                ),
+            ),
+        )
 
     def restore(
         self, abstract_state: TrainState, step: int | None = None
@@ -184,16 +216,58 @@ class Checkpoints:
         self.check_average(average, step)
         return saved.arrays(params_item(average), abstract_params)
 
+    def set_aside_damaged(self) -> list[str]:
+        """Moves the latest checkpoints to `damaged/` if they are, down to one that is whole.
+
+        One process of a run may call it, before any of them looks for the latest checkpoint.
+
+        Returns:
+            A line for each that was moved. Without any that is whole, nothing is moved.
+
+        Raises:
+            UsageError: a damaged one cannot be moved.
+        """
+        damaged: dict[int, str] = {}
+        for step in reversed(self.all_steps()):
+            if (words := SavedCheckpoint(self.directory / str(step)).damage()) is None:
+                break
+            damaged[step] = words
+        else:
+            return []
+        lines = []
+        for found, words in damaged.items():
+            place = self.directory / DAMAGED / str(found)
+            copy = 1
+            while place.exists():
+                copy += 1
+                place = place.with_name(f"{found}_{copy}")
+            with files.writing(place):
+                place.parent.mkdir(exist_ok=True)
+                os.rename(self.directory / str(found), place)
+            lines.append(
+                f"The checkpoint {self.directory / str(found)} is damaged ({words}): it is now "
+                f"{place}, and the run goes on from step {step}."
+            )
+        return lines
+
+    def check(self) -> None:
+        """Raises the error of a `save` that has failed in the background, if it is known by now."""
+        if self._writer is not None and not self._writer.is_saving_in_progress():
+            self.wait()
+
     def wait(self) -> None:
         """Returns when everything saved is on disk."""
         if self._writer is not None:
-            self._writer.wait_until_finished()
+            with writing(self.directory / str(self._saving[0])):
+                self._writer.wait_until_finished()
 
     def close(self) -> None:
         """Waits, then frees the background threads."""
         if self._writer is not None:
             writer, self._writer = self._writer, None
-            writer.close()
+            with writing(self.directory / str(self._saving[0])):
+                writer.close()
+            self._empty()
 
     def _write_checksums(self) -> None:
         """Runs in the background when all files are written, before the directory is renamed."""

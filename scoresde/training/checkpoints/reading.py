@@ -18,6 +18,18 @@ from scoresde.training.tree import differences
 PyTree = Any
 
 
+class DamagedCheckpoint(UsageError):
+    """A checkpoint that cannot be read back.
+
+    Attributes:
+        reason: why, in words of one line.
+    """
+
+    def __init__(self, message: str, reason: str):
+        super().__init__(message)
+        self.reason = reason
+
+
 def steps_in(directory: pathlib.Path) -> list[int]:
     """The steps of the finished checkpoints in a directory, ascending.
 
@@ -55,6 +67,29 @@ class SavedCheckpoint:
             UsageError: as of `extra`.
         """
         return self._content().get("skipped", [0, 0])
+
+    def damage(self) -> str | None:
+        """What is damaged, in words of one line; None if every file is as it was written.
+
+        A checkpoint without checksums, of the first version, is read to know; which takes all
+        processes, so that of several none is asked.
+        """
+        try:
+            if checksums.verify(self.directory) or jax.process_count() > 1:
+                return None
+            self._content()
+            for item in self.directory.iterdir():
+                if item.is_dir() and item.name != "extra":
+                    self.arrays(item.name, None)
+        except PermissionError:
+            pass  # it may be whole: not for us to see
+        except DamagedCheckpoint as error:
+            return error.reason
+        except UsageError:
+            pass  # whole, and of another format
+        except (ValueError, OSError) as error:
+            return _one_line(error)
+        return None
 
     def _content(self) -> dict[str, Any]:
         def read() -> dict[str, Any]:
@@ -113,13 +148,18 @@ class SavedCheckpoint:
             return read()
         except Exception as error:  # Orbax and TensorStore raise errors of many types
             step = int(self.directory.name)
-            earlier = [str(other) for other in steps_in(self.directory.parent) if other < step]
+            earlier = [other for other in steps_in(self.directory.parent) if other < step]
             remedy = (
-                f"delete it to go on from an earlier one ({', '.join(earlier)})"
+                f"the one before is of step {earlier[-1]}: name that step, or let `scoresde train` "
+                "without --strict go on from it"
                 if earlier
                 else "delete it and train again, for there is no earlier one"
             )
-            reason = " ".join(str(error).split())[:160]
-            raise UsageError(
-                f"The checkpoint {self.directory} is damaged: {reason}; {remedy}."
+            reason = _one_line(error)
+            raise DamagedCheckpoint(
+                f"The checkpoint {self.directory} is damaged: {reason}; {remedy}.", reason
             ) from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:160] or type(error).__name__
