@@ -280,7 +280,7 @@ class Experiment:
 
         Given a memory, by the name `memory`, it returns the one after the step as well. Of an
         objective that says what its loss is made of, the metric "loss_by_noise" is its mean at each
-        level of `scoresde.losses.levels`.
+        level of `scoresde.losses.noise_levels`.
         """
         objective = self.make_objective(self.codec)
         observed = losses.observes(objective)

@@ -22,7 +22,7 @@ the memory, and of each sample its loss and its time, which are logged by the le
 from scoresde.losses.classification import ClassificationLoss
 from scoresde.losses.denoising import REDUCTIONS, DenoisingScoreMatching
 from scoresde.losses.hybrid import ChainLoss, HybridLoss
-from scoresde.losses.levels import LEVELS, level_of, level_words
+from scoresde.losses.noise_levels import LEVELS, level_of, level_words
 from scoresde.losses.snr_weightings import MinSNRWeighting, P2Weighting, SigmoidWeighting
 from scoresde.losses.timed import TimedLoss, observes
 from scoresde.losses.uncertainty import UncertaintyLoss
