@@ -128,6 +128,7 @@ def test_likelihood_leaves_everything_behind(evaluated):
     assert 1.0 < summary["gaussian_bits_per_dim"] < np.log2(17)
 
 
+@pytest.mark.thorough  # test_kills.py kills more
 def test_killed_and_resumed_equals_uninterrupted(workdir, tmp_path):
     """kill -9 after the first checkpoint, then the same command again: bit for bit the same."""
     process = start(train(tmp_path / "run"))
@@ -149,6 +150,7 @@ def test_killed_and_resumed_equals_uninterrupted(workdir, tmp_path):
     assert log == (workdir / "metrics.jsonl").read_bytes()
 
 
+@pytest.mark.thorough  # test_several_processes.py has eight devices, too
 def test_eight_devices_equal_one(evaluated, tmp_path):
     # The same samples from the same parameters. (tests/cli/test_likelihood.py has likelihoods.)
     workdir, there = tmp_path / "run", ["--workdir", str(evaluated), "--name", "eight"]
@@ -304,7 +306,7 @@ def test_truncated_and_missing_checkpoints(workdir, tmp_path, capsys):
     )
     largest.write_bytes(largest.read_bytes()[:100])
     sample = ["sample", "--workdir", copy, "--num", "1", "--name", "damaged"]
-    resume = train(copy, f"--config.training.num_steps={STEPS}")
+    resume = [*train(copy, f"--config.training.num_steps={STEPS}"), "--strict"]
     for arguments in (sample, resume):
         message = refused(arguments, capsys)
         assert f"checkpoints/{STEPS}" in message

@@ -47,6 +47,7 @@ def refused(arguments, capsys):
     return error
 
 
+@pytest.mark.thorough  # test_several_processes.py has eight devices, too
 def test_eight_devices_equal_one(workdir):
     flag = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8"
     environment = {**os.environ, "PYTHONPATH": PATH}

@@ -60,7 +60,9 @@ def whole(tmp_path_factory):
     return workdir, toy.arrays(toy.run(workdir, 60))
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGKILL, marks=pytest.mark.thorough), signal.SIGTERM]
+)
 def test_killed_and_resumed(whole, tmp_path, number):
     process = start(f"toy.run({str(tmp_path)!r}, 60, sleep=0.03)")
     wait_for_step(process, tmp_path, 24)
