@@ -63,6 +63,7 @@ def test_eight_devices_equal_one(workdir):
     np.testing.assert_array_equal(together["nfe"], alone["nfe"])
 
 
+@pytest.mark.thorough  # test_evaluate.py kills the same loop over batches
 def test_killed_and_resumed_equals_uninterrupted(workdir, capsys):
     """kill -9 after the first batch, then the same command: the same numbers, bit for bit."""
     parts = workdir / "likelihood" / "killed" / "parts"

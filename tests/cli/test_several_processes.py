@@ -182,7 +182,7 @@ def test_results_of_two_processes_are_those_of_one(one, tmp_path):
             assert row["metrics"][name]["value"] == pytest.approx(number["value"], rel=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_mistake_of_the_first_process_ends_all_with_its_line(one):
     """It alone looks at what the work directory holds."""
     processes = start_two(train(one, "--config.seed=3"), devices=1)

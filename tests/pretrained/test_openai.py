@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from covering import covering
 
 from scoresde import guidance, networks, predictions, pretrained, sdes
 from scoresde.pretrained import openai, score_sde_classifier
@@ -137,7 +138,7 @@ class Itself:
         return t
 
 
-@pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.parametrize("pool", covering(POOLS, ["attention", "spatial"]))
 def test_classifiers_are_the_originals_and_guide_as_they_do(golden, pool):
     case = golden(f"adm_classifier_{pool}")
     with jax.enable_x64(True):
