@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from covering import covering
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from scoresde import likelihood, metrics, samplers, sdes
@@ -31,7 +32,7 @@ METHODS = {
 }
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", covering(METHODS, ("sample", "encode", "log_prob")))
 def test_explicit_axes_give_what_arrays_without_a_mesh_do(name, mixture, key):
     x, denoiser = np.array([[0.5, 0.1], [-0.3, 0.2]], np.float32), mixture.denoiser(sdes.VP())
     np.testing.assert_array_equal(

@@ -64,6 +64,7 @@ def test_samples_are_near_their_class_with_every_sampler(name):
     assert (np.sign(drawn.x[:, 0, 0, 0]) == [-1, 1, 1]).all()
 
 
+@pytest.mark.thorough
 def test_a_guided_model_encodes_and_has_the_density_of_its_flow():
     """With a condition that is each sample's own, in a batch and alone."""
     guided = guidance.ClassifierFreeGuidance(DATA.denoiser(SDE), 1.5)

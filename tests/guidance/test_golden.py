@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import mixtures
 import numpy as np
 import pytest
+from covering import covering
 
 from scoresde import guidance, predictions, samplers, sdes
 from scoresde.denoiser import Denoiser
@@ -63,8 +64,14 @@ def test_a_mixture_of_two_classes_is_guided_as_its_closed_form_says(method, case
                 np.testing.assert_allclose(value, expected, rtol=1e-12, atol=1e-12 * size)
 
 
-@pytest.mark.parametrize("way, sampler", [("sde", "ancestral_sampling"), ("ode", "ddim")])
-@pytest.mark.parametrize("case", mixtures.CASES)
+WAYS = [
+    (case, *way)
+    for case in mixtures.CASES
+    for way in (("sde", "ancestral_sampling"), ("ode", "ddim"))
+]
+
+
+@pytest.mark.parametrize("case, way, sampler", covering(WAYS, (WAYS[0], WAYS[3])))
 def test_guided_samples_have_the_simulated_moments_which_are_not_the_tilted_laws(
     case, way, sampler
 ):

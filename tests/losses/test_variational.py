@@ -56,6 +56,7 @@ def test_it_is_the_bound_in_bits_per_dim(loss, levels, key):
     assert bits.std() / 8 < 0.1 * truth
 
 
+@pytest.mark.thorough
 def test_training_lowers_the_variance_and_not_the_bound(loss, levels, key):
     """By optax: the shape moves, and where the bound is does not."""
     optimizer = optax.adam(0.1)

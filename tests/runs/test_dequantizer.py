@@ -54,6 +54,7 @@ def test_the_flow_leaves_uniform_noise_behind(workdir):
     assert loss[-20:].mean() < loss[:20].mean() - 0.1
 
 
+@pytest.mark.thorough
 def test_a_resumed_run_is_the_same_bit_for_bit(workdir, tmp_path):
     make_run(tmp_path / "run", **FLOW)
     command = ["train-dequantizer", "--workdir", str(tmp_path / "run")]

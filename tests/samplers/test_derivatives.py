@@ -37,6 +37,7 @@ def test_along_a_grid_reverse_and_forward_mode_agree_with_differences(name, mixt
     np.testing.assert_allclose(forward, difference, rtol=0.02, atol=2e-3)
 
 
+@pytest.mark.thorough
 def test_the_hessian_is_symmetric(mixture):
     function = total("ddim", mixture.denoiser(sdes.VP()))
     hessian = jax.hessian(function)(X).reshape(4, 4)
@@ -44,6 +45,7 @@ def test_the_hessian_is_symmetric(mixture):
     np.testing.assert_array_equal(hessian[:2, 2:], 0)  # of two samples nothing is shared
 
 
+@pytest.mark.thorough
 def test_adaptive_samplers_have_one_mode_each(mixture):
     flow = total("probability_flow", mixture.denoiser(sdes.VP()))
     assert np.isfinite(jax.grad(flow)(X)).all()
