@@ -103,7 +103,7 @@ def test_the_network_takes_the_images_and_the_process_reads_it(name):
     for part in (read.x0, read.noise):
         assert part.shape == x.shape and np.isfinite(part).all()
     again = ml_collections.ConfigDict(json.loads(config.to_json()))
-    assert networks.get(**again.network) == experiment.network
+    assert networks.get(**again.network.to_dict()) == experiment.network
 
 
 def test_every_published_experiment_is_there():

@@ -137,7 +137,7 @@ def conditioned(
     Raises:
         UsageError: no such option, or a network that cannot see images beside x.
     """
-    if condition_images is not None and not hasattr(condition_images, "items"):  # a ConfigDict does
+    if not isinstance(condition_images, Mapping | None):
         raise UsageError(
             "condition_images are the channels of each image by its name, as {'observation': 3}, "
             f"not {shown(condition_images)}."

@@ -94,7 +94,7 @@ def network_of(network_kwargs: Mapping[str, Any]) -> networks.Network:
 
 
 def image_shape_of(network_kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
-    """(height, width, channels) of the images that EDM's network was built for."""
+    """(height, width, channels) of the images, or latents, that the network was built for."""
     size = entry(network_kwargs, "img_resolution")
     return (size, size, entry(network_kwargs, "img_channels"))
 

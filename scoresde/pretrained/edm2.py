@@ -14,8 +14,9 @@ import numpy as np
 from scoresde import networks
 from scoresde.predictions import EDM as EDMPrediction
 from scoresde.pretrained import averages
+from scoresde.pretrained.edm import image_shape_of
 from scoresde.pretrained.model import Pretrained
-from scoresde.pretrained.weights import Checkpoint, Path, array, entry, fit
+from scoresde.pretrained.weights import Checkpoint, Path, array, fit
 from scoresde.pretrained.wrappers import Naming
 from scoresde.registry import UsageError
 from scoresde.sdes import EDM
@@ -60,12 +61,6 @@ def network_of(network_kwargs: Mapping[str, Any]) -> networks.Network:
         elif value is not None:
             raise UsageError(f"EDM2's {name} is not known here, but as None; got {value!r}.")
     return networks.get("edm2", **given)
-
-
-def image_shape_of(network_kwargs: Mapping[str, Any]) -> tuple[int, int, int]:
-    """(height, width, channels) of the images, or latents, that the network was built for."""
-    size = entry(network_kwargs, "img_resolution")
-    return (size, size, entry(network_kwargs, "img_channels"))
 
 
 def load_edm2(
