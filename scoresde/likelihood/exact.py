@@ -84,19 +84,19 @@ class ExactLikelihood:
             name: "rademacher" or "gaussian" Hutchinson probes, "hutch++" (three products a probe,
             less variance), or "exact" (as many products as dimensions).
         probes: number of probes per sample, fixed along the trajectory, of a trace given by name.
-        rtol: relative tolerance of the solver.
-        atol: absolute tolerance.
-        log_prob_rtol: relative tolerance of the change in log p. If it or `log_prob_atol` is given,
-            the errors of x and of log p are each held to their own tolerances; else one norm over
-            both is, as in score_sde, in which a single log p among many pixels has little weight.
-        log_prob_atol: absolute tolerance of log p, in nats.
+        rtol: relative tolerance of a step, in x.
+        atol: absolute tolerance of a step, in x, and in log p, which is held to 0.3 atol nats a
+            dimension: over all steps the error is then about atol nats a dimension.
+        log_prob_rtol: relative tolerance of a step in log p; none if None.
+        log_prob_atol: absolute tolerance of a step in log p, in nats, for all dimensions together.
         t_min: where to start; the process's own t_min if None.
         correction: "none" takes x as the state at t_min, as published numbers do; "decoder" is an
             unbiased estimate, from one draw of x_t and one evaluation more, of a lower bound on the
             log density of x when the last step to it is taken by a Gaussian decoder. Over many keys
             the bound is the mean; the log-mean-exp tends to the log density itself.
-        method: a name of `scoresde.ode.METHODS`. "dopri8" is for denoisers smooth in t; embeddings
-            of t in a network oscillate, and it then takes several times dopri5's evaluations.
+        method: a name of `scoresde.ode.METHODS`. "tsit5" and "dopri8" are for denoisers smooth in
+            t; embeddings of t in a network ripple, and they then take several times bs5's
+            evaluations.
         max_steps: bound on the solver's steps; a sample that needs more has `finished` False.
         precision: of the solver's state, "float32" or "float64" (not on TPUs; not inside a function
             that JAX transforms, unless it has 64 bits everywhere); the denoiser is evaluated in
@@ -117,7 +117,7 @@ class ExactLikelihood:
     log_prob_atol: float | None = None
     t_min: float | None = None
     correction: str = "none"
-    method: str = "dopri5"
+    method: str = "bs5"
     max_steps: int = 10_000
     precision: str = "float32"
 
@@ -163,7 +163,9 @@ class ExactLikelihood:
         arguments = sample_keys(key, len(x)), denoiser, x, condition
         options = {"trace": traces.get(self.trace, self.probes), "t_min": t_min}
         options |= {"correction": self.correction, "method": self.method}
-        options |= self._tolerances() | {"max_steps": self.max_steps}
+        options |= {name: getattr(self, name) for name in ("rtol", "atol", "max_steps")}
+        options |= {"log_prob_rtol": self.log_prob_rtol or 0.0}
+        options |= {"log_prob_atol": self.log_prob_atol}
         if self.precision == "float32":
             return nan_if_unknown(_log_prob(*arguments, **options))
         traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(arguments))
@@ -178,15 +180,6 @@ class ExactLikelihood:
             floats = jax.tree.map(lambda values: values.astype(x.dtype), floats)
             result = result._replace(**floats, nfe=result.nfe.astype(jnp.int32))
         return nan_if_unknown(result)
-
-    def _tolerances(self) -> dict[str, Any]:
-        """Of x and log p together, or of each where those of log p are given."""
-        if self.log_prob_rtol is None and self.log_prob_atol is None:
-            return {"rtol": self.rtol, "atol": self.atol}
-        return {
-            "rtol": (self.rtol, self.rtol if self.log_prob_rtol is None else self.log_prob_rtol),
-            "atol": (self.atol, self.atol if self.log_prob_atol is None else self.log_prob_atol),
-        }
 
 
 def log_prob(

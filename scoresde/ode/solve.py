@@ -13,15 +13,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from scoresde.ode.integrals import WithIntegrals
+from scoresde.ode.pairs import METHODS
 from scoresde.registry import UsageError, lookup, shown
-
-# Explicit Runge-Kutta pairs by name; the order is that of the solution that is carried on.
-METHODS = {
-    "bosh3": diffrax.Bosh3,  # order 3
-    "dopri5": diffrax.Dopri5,  # order 5, the RK45 of SciPy and score_sde
-    "tsit5": diffrax.Tsit5,  # order 5
-    "dopri8": diffrax.Dopri8,  # order 8
-}
 
 
 def check(method: str, **tolerances: float) -> None:
@@ -138,6 +131,7 @@ def solve(
     atol: float | Array | tuple[float | Array, ...] = 1e-5,
     method: str = "dopri5",
     max_steps: int = 10_000,
+    first_step: float | None = None,
     norm: Callable[[Any], Array] = root_mean_square,
     save_times: Array | None = None,
     integrals: bool = False,
@@ -157,6 +151,8 @@ def solve(
         atol: absolute tolerance, likewise.
         method: a name of METHODS.
         max_steps: bound on the steps of a sample; one that needs more is reported unfinished.
+        first_step: its length, as a share of that of the way, in (0, 1]; from two evaluations if
+            None.
         norm: from a pytree like one sample's y to a scalar.
         save_times: times between t0 and t1, in order, at which to return the state as well.
         integrals: y is (x, q), and q an integral along the solution: no slope depends on it. `rhs`
@@ -190,9 +186,12 @@ def solve(
 
     def solve_one(y0, args):
         args = (args, True) if integrals else (args,)
-        first_step = _first_step(slope, y0, args, t0, t1, rtol, atol, norm, pair.order(None))
+        if first_step is None:
+            step = _first_step(slope, y0, args, t0, t1, rtol, atol, norm, pair.order(None))
+        else:
+            step = first_step * jnp.abs(jnp.asarray(t1 - t0, jnp.result_type(float)))
         # It changes nothing but the solution's error, and its norms have no derivative at zero.
-        first_step = jax.lax.stop_gradient(first_step)
+        step = jax.lax.stop_gradient(step)
         solution = diffrax.diffeqsolve(
             diffrax.ODETerm(slope),
             WithIntegrals(pair) if integrals else pair,
@@ -202,7 +201,7 @@ def solve(
             y0,
             args=args,
             saveat=saveat,
-            stepsize_controller=_controller(rtol, atol, norm, first_step),
+            stepsize_controller=_controller(rtol, atol, norm, step),
             max_steps=max_steps,
             throw=False,
         )
@@ -213,7 +212,8 @@ def solve(
         finite = [jnp.all(jnp.isfinite(y)) for y in jax.tree.leaves(ys)]
         reached = solution.result == diffrax.RESULTS.successful
         # Two for the first step's length; then the last stage of a step is the first of the next.
-        nfe = 2 + 1 + steps * (pair.tableau.num_stages - 1)
+        guess = 2 if first_step is None else 0
+        nfe = guess + 1 + steps * (pair.tableau.num_stages - 1)
         return ys, Stats(nfe=nfe, steps=steps, finished=jnp.all(jnp.stack([reached, *finite])))
 
     return jax.vmap(solve_one)(y0, args)
