@@ -30,7 +30,7 @@ def solve(rhs, y0=Y0, **options):
     return ode.solve(rhs, (y0, jnp.zeros(len(y0))), 0.0, END, **TOLERANCES, **options)
 
 
-STAGES = [("bosh3", 0), ("dopri5", 1), ("dopri8", 4)]
+STAGES = [("bosh3", 0), ("dopri5", 1), ("bs5", 1), ("dopri8", 4)]
 
 
 @pytest.mark.parametrize("method, without_weight", covering(STAGES, STAGES[1:2]))
@@ -67,6 +67,17 @@ def test_stages_are_summed_at_full_precision():
     lowered = jax.jit(lambda y0: solve(rhs, y0, integrals=True)[0]).lower(Y0).as_text()
     products = [line for line in lowered.splitlines() if "dot_general" in line]
     assert products and all("HIGHEST" in line for line in products)
+
+
+def test_a_first_step_that_is_given_costs_no_evaluation():
+    (y, _), stats = solve(slopes, first_step=0.1)
+    np.testing.assert_allclose(y, Y0 * np.exp(-END), rtol=1e-4)
+    np.testing.assert_array_equal(stats.nfe, 1 + 6 * stats.steps)
+    one_step, stats = ode.solve(
+        lambda t, y, args: jnp.ones_like(y), jnp.asarray(Y0), 0.0, END, first_step=1.0
+    )
+    np.testing.assert_allclose(one_step, Y0 + END)
+    assert stats.steps.tolist() == [1, 1, 1]
 
 
 def test_integrals_have_no_intermediate_times():
