@@ -60,11 +60,11 @@ def get_config() -> Section:
                 "trace": "rademacher",
                 "rtol": 1e-5,
                 "atol": 1e-5,
-                "log_prob_rtol": placeholder(float),  # if given, log p is held to its own
+                "log_prob_rtol": placeholder(float),  # of log p; atol is 0.3 atol a dimension
                 "log_prob_atol": placeholder(float),
                 "t_min": 1e-5,  # None for the process's own
                 "correction": "none",  # or "decoder", for what lies below t_min
-                "method": "dopri5",
+                "method": "bs5",
                 "precision": "float32",  # of the solver's state; or "float64"
                 "batch_size": 128,
             },

@@ -24,6 +24,7 @@ CASES = {
     "8 probes": {"probes": 8},
     "Hutch++, 4 probes": {"probes": 4, "trace": "hutch++"},
     "exact": {"trace": "exact"},
+    "dopri5": {"method": "dopri5"},
     "tsit5": {"method": "tsit5"},
     "dopri8": {"method": "dopri8"},
     "float64 state": {"precision": "float64"},

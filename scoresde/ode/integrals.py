@@ -3,7 +3,7 @@
 With dy/dt = f(t, y) and dq/dt = g(t, y), a Runge-Kutta pair steps (y, q). It needs g at those
 stages alone to which it gives a weight, in the solution or in the estimate of its error; the others
 only lead to later stages, and f knows nothing of q. dopri5 gives its second stage of seven none,
-dopri8 four of fourteen. For a likelihood, g is the traces: most of the cost.
+bs5 that of eight, dopri8 four of fourteen. For a likelihood, g is the traces: most of the cost.
 """
 
 from typing import ClassVar
