@@ -12,7 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from scoresde import files
-from scoresde.jobs import agreed, by_first, picture, say
+from scoresde.jobs import agreed, by_first, check_shared, picture, say
 from scoresde.registry import UsageError
 from scoresde.training import lock
 from scoresde.training.checkpoints import Checkpoints
@@ -199,7 +199,8 @@ def train(
             checkpoint that is damaged, with no earlier one or if `strict`, of another model or of
             other averages; data that ends, is not stacked for the dispatches or does not fit the
             devices; a loss or gradient that is not finite, more often in a row than
-            `max_skipped_in_a_row`; a `workdir` that is full, read-only or gone.
+            `max_skipped_in_a_row`; a `workdir` that is full, read-only or gone, or not the same for
+            all processes.
     """
     _check(num_steps=num_steps, log_every=log_every, checkpoint_every=checkpoint_every)
     _check(least=0, max_skipped_in_a_row=max_skipped_in_a_row)
@@ -216,6 +217,7 @@ def train(
         checkpoints.directory.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         by_first(lambda: stack.enter_context(lock.exclusive(checkpoints.directory)))
+        check_shared(checkpoints.directory)
         stack.enter_context(checkpoints)
         if not strict:
             by_first(lambda: [say(f"Warning: {line}") for line in checkpoints.set_aside_damaged()])

@@ -194,14 +194,35 @@ def test_a_mistake_of_the_first_process_ends_all_with_its_line(one):
 
 
 @pytest.mark.thorough
+@pytest.mark.parametrize(
+    "workdir, more, line",
+    [
+        (
+            "here",
+            ["--config.seed=3"],
+            "overrides is 'none' in process 0 and '--config.seed",
+        ),
+        ("there", [], "is not one directory for all processes: process 1 does not see"),
+    ],
+)
+def test_processes_of_two_jobs_do_not_wait_for_each_other(workdir, more, line, tmp_path):
+    commands = train(tmp_path / "here"), train(tmp_path / workdir, *more)
+    processes = [start([*command, *which], devices=1) for which, command in zip(of_two(), commands)]
+    for process in processes:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 2 and line in errors and len(errors.splitlines()) == 1
+
+
+@pytest.mark.thorough
 def test_a_mistake_of_another_process_ends_all(tmp_path):
+    there = ["train", "--config", tmp_path / "none.py", "--workdir", tmp_path / "run"]
     good, bad = (
-        start([*train(tmp_path / "run", *more), *which], devices=1)
-        for which, more in zip(of_two(), ([], ["--config.training.batch_size=17"]))
+        start([*command, *which], devices=1)
+        for which, command in zip(of_two(), (train(tmp_path / "run"), there))
     )
     _, errors = bad.communicate(timeout=60)
     assert bad.returncode == 2
-    assert errors.startswith("scoresde: process 1 of 2: A batch of 17 cannot be split evenly")
+    assert errors.startswith("scoresde: process 1 of 2: There is no config file")
     good.communicate(timeout=60)
     assert good.returncode != 0  # JAX ended it
 
