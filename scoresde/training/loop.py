@@ -126,6 +126,17 @@ def _check_stacked(batches: PyTree) -> None:
         )
 
 
+def _check_parameters(metrics: Mapping[str, Any], step: int, directory: pathlib.Path) -> None:
+    """Refuses to go on, or to keep, what a sound gradient has made of the parameters."""
+    norm = metrics.get("param_norm")
+    if norm is not None and not np.isfinite(np.asarray(norm)[-1]):
+        raise UsageError(
+            f"The parameters are not finite at step {step}, by an update or more whose gradients "
+            "were: nothing is kept of them. Lower the learning rate or choose another optimizer, "
+            f"then resume from the last checkpoint in {directory}, or start anew."
+        )
+
+
 def train(
     state: TrainState,
     train_step: TrainStep,
@@ -199,8 +210,8 @@ def train(
             checkpoint that is damaged, with no earlier one or if `strict`, of another model or of
             other averages; data that ends, is not stacked for the dispatches or does not fit the
             devices; a loss or gradient that is not finite, more often in a row than
-            `max_skipped_in_a_row`; a `workdir` that is full, read-only or gone, or not the same for
-            all processes.
+            `max_skipped_in_a_row`; parameters that are not; a `workdir` that is full, read-only or
+            gone, or not the same for all processes.
     """
     _check(num_steps=num_steps, log_every=log_every, checkpoint_every=checkpoint_every)
     _check(least=0, max_skipped_in_a_row=max_skipped_in_a_row)
@@ -251,7 +262,7 @@ def train(
             writer.flush()  # a checkpoint never knows more steps than the log
             checkpoints.save(step, state, {"loader": loader.get_state()})
 
-        in_flight = None
+        in_flight, metrics = None, {}
         first = step
         while step < num_steps and not interruption.requested(step):
             with clock.waiting():
@@ -281,6 +292,7 @@ def train(
             if due or save_due:
                 journal.note(in_flight)
                 in_flight = None
+                _check_parameters(metrics, step, checkpoints.directory)
             checkpoints.check()
             if due:
                 writer.check()
@@ -293,6 +305,7 @@ def train(
 
         journal.note(in_flight)
         if saved != step:
+            _check_parameters(metrics, step, checkpoints.directory)
             save()
         checkpoints.wait()
         if jax.process_index() == 0:
