@@ -65,6 +65,14 @@ def continued(found, workdir, step):
     return workdir
 
 
+def assert_same_snapshots(workdir, want):
+    """Those that the first run has."""
+    for step in training.AverageFiles(workdir / "snapshots").steps("power"):
+        found, other = (np.load(path / f"snapshots/power/{step}.npz") for path in (workdir, want))
+        for name in other.files:
+            np.testing.assert_allclose(found[name], other[name], atol=2e-5, err_msg=name)
+
+
 def assert_same_run(workdir, want):
     """The log of all steps, and the last state, up to the order of additions."""
     found, rows = training.read_log(workdir), training.read_log(want)
@@ -72,10 +80,7 @@ def assert_same_run(workdir, want):
     for row, other in zip(found, rows):
         for name, value in other.items():
             assert row[name] == pytest.approx(value, rel=2e-5)
-    for step in training.AverageFiles(workdir / "snapshots").steps("power"):
-        found, other = (np.load(path / f"snapshots/power/{step}.npz") for path in (workdir, want))
-        for name in other.files:
-            np.testing.assert_allclose(found[name], other[name], atol=2e-5, err_msg=name)
+    assert_same_snapshots(workdir, want)
     for average in (None, "ema", "power"):
         trees = [
             training.Checkpoints(path / "checkpoints").restore_params(average=average)
@@ -237,6 +242,7 @@ def test_two_processes_train_as_one_from_the_start(fsdp, one, tmp_path):
         [row["loss"] for row in training.read_log(one)][:STEPS],
         rtol=2e-5,
     )
+    assert_same_snapshots(workdir, one)  # also of a state that no process has whole, by -1
 
 
 @pytest.mark.slow
