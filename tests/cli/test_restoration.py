@@ -226,6 +226,14 @@ MISTAKES = {
         ["colorize", "--observe", "--method", "dsp"],
         "Unknown method 'dsp'. Did you mean",
     ),
+    "no option of a method": (
+        ["colorize", "--observe", "--method", "pigdm", "--method_option", "foo=3"],
+        "has no option 'foo'.*Its options: scale, iterations, tolerance",
+    ),
+    "what is no option": (
+        ["colorize", "--observe", "--method", "pigdm", "--method_option", "observation=3"],
+        "has no option 'observation'.*Its options: scale, iterations, tolerance",
+    ),
     "an option of another method": (
         ["colorize", "--observe", "--method_option", "rounds=3"],
         "'replacement' has no options",
