@@ -200,6 +200,7 @@ MISTAKES = {
         r"small_mask.png' is 4x4, and images .* 8x8",
     ),
     "a mask with gray": (["inpaint", "--mask", "{place}/gray_mask.png"], "not black and white"),
+    "a mask with holes": (["inpaint", "--mask", "{place}/holes.png"], "has transparent parts"),
     "no mask of the name": (["inpaint", "--mask", "{place}/masks"], "no mask of the name 'a'"),
     "neither mask nor box": (["inpaint"], "Give a mask, or a box"),
     "a box beyond": (["inpaint", "--box", "4,4,8,8"], "not within the 8x8 pixels"),
@@ -279,6 +280,7 @@ MISTAKES = {
 def mistaken(place):
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(place / "small_mask.png")
     Image.fromarray(np.full((8, 8), 100, np.uint8)).save(place / "gray_mask.png")
+    Image.fromarray(np.zeros((8, 8, 4), np.uint8)).save(place / "holes.png")
     Image.fromarray(np.zeros((9, 9), np.uint8)).save(place / "large.png")
     (place / "masks").mkdir()
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(place / "masks/c.png")

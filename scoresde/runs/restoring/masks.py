@@ -54,7 +54,7 @@ def check_threshold(threshold: int | None) -> None:
 
 
 def _mask(file, size, threshold):
-    levels, _ = picture_file.read(file, None, None, 1)
+    levels, _ = picture_file.read(file, None, None, 1, opaque=True)  # which color has a hole?
     if levels.shape[:2] != size:
         raise UsageError(
             f"The mask {str(file)!r} is {levels.shape[0]}x{levels.shape[1]}, and images here are "
