@@ -206,6 +206,7 @@ MISTAKES = {
     "a box beyond": (["inpaint", "--box", "4,4,8,8"], "not within the 8x8 pixels"),
     "no box": (["inpaint", "--box", "4,4"], "TOP,LEFT,HEIGHT,WIDTH"),
     "a threshold": (["inpaint", "--mask", "{place}/mask.png", "--threshold", "0"], "1 .. 255"),
+    "a threshold of no mask": (["edit", "--threshold", "128"], "A threshold is of a mask"),
     "dps without noise": (
         ["inpaint", "--box", "0,0,2,2", "--method", "dps"],
         "divides by the noise",

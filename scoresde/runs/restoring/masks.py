@@ -47,8 +47,10 @@ def read_masks(
     return np.stack([_mask(found[name][0], size, threshold) for name in inputs.names])
 
 
-def check_threshold(threshold: int | None) -> None:
-    """Raises UsageError unless it is a level of 1 .. 255, or None."""
+def check_threshold(threshold: int | None, mask: Any = True) -> None:
+    """Raises UsageError unless it is a level of 1 .. 255 and there is a mask, or None."""
+    if threshold is not None and mask is None:
+        raise UsageError("A threshold is of a mask, and there is none: give --mask.")
     if threshold is not None and not 1 <= threshold <= 255:
         raise UsageError(f"threshold must be a level 1 .. 255, got {threshold}.")
 
