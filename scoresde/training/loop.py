@@ -1,7 +1,6 @@
 """The training loop: data in, checkpoints and a log out, and an exact way back in."""
 
 import contextlib
-import dataclasses
 import pathlib
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,9 +17,9 @@ from scoresde.training import lock
 from scoresde.training.checkpoints import Checkpoints
 from scoresde.training.clock import StepClock
 from scoresde.training.interruption import Interruption
+from scoresde.training.journal import Dispatch, Journal
 from scoresde.training.log import LogWriter, NoLossesError, Tracker, plot_loss
 from scoresde.training.mesh import shard_batch
-from scoresde.training.part_means import scalars
 from scoresde.training.profile import Profile
 from scoresde.training.progress import TrainingProgress
 from scoresde.training.sharding import Rules, place
@@ -45,68 +44,6 @@ class BatchIterator(Protocol):
     def set_state(self, state: Any) -> None:
         """Goes to a position that `get_state` gave."""
         ...
-
-
-@dataclasses.dataclass(frozen=True)
-class _Dispatch:
-    """A call of the train step that the device may still be busy with."""
-
-    step: int  # after it
-    images: int
-    metrics: dict[str, jax.Array]
-
-
-@dataclasses.dataclass(kw_only=True)
-class _Journal:
-    """Takes note of finished dispatches."""
-
-    writer: LogWriter
-    progress: TrainingProgress
-    clock: StepClock
-    log_every: int
-    learning_rate: Callable[[int], Any] | None
-    max_skipped: int
-    skipped_in_a_row: int
-    remedy: str
-
-    def note(self, dispatch: _Dispatch | None) -> None:
-        """Waits for a dispatch, checks it, and logs the steps that are due."""
-        if dispatch is None:
-            return
-        metrics = jax.device_get(dispatch.metrics)
-        losses = metrics["loss"]
-        first = dispatch.step - len(losses) + 1
-        sound = np.isfinite(losses) & np.isfinite(metrics.get("grad_norm", 0.0))
-        last = None
-        for i, step in enumerate(range(first, dispatch.step + 1)):
-            row = scalars(metrics, i)
-            if sound[i]:
-                self.skipped_in_a_row = 0
-            else:
-                self._skip(step, row)
-                row = {name: value for name, value in row.items() if np.isfinite(value)}
-            if step % self.log_every == 0:
-                if self.learning_rate is not None and sound[i]:  # else nothing was updated
-                    made = step - 1 - int(row.get("skipped", 0))
-                    row["learning_rate"] = self.learning_rate(made)
-                self.writer.write(step, row)
-                last = step, losses[i]
-        if last:
-            self.progress.log(*last)
-            self.writer.write_timing(last[0], self.clock.scalars(*self.progress.speeds))
-        self.progress.update(dispatch.step, dispatch.images, losses[-1])
-
-    def _skip(self, step: int, row: Mapping[str, Any]) -> None:
-        """Says that a step changed nothing, or raises UsageError if too many in a row did not."""
-        name = "gradient" if np.isfinite(row["loss"]) else "loss"
-        before, self.skipped_in_a_row = self.skipped_in_a_row, self.skipped_in_a_row + 1
-        if before >= self.max_skipped or "skipped" not in row:  # that of a step of one's own
-            too = f", nor at the {before} before it, which were skipped" if before else ""
-            raise UsageError(f"The {name} is not finite at step {step}{too}. {self.remedy}")
-        self.progress.message(
-            f"Skipped step {step}, whose {name} is not finite: {row['skipped']:.0f} in all, "
-            f"{before + 1} in a row of at most {self.max_skipped}."
-        )
 
 
 def _check(least: int = 1, **counts: int) -> None:
@@ -231,7 +168,7 @@ def train(
         interruption = stack.enter_context(Interruption())
         clock = StepClock(mesh.local_devices[0], peak_flops, step_flops)
         trace = profile and stack.enter_context(Profile(profile, workdir, progress, step))
-        journal = _Journal(
+        journal = Journal(
             writer=writer,
             progress=progress,
             clock=clock,
@@ -273,7 +210,7 @@ def train(
             before, step = step, step + steps
             if trace:
                 trace.after(step, metrics)
-            in_flight = _Dispatch(step=step, images=steps * batch_size, metrics=metrics)
+            in_flight = Dispatch(step=step, images=steps * batch_size, metrics=metrics)
             due = [f for every, f in callbacks if step // every > before // every]
             save_due = step // checkpoint_every > before // checkpoint_every
             if due or save_due:
