@@ -4,13 +4,15 @@ Example:
   git clone https://github.com/yang-song/score_sde peers/score_sde
   python experiments/bench/compile_peer.py --peer peers/score_sde --rounds 2
 
-Both networks are in the same step (denoising loss, clipping, Adam, average), each in a process of its
-own, which compiles with an empty persistent cache (cold) and once more with what is then in it (warm).
-Its modules of 2021 are imported as they are, in a Flax that has the names which they only mention. Of
-`utils`, only `batch_mul` is needed here, and the TensorFlow that it asks for is not.
+Both networks are in the same step (denoising loss, clipping, Adam, average), each in a process of
+its own, which compiles with an empty persistent cache (cold) and once more with what is then in
+it (warm). Its modules of 2021 are imported as they are, in a Flax that has the names which they
+only mention. Of `utils`, only `batch_mul` is needed here, and the TensorFlow that it asks for is
+not.
 """
 
 import argparse
+import itertools
 import json
 import os
 import pathlib
@@ -115,7 +117,7 @@ def compile_step(arguments: argparse.Namespace) -> dict:
     marks.append(time.perf_counter())
     compiled = lowered.compile()
     marks.append(time.perf_counter())
-    trace, lower, build = (b - a for a, b in zip(marks, marks[1:]))
+    trace, lower, build = (b - a for a, b in itertools.pairwise(marks))
     memory = compiled.memory_analysis()
     return {
         "trace": trace,
