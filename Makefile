@@ -1,10 +1,11 @@
-# make install | demo | test | test-all | lint
+# make install | demo | test | test-all | lint | bench
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/demo
+BENCH ?= runs/bench.json
 
-.PHONY: install demo test test-all lint clean
+.PHONY: install demo test test-all lint bench clean
 
 install: $(VENV)/installed
 
@@ -37,6 +38,10 @@ test: install
 
 test-all: install
 	$(BIN)/python -m pytest -n auto --dist loadscope -m ""
+
+# PEER=CHECKOUT of score_sde_pytorch, with PyTorch installed beside us, for the ratios.
+bench: install
+	$(BIN)/python experiments/bench/run.py $(if $(PEER),--peer $(PEER)) --seconds 480 --out $(BENCH)
 
 lint: install
 	$(BIN)/ruff check .

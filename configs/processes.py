@@ -153,7 +153,12 @@ def edm(network: Section) -> Section:
     )
     batch_size = 512
     config.optimizer.update(
-        {"learning_rate": 1e-3, "warmup": 10_000_000 // batch_size, "gradient_clip": None}
+        {
+            "learning_rate": 1e-3,
+            "warmup": 10_000_000 // batch_size,
+            "gradient_clip": None,
+            "eps": 0.5e-8,  # the published loss is the whole sum
+        }
     )
     config.training.update(
         {
@@ -177,6 +182,7 @@ def edm2(
     mean: float,
     std: float,
     batch_size: int = 2048,
+    values: int = 4 * 64 * 64,
 ) -> Section:
     """EDM2's training and sampling (arXiv:2312.02696), 63 evaluations.
 
@@ -188,6 +194,8 @@ def edm2(
         mean: of ln(sigma) in training.
         std: of ln(sigma) in training.
         batch_size: over all devices.
+        values: numbers in an image. The published loss is their sum and this one their mean, which
+            only Adam's epsilon tells apart.
     """
     config = edm(network)
     config.loss = Section(
@@ -202,6 +210,7 @@ def edm2(
         {
             "learning_rate": learning_rate,
             "beta2": 0.99,
+            "eps": 1e-8 / values,
             "warmup": 10_000_000 // batch_size,
             "schedule": "inverse_sqrt",
             "decay_steps": decay_steps,

@@ -22,6 +22,7 @@ __all__ = [
     "first_line",
     "lookup",
     "make",
+    "make_around",
     "member",
     "see_current_folder",
     "shown",
@@ -99,22 +100,42 @@ def make(family: str, table: Mapping[str, Callable], name: str, **options: Any) 
     Raises:
         UsageError: unknown name, an option the component does not take, or one it needs.
     """
+    return make_around({}, family, table, name, **options)
+
+
+def make_around(
+    given: Mapping[str, Any], family: str, table: Mapping[str, Callable], name: str, **options: Any
+) -> Any:
+    """`make`, with arguments that the caller gives: nobody's options, and not named among them.
+
+    Args:
+        given: the caller's arguments, by name.
+        family: as of `make`, and what follows.
+        table: public names to classes or functions.
+        name: a key of `table`, or `package.module:Name`.
+        **options: the user's.
+
+    Raises:
+        UsageError: as `make`.
+    """
     component = lookup(family, table, name)
     if not callable(component):
         raise UsageError(f"The {family} {name!r} is no class or function, but {shown(component)}.")
     try:
         parameters = inspect.signature(component).parameters
     except ValueError:  # some builtins have none
-        return component(**options)
+        return component(**given, **options)
     from scoresde import plain  # numpy, which a help text need not wait for
 
     hints = plain.hints_of(component)
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     known = [
-        k for k, p in parameters.items() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)
+        k
+        for k, p in parameters.items()
+        if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) and k not in given
     ]
     for option in options:
-        if option not in known and not takes_any:
+        if option in given or (option not in known and not takes_any):
             raise UsageError(
                 f"The {family} {name!r} has no option {option!r}.{closest(option, known)} "
                 f"Its options: {', '.join(known) or 'none'}."
@@ -127,7 +148,7 @@ def make(family: str, table: Mapping[str, Callable], name: str, **options: Any) 
         if parameters[option].default is inspect.Parameter.empty and option not in options:
             raise UsageError(f"The {family} {name!r} needs the option {option!r}.")
     try:
-        return component(**options)
+        return component(**given, **options)
     except TypeError as error:  # an option of another type
         raise UsageError(f"The {family} {name!r}: {first_line(error).rstrip('.')}.") from error
 

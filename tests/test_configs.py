@@ -8,6 +8,7 @@ trained at discrete times.
 import csv
 import functools
 import json
+import math
 import pathlib
 
 import jax
@@ -248,6 +249,8 @@ def test_edm2s_experiments_are_the_published_ones(name, row):
     expected = {"beta2": 0.99, "learning_rate": rate, "warmup": 10_000_000 // 2048}
     expected["decay_steps"] = 70_000 if latents else 35_000
     assert expected.items() <= config.optimizer.to_dict().items()
+    # The published epsilon is of gradients of a sum over the image, and the loss is a mean.
+    assert config.optimizer.eps * math.prod(experiment.shape) == pytest.approx(1e-8)
     objective = experiment.make_objective(experiment.codec_without_data)
     assert isinstance(objective, losses.UncertaintyLoss)
     assert {average.length for average in experiment.averages.values()} == {0.05, 0.1}

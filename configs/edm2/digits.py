@@ -6,7 +6,7 @@ from scoresde.configs import datasets, networks, processes
 def get_config():
     """The experiment."""
     noise, rate = {"mean": -0.8, "std": 1.2}, {"learning_rate": 0.01, "decay_steps": 200}
-    config = processes.edm2(networks.edm2(32), images=0, batch_size=64, **noise, **rate)
+    config = processes.edm2(networks.edm2(32), images=0, batch_size=64, values=64, **noise, **rate)
     datasets.digits(config)
     config.data.labels = True
     config.network = networks.edm2(

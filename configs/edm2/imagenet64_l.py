@@ -12,5 +12,6 @@ def get_config():
         images=1024 * 2**20,
         mean=-0.8,
         std=1.6,
+        values=3 * 64 * 64,
     )
     return datasets.imagenet(config, 64, batch_size=2048)

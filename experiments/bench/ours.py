@@ -53,7 +53,7 @@ class Ours:
         self.rng = np.random.default_rng(0)
 
     def images(self, count: int) -> np.ndarray:
-        """Levels, uint8 [count, 32, 32, 3]."""
+        """Levels, uint8 [count, height, width, 3]."""
         return self.rng.integers(0, 256, (count, *self.experiment.shape), np.uint8)
 
     def forward(self) -> Case:
@@ -73,9 +73,9 @@ class Ours:
         x, t = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes)
         return estimate(self.experiment.network.apply, self.params, x, t).flops
 
-    def train(self) -> Case:
+    def train(self, mesh: jax.sharding.Mesh | None = None) -> Case:
         """A whole training step: loss, gradient, clipping, Adam and the average."""
-        experiment, mesh = self.experiment, training.make_mesh()
+        experiment, mesh = self.experiment, mesh or training.make_mesh()
         codec = experiment.codec_without_data
         objective = experiment.make_objective(codec)
 

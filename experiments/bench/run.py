@@ -7,14 +7,22 @@ Example:
 
 Both take turns in one process, with random weights. JAX takes only the memory it needs then, so
 that there is some for PyTorch. Without --peer only scoresde is timed. A row is written as soon as
-it is known, and `--only`, `--sizes` and `--dtypes` choose; what the file has already is kept.
-Their likelihood has one probe: with eight only ours is timed.
+it is known, and `--only`, `--sizes` and `--dtypes` choose; what the file has already is kept, but
+for rows that are measured again. Their likelihood has one probe: with eight only ours is timed.
+Compiled programs go to a cache of this run, so that the first time until a step runs is a cold
+one; a second one reads the cache (warm). `python -m experiments.bench.table` makes
+docs/benchmarks.md of all files.
+
+By default a CPU has the small networks in float32 beside PyTorch's eager mode, a GPU those of
+CIFAR-10 in both types beside torch.compile as well.
 """
 
 import argparse
+import itertools
 import json
 import os
 import pathlib
+import tempfile
 import time
 
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
@@ -22,13 +30,20 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 import jax
 from ours import STEPS, Ours
 from sizes import SIZES
+from table import HEAD, HOWS, line
 from timing import machine, medians
 
 import scoresde
+from scoresde import files
 from scoresde.speed.peaks import peaks_of
 
-CASES = ("forward", "train", "pc", "flow", "likelihood", "likelihood_8")
-HOWS = ("eager", "channels_last", "compiled")
+CASES = ("train", "forward", "pc", "flow", "likelihood", "likelihood_8")
+
+# Sizes, types and ways of PyTorch that are measured where nothing else is asked for.
+DEFAULTS = {
+    "cpu": (("ddpmpp_small", "ncsnpp_small"), ("float32",), ("eager",)),
+    "gpu": (("ddpmpp", "ncsnpp", "ddpmpp_deep"), ("bfloat16", "float32"), HOWS[::2]),
+}
 
 
 def measure(case: str, size: str, dtype: str, arguments: argparse.Namespace) -> dict:
@@ -47,6 +62,11 @@ def measure(case: str, size: str, dtype: str, arguments: argparse.Namespace) -> 
     start = time.perf_counter()
     mine = make()
     ready = {"scoresde": time.perf_counter() - start}
+    if case == "train":
+        jax.clear_caches()
+        start = time.perf_counter()
+        mine = ours.train()
+        ready["scoresde, warm"] = time.perf_counter() - start
     calls, work, memory = {"scoresde": mine.call}, {"scoresde": mine.work}, {}
     failed = {}
     for how in arguments.hows if arguments.peer and case != "likelihood_8" else ():
@@ -121,54 +141,51 @@ def _cost(mine, dtype, seconds):
     return row
 
 
-def line(row: dict) -> str:
-    """A row of the table."""
-    seconds = row["seconds"]
-    ours = seconds["scoresde"]
-    cells = [row["size"], row["dtype"], row["case"], str(row["batch"]), f"{1e3 * ours:.2f}"]
-    cells += [f"{ours / seconds[how]:.2f}" if how in seconds else "-" for how in HOWS]
-    share = row.get("share_of_peak_flops")
-    cells.append("-" if share is None else f"{share:.0%}")
-    return "| " + " | ".join(cells) + " |"
-
-
-HEAD = (
-    "| network | type | case | batch | ms a unit | of eager | of channels_last | of compiled "
-    "| share of peak |\n|---|---|---|---|---|---|---|---|---|"
-)
-
-
 def main() -> None:
     """Measures what is asked for, and prints the table of it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peer", type=pathlib.Path, metavar="CHECKOUT")
     parser.add_argument("--out", type=pathlib.Path, required=True)
-    parser.add_argument("--sizes", nargs="+", choices=list(SIZES), default=["ddpmpp", "ncsnpp"])
-    parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
+    parser.add_argument("--sizes", nargs="+", choices=list(SIZES))
+    parser.add_argument("--dtypes", nargs="+", choices=("float32", "bfloat16"))
     parser.add_argument("--only", nargs="+", choices=CASES, default=list(CASES))
-    parser.add_argument("--hows", nargs="+", choices=HOWS, default=list(HOWS), help="of PyTorch")
+    parser.add_argument("--hows", nargs="+", choices=HOWS, help="of PyTorch")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=10, help="of predictor-corrector sampling")
     parser.add_argument("--tolerance", type=float, default=1e-3)
     parser.add_argument("--batch_factor", type=float, default=1.0, help="times each batch")
     parser.add_argument("--seconds", type=float, help="start nothing after so many seconds")
     arguments = parser.parse_args()
-    scoresde.configure()
-    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as cache:
+        scoresde.configure(cache)
+        run(arguments)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Measures row by row, the most important first, and prints all of them last."""
+    sizes, dtypes, hows = DEFAULTS["cpu" if jax.default_backend() == "cpu" else "gpu"]
+    arguments.sizes, arguments.dtypes = arguments.sizes or sizes, arguments.dtypes or dtypes
+    arguments.hows = arguments.hows or hows
     found = json.loads(arguments.out.read_text()) if arguments.out.exists() else {"rows": []}
     found["machine"] = machine()
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    print(f"{found['machine']}\n\n{HEAD}", flush=True)
-    for case in arguments.only:
-        for dtype in arguments.dtypes:
-            for size in arguments.sizes:
-                if arguments.seconds and time.perf_counter() - start > arguments.seconds:
-                    continue
-                row = measure(case, size, dtype, arguments)
-                found["rows"].append(row)
-                arguments.out.write_text(json.dumps(found, indent=1))
-                print(line(row), row["failed"] or "", flush=True)
-                jax.clear_caches()
+    start, names = time.perf_counter(), ("case", "size", "dtype", "batch")
+    for case, size, dtype in itertools.product(arguments.only, arguments.sizes, arguments.dtypes):
+        if arguments.seconds and time.perf_counter() - start > arguments.seconds:
+            print(f"left out for want of time: {case} of {size} in {dtype}")
+            continue
+        row = measure(case, size, dtype, arguments)
+        if row["failed"]:
+            print(row["failed"])
+        same = [row[name] for name in names]
+        found["rows"] = [old for old in found["rows"] if [old[name] for name in names] != same]
+        found["rows"].append(row)
+        files.write_json(arguments.out, found)
+        print(line(row), flush=True)
+        jax.clear_caches()
+    print(f"\n{found['machine']}\n\n{HEAD}")
+    for row in found["rows"]:
+        print(line(row))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ class Size:
     Attributes:
         config: its name.
         changes: of config.network.
+        settings: of anything else, by dotted names.
         train: batch of a training step.
         forward: batch of a network call, and of sampling.
         likelihood: batch of a likelihood.
@@ -20,6 +21,7 @@ class Size:
 
     config: str
     changes: dict[str, Any] = dataclasses.field(default_factory=dict)
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
     train: int
     forward: int
     likelihood: int
@@ -27,6 +29,7 @@ class Size:
     def load(self, dtype: str) -> Any:
         """The config, with the network computing in `dtype`."""
         config = load_config(self.config)
+        config.update_from_flattened_dict(self.settings)
         with config.unlocked():
             smooth = {"init_scale": 0.02}  # as a trained network is; with 0 it would be a constant
             config.network.update({**self.changes, **smooth, "dtype": dtype})

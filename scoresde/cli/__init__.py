@@ -108,6 +108,7 @@ def main(argv: list[str] | None = None) -> int:
         arguments, overrides = parse(_parser(), argv)
         configure()
         distributed.join(arguments)
+        distributed.check_alike(arguments, overrides)
         status = _module(arguments.command).run(arguments, overrides) or 0
         distributed.finish()
         sys.stdout.flush()

@@ -17,8 +17,8 @@ class Parser(argparse.ArgumentParser):
 
     def _check_value(self, action, value):
         if action.choices is not None and value not in action.choices:
-            near = closest(str(value), list(action.choices))
-            known = ", ".join(action.choices)
+            choices = [str(choice) for choice in action.choices]
+            near, known = closest(str(value), choices), ", ".join(choices)
             raise argparse.ArgumentError(action, f"invalid choice: {value!r}.{near} Known: {known}")
 
     def error(self, message):

@@ -7,6 +7,7 @@ is found (`scoresde.cli.launchers`), or each is told which it is. A process by i
 
 import argparse
 import os
+import pathlib
 import sys
 import threading
 import warnings
@@ -19,6 +20,9 @@ from scoresde.registry import UsageError, first_line
 
 # How long a process that ends early waits for the others to end, too; then JAX ends them.
 _GRACE = 10
+
+# Arguments that are a process's own; the config's file may have another path on another host.
+_OF_EACH = ("coordinator", "num_processes", "process_id", "join_timeout", "config")
 
 # Beyond our own time limit, at which a line is said; JAX ends the process by an abort.
 _LATER = 60
@@ -75,6 +79,33 @@ def join(arguments: argparse.Namespace) -> None:
     if jax.process_index() != 0:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         warnings.simplefilter("ignore")
+
+
+def check_alike(arguments: argparse.Namespace, overrides: list[str]) -> None:
+    """Checks that all processes were given one command, and have the packages that it takes.
+
+    Where files are may differ from host to host: what is in them is compared where it is read.
+
+    Raises:
+        UsageError: they differ; on all of them.
+    """
+    if not joined():
+        return
+    import jax
+    import jaxlib
+
+    from scoresde import __version__, jobs
+
+    given = {
+        name if name == "command" else f"--{name}": value
+        for name, value in vars(arguments).items()
+        if name not in _OF_EACH and not isinstance(value, pathlib.Path)
+    }
+    versions = {"scoresde": __version__, "jax": jax.__version__, "jaxlib": jaxlib.__version__}
+    jobs.check_alike(
+        {**given, **{f"the version of {name}": version for name, version in versions.items()}}
+        | {"the list of overrides": " ".join(overrides) or "none"}
+    )
 
 
 def _options(arguments: argparse.Namespace) -> dict[str, Any] | None:

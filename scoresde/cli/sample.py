@@ -18,6 +18,7 @@ from typing import Any
 
 from scoresde.cli.arguments import add_checkpoint, add_results, add_workdir, seed
 from scoresde.cli.distributed import add_processes
+from scoresde.cli.likelihood import literal
 from scoresde.cli.long_job import long_job
 from scoresde.registry import UsageError
 
@@ -32,6 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels", help="classes in turn: as 0-9, or 3,5,7 or their names")
     parser.add_argument("--guidance", metavar="NAME", help="a method of `scoresde list guidance`")
     parser.add_argument("--scale", type=float, help="of the guidance; cfg: 1 is the network alone")
+    parser.add_argument(
+        "--guidance_option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="another option of the guidance, as interval=(0.2,5.0)",
+    )
     parser.add_argument(
         "--classifier", metavar="DIR[@STEP][@AVERAGE]", help="run of `train-classifier` that guides"
     )
@@ -84,6 +92,9 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
 def _guidance(arguments: argparse.Namespace) -> dict[str, Any] | None:
     """The section of the guidance."""
+    others = dict(literal("--guidance_option", item) for item in arguments.guidance_option)
+    if "name" in others:
+        raise UsageError("--guidance_option name=...: the method's name is that of --guidance.")
     options = {
         "scale": arguments.scale,
         "classifier": arguments.classifier,
@@ -96,6 +107,8 @@ def _guidance(arguments: argparse.Namespace) -> dict[str, Any] | None:
                 raise UsageError(
                     f"--{name} is that of a guidance method: say which, as --guidance {method}."
                 )
+        if others:
+            raise UsageError("--guidance_option is that of a method: say which, by --guidance.")
         if options:
             raise UsageError("--weak is that of autoguidance: --guidance autoguidance.")
         return None
@@ -105,7 +118,7 @@ def _guidance(arguments: argparse.Namespace) -> dict[str, Any] | None:
         )
     if arguments.guidance == "autoguidance" and arguments.weak is None:
         raise UsageError("Autoguidance is away from a weaker model: --weak DIR or DIR@STEP.")
-    return {"name": arguments.guidance, **options}
+    return {"name": arguments.guidance, **others, **options}
 
 
 def _print(summary: dict[str, Any]) -> int:

@@ -18,7 +18,7 @@ import numpy as np
 from scoresde.data import picture_file
 from scoresde.data.cache import cached, stack
 from scoresde.data.decode import check_sizes
-from scoresde.data.source import Source
+from scoresde.data.source import Source, numbered
 from scoresde.data.split import Split
 from scoresde.data.walk import NotRead, is_hidden, picture_suffixes, pictures
 from scoresde.registry import UsageError
@@ -70,9 +70,7 @@ def archive(
             raise UsageError(
                 f"Of {paths['train']!r} and {paths['test']!r} one has labels and the other none."
             )
-        highest = max(
-            (int(found.max()) for found in labels.values() if found is not None), default=-1
-        )
+        names = numbered(max((int(f.max()) for f in labels.values() if f is not None), default=-1))
         splits = {}
         for key, pack in packs.items():
             images = stack(
@@ -86,7 +84,7 @@ def archive(
         return Source(
             name=pathlib.Path(path).stem,
             splits=splits,
-            label_names=tuple(map(str, range(highest + 1))),
+            label_names=names,
             attribution=f"images in {path}",
         )
 

@@ -26,7 +26,7 @@ import numpy as np
 
 from scoresde import files
 from scoresde.data.embedded import divide
-from scoresde.data.source import Source
+from scoresde.data.source import Source, numbered
 from scoresde.data.split import Split, is_numeric
 from scoresde.registry import UsageError
 
@@ -64,7 +64,7 @@ def arrays(
     if not label_names:
         label_names = tuple(np.asarray(content.get("label_names", ())).tolist())
     if not label_names and any(k in content for k in ("label", "train_label", "test_label")):
-        label_names = tuple(map(str, range(1 + max(int(s.labels.max()) for s in splits.values()))))
+        label_names = numbered(max(int(split.labels.max()) for split in splits.values()))
     known = (bins, levels, content.get("bins"), content.get("levels"))
     real = all(split.real for split in splits.values())
     bins = next((int(count) for count in known if count is not None), None if real else 256)

@@ -19,6 +19,7 @@ import numpy as np
 
 from scoresde import files
 from scoresde.data.arrays import arrays
+from scoresde.data.mapped import new_map
 from scoresde.data.source import Source
 from scoresde.registry import UsageError
 
@@ -58,7 +59,7 @@ def stack(
     """
     first = load(0)
     shape = (count, *first.shape)
-    images = np.empty(shape, np.uint8) if file is None else _mapped(file, shape)
+    images = np.empty(shape, np.uint8) if file is None else new_map(file, shape)
     images[0] = first
 
     def fill(i):
@@ -89,10 +90,6 @@ def stack(
     return images
 
 
-def _mapped(file, shape):
-    return np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
-
-
 def cached(
     directory: str | None,
     options: Mapping[str, Any],
@@ -108,7 +105,8 @@ def cached(
             split it may also leave in memory, or in files in folders of that folder.
 
     Raises:
-        UsageError: the directory holds something else, or a cache made with other options.
+        UsageError: the directory holds something else, or a cache made with other options; or it
+            cannot be written to.
     """
     if directory is None:
         return decode(None)
@@ -132,8 +130,9 @@ def cached(
 
 def _write(directory, options, decode):
     # Complete or absent: everything is written beside its place and moved there in one step.
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    work = pathlib.Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+    with files.writing(directory):
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        work = pathlib.Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
     try:
         source = decode(work)
         for key, split in source.splits.items():
@@ -150,7 +149,7 @@ def _write(directory, options, decode):
             "attribution": source.attribution,
             "options": options,
         }
-        (work / "source.json").write_text(json.dumps(note, indent=1), encoding="utf-8")
+        files.write_text(work / "source.json", json.dumps(note, indent=1))
         work.chmod(0o755)  # mkdtemp gives the directory to its owner alone
         try:
             os.replace(work, directory)
@@ -168,4 +167,6 @@ def _save(file, array, work):
     if whole and pathlib.Path(mapped.filename).is_relative_to(work.resolve()):
         os.replace(mapped.filename, file)
     else:
-        np.save(file, array)
+        written = new_map(file, array.shape, array.dtype)
+        written[...] = array
+        written.flush()

@@ -13,12 +13,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.lib.format import open_memmap
 
 from scoresde.data.archive import LABELS
 from scoresde.data.cache import cached, stack
 from scoresde.data.decode import check_sizes, fit
-from scoresde.data.mapped import rows_of
+from scoresde.data.mapped import new_map, rows_of
 from scoresde.data.source import Source
 from scoresde.data.split import Split
 from scoresde.registry import UsageError, closest, lookup, make
@@ -210,12 +209,8 @@ def _held_out(name, source, fraction, work):
     parts = {"train": np.sort(order[held:]), "test": np.sort(order[:held])}
     splits = {}
     for key, rows in parts.items():
-        images = open_memmap(
-            work / f"{key}_image.npy",  # its place; those of the source are elsewhere
-            mode="w+",
-            dtype=split.images.dtype,
-            shape=(len(rows), *split.image_shape),
-        )
+        place = work / f"{key}_image.npy"  # those of the source are elsewhere
+        images = new_map(place, (len(rows), *split.image_shape), split.images.dtype)
         for start in range(0, len(rows), _ROWS):
             images[start : start + _ROWS] = rows_of(split.images, rows[start : start + _ROWS])
         images.flush()

@@ -64,6 +64,13 @@ def fit(picture: Any, image_size: int | None, crop: int | None, channels: int = 
     return np.asarray(picture).reshape(picture.height, picture.width, channels)
 
 
+def see_through(picture: Any) -> bool:
+    """Whether a PIL image has a pixel that is not opaque."""
+    if not picture.has_transparency_data:
+        return False
+    return picture.convert("RGBA").getextrema()[3][0] < 255
+
+
 def _central(size, side):
     left, top = (size[0] - side) // 2, (size[1] - side) // 2
     return left, top, left + side, top + side

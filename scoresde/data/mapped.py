@@ -5,12 +5,16 @@ megabytes at a touch: after a few batches in random order the whole file is. A r
 kernel's cache of files, which is nobody's and is given up when memory is short.
 """
 
+import errno
 import os
+import pathlib
 import threading
 import weakref
 
 import numpy as np
+from numpy.lib.format import open_memmap
 
+from scoresde import files
 from scoresde.registry import UsageError
 
 # Bytes that are looked at in one go.
@@ -50,6 +54,27 @@ def rows_of(array: np.ndarray, rows: np.ndarray | slice) -> np.ndarray:
         if (count := os.preadv(descriptor, [view], start)) < len(view):
             _fill(memoryview(view)[count:], descriptor, start + count, name)
     return out
+
+
+def new_map(file: pathlib.Path, shape: tuple[int, ...], dtype: np.dtype = np.uint8) -> np.memmap:
+    """An .npy file to write through a map, whose room on the disk is taken at once.
+
+    Where there is none left, to write through a map ends the process, without a word.
+
+    Raises:
+        UsageError: the disk is full, read-only or gone.
+    """
+    with files.writing(file):
+        array = open_memmap(file, mode="w+", dtype=dtype, shape=shape)
+        size = array.offset + array.nbytes
+        with open(file, "r+b") as opened:
+            try:
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(opened.fileno(), 0, size)
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                    raise
+    return array
 
 
 def largest(array: np.ndarray) -> int:

@@ -6,7 +6,7 @@ import pathlib
 
 import numpy as np
 
-from scoresde.data.decode import fit
+from scoresde.data.decode import fit, see_through
 from scoresde.registry import UsageError
 
 
@@ -17,6 +17,7 @@ def read(
     channels: int = 3,
     *,
     content: bytes | None = None,
+    opaque: bool = False,
 ) -> tuple[np.ndarray, int]:
     """The pixels of a picture, uint8 [height, width, channels], and how many frames its file has.
 
@@ -29,10 +30,12 @@ def read(
         crop: side of a central square to keep.
         channels: 3 for RGB, 1 for gray.
         content: what the file holds, where it is none of its own but within another.
+        opaque: refuse a picture with transparent parts; `fit` makes them white.
 
     Raises:
         UsageError: a file that is empty, damaged, cut short, of no known format or of more pixels
-            than Pillow's limit, or a picture that `fit` refuses; the message names the file.
+            than Pillow's limit, or a picture that `fit` refuses, or is to be opaque and is not; the
+            message names the file.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -42,6 +45,8 @@ def read(
             frames = 1 if picture.format == "PSD" else getattr(picture, "n_frames", 1)
             if frames > 1:
                 picture.seek(0)  # counting them has moved on
+            if opaque and see_through(picture):
+                raise UsageError("has transparent parts: paint them in black or white.")
             return fit(picture, image_size, crop, channels), frames
     except UsageError as error:
         raise UsageError(f"{str(path)!r} {error}") from None

@@ -9,6 +9,23 @@ from scoresde.data.mapped import largest
 from scoresde.data.split import Split
 from scoresde.registry import UsageError, closest
 
+MOST_CLASSES = 2**20
+"""Numbers from there on are not of classes, but of the images, or nothing's."""
+
+
+def numbered(highest: int) -> tuple[str, ...]:
+    """The names "0", "1", ... of labels up to `highest`, which have no others; none for -1.
+
+    Raises:
+        UsageError: there would be millions of them.
+    """
+    if highest >= MOST_CLASSES:
+        raise UsageError(
+            f"There is a label {highest}, and no data set has so many classes: number them from 0 "
+            "on, or leave the labels out."
+        )
+    return tuple(map(str, range(highest + 1)))
+
 
 class _Splits(dict):
     """The splits of a source; one that is missing is the user's mistake, not a KeyError."""

@@ -37,13 +37,17 @@ class Augmentation:
 
     def __post_init__(self):
         object.__setattr__(self, "sde", component("SDE", SDES, self.sde, SDE))
-        self.check(self.most)
+        if not 0 <= self.most <= self.sde.t_max:
+            raise UsageError(
+                f"most, of augmentation, must be 0 .. {self.sde.t_max}, got {self.most}."
+            )
 
     def check(self, level: float) -> None:
-        """Raises UsageError for a level that is not of the process."""
-        if not 0 <= level <= self.sde.t_max:
+        """Raises UsageError for a level that is never drawn in training."""
+        if not 0 <= level <= self.most:
             raise UsageError(
-                f"The level of augmentation must be 0 .. {self.sde.t_max}, got {level}."
+                f"The level of augmentation must be 0 .. {self.most}, as far as the network was "
+                f"trained, got {level}."
             )
 
     def levels(self, keys: Array) -> Array:

@@ -48,7 +48,8 @@ def summarize_classes(
     """
     nats, num = np.asarray(results["class_nats"], np.float64), len(labels)
     posterior = class_posterior(nats, shares)
-    right = posterior.argmax(axis=1) == labels
+    # An image whose solver did not finish under some class is of none: argmax would say class 0.
+    right = np.isfinite(posterior).all(axis=1) & (posterior.argmax(axis=1) == labels)
     # Of all classes together, p(x) = sum of p(class) p(x | class), pass by pass.
     mixed = np.asarray(jax.nn.logsumexp(nats + np.log(shares), axis=2), np.float64).mean(axis=1)
     own = posterior[np.arange(num), labels]

@@ -63,17 +63,28 @@ def apply(config: ml_collections.ConfigDict, items: Sequence[str]) -> ml_collect
     Raises:
         UsageError: a value that is not of the key's type.
     """
-    config, given, renamed = copy.deepcopy(config), {}, {}
+    config, given, renamed = copy.deepcopy(config), set(), {}
     with config.unlocked():
         for item in items:
             where, section, key, old = _set(config, item)
-            given.setdefault(where, set()).add(key)
+            given.add(f"{where}.{key}")
             if key == "name" and where in _COMPONENTS and section.name != old:
                 renamed[where] = section
         for where, section in renamed.items():
-            for key in set(section) - given[where] - set(_COMPONENTS[where]):
-                del section[key]
+            _keep(section, where, given, _COMPONENTS[where])
     return config.lock()
+
+
+def _keep(section, where, given, others=()):
+    """Leaves in a section what was given, in the sections within it too, and the `others`."""
+    for key in set(section) - set(others):
+        path = f"{where}.{key}"
+        if path in given:
+            continue
+        if any(other.startswith(f"{path}.") for other in given):
+            _keep(section[key], path, given)
+        else:
+            del section[key]
 
 
 def _set(config, item):

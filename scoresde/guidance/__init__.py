@@ -23,7 +23,7 @@ from scoresde.guidance.posterior_pigdm import PiGDM
 from scoresde.guidance.posterior_tmpd import TMPD
 from scoresde.guidance.replacement import Projected, Replacement, project
 from scoresde.guidance.temperature import Temperature
-from scoresde.registry import make
+from scoresde.registry import make_around
 
 POSTERIORS = {
     "dps": DPS,
@@ -79,4 +79,4 @@ def get(name: str, denoiser: BaseDenoiser, **options: Any) -> BaseDenoiser:
     Raises:
         UsageError: unknown name or option, or what the method refuses.
     """
-    return make("guidance method", GUIDANCE, name, denoiser=denoiser, **options)
+    return make_around({"denoiser": denoiser}, "guidance method", GUIDANCE, name, **options)

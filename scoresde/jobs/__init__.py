@@ -5,6 +5,7 @@ results = in_batches(compute, num=50_000, batch_size=64, parts=Parts(folder, pro
 """
 
 from scoresde.jobs.agreement import agreed, by_first, together
+from scoresde.jobs.alike import check_alike, check_shared
 from scoresde.jobs.batches import Fetch, in_batches, to_host
 from scoresde.jobs.parts import Parts
 from scoresde.jobs.picture import picture
@@ -22,6 +23,8 @@ __all__ = [
     "Tell",
     "agreed",
     "by_first",
+    "check_alike",
+    "check_shared",
     "holds_anything",
     "human_size",
     "in_batches",

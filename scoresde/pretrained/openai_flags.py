@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from scoresde import networks, predictions
-from scoresde.registry import UsageError, closest
+from scoresde.registry import UsageError, closest, shown
 from scoresde.sdes import SDE, DiscreteCosine, DiscreteVP
 
 UNET = {
@@ -106,6 +106,8 @@ def read_flags(flags: Mapping[str, Any], num_classes: int = NUM_CLASSES) -> Flag
     Raises:
         UsageError: a flag that there is not, or a value out of range.
     """
+    if not isinstance(flags, Mapping) or not all(isinstance(name, str) for name in flags):
+        raise UsageError(f"Flags are a mapping of names to values, not {shown(flags)}.")
     described = set(flags) - set(ELSEWHERE)
     if any(name.startswith("classifier_") for name in described):
         kind = CLASSIFIER
@@ -148,10 +150,16 @@ def _typed(name: str, value: Any) -> Any:
         if meant is None:
             raise UsageError(f"{name} must be True or False, not {value!r}.")
         return meant
+    if type(default) is str:
+        return value
     try:
-        return value if type(default) is str else type(default)(value)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"{name} must be a number, not {value!r}.") from error
+        number = type(default)(value)
+    except (TypeError, ValueError, OverflowError):
+        number = None
+    if number is None or (not isinstance(value, str) and number != value):  # 2.5 of what is whole
+        kind = "an integer" if type(default) is int else "a number"
+        raise UsageError(f"{name} must be {kind}, not {value!r}.")
+    return number
 
 
 def _numbers(name: str, value: Any) -> tuple:
@@ -201,8 +209,8 @@ def _unet(chosen, size, num_classes):
 
 
 def _super_resolution(chosen, size, num_classes):
-    factor, left = divmod(size, chosen["small_size"])
-    if left or not factor:
+    factor, left = divmod(size, max(1, chosen["small_size"]))
+    if left or not factor or chosen["small_size"] < 1:
         raise UsageError(
             f"large_size={size} must be a multiple of small_size={chosen['small_size']}."
         )

@@ -9,6 +9,7 @@ import jax
 from scoresde import training
 from scoresde.registry import UsageError, UsageWarning
 from scoresde.runs.trained_model import TrainedModel
+from scoresde.training.power_profile import check_length
 from scoresde.training.tree import differences
 
 # The relative error of a profile beyond which it is said.
@@ -59,7 +60,8 @@ def make_average(
     Raises:
         UsageError: a name that is taken or is none, and as `scoresde.training.reconstruct`.
     """
-    name = f"power_{length:g}".replace(".", "_") if name is None else name
+    check_length(length)
+    name = f"power_{length:g}".replace(".", "_").replace("-", "_") if name is None else name
     if not (isinstance(name, str) and name.isascii() and name.isidentifier()):
         raise UsageError(
             f"An average cannot be called {name!r}: make its name of letters, digits and _."

@@ -90,15 +90,13 @@ def measure_likelihood(
     floor = None
     if protocol.baseline:  # seconds, and it may be refused
         floor = _gaussian_bits(experiment, split.images[:num], seed_key)
+    denoiser, by_class = experiment.denoiser(params, described.get("t_min")), None
+    if protocol.bayes:
+        by_class = _by_class(experiment, denoiser, record["config"]["network"].get("label_dropout"))
     parts = jobs.open_parts(directory, computed, overwrite)
-    denoiser = experiment.denoiser(params, described.get("t_min"))
 
     def put(tree: Any) -> Any:
         return training.split_batch(mesh, tree)
-
-    by_class = None
-    if protocol.bayes:
-        by_class = _by_class(experiment, denoiser, record["config"]["network"].get("label_dropout"))
 
     def estimate(rows: np.ndarray, number: int) -> dict[str, jax.Array]:
         keys = jax.random.split(jax.random.fold_in(seed_key, number))

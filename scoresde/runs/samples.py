@@ -119,10 +119,11 @@ def draw_samples(
     denoiser = run.denoiser(step, request.average, experiment.sampling.t_min)
     model = model_sections(run.config)
     denoiser, sections = guided(denoiser, request.guidance, model["network"], experiment)
-    known = "label" in denoiser.guided_by
-    classes = requested_classes(experiment, request.label, request.labels, known)
-    known = known or "label" in experiment.condition
     stage = small_images(run, request)
+    known = "label" in denoiser.guided_by or "label" in experiment.condition
+    classes = stage.classes  # of the base model of a cascade alone
+    if known or classes is None:
+        classes = requested_classes(experiment, request.label, request.labels, known)
     record = {
         "num": request.num,
         "seed": request.seed,
@@ -174,7 +175,7 @@ def draw_samples(
     arrays = {"samples": drawn.images, "nfe": drawn.nfe}
     if codec.bins is not None:
         arrays["bins"] = np.array(codec.bins)
-    if known:
+    if known or stage.classes is not None:
         arrays["labels"] = _labels(classes, np.arange(request.num))
     if request.animation:
         summary["unfinished_in_animation"] = int(drawn.trajectory_unfinished.sum())

@@ -6,8 +6,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from scoresde import data, training
-from scoresde.experiment import Experiment, build
+from scoresde import data, jobs, training
+from scoresde.experiment import Experiment, build, with_defaults
 from scoresde.networks import cost
 from scoresde.registry import UsageError
 from scoresde.runs.tracking import check_installed
@@ -51,9 +51,11 @@ def set_up(config: Any, steps_per_dispatch: int | None = None) -> TrainingSetup:
         steps_per_dispatch: instead of the config's.
 
     Raises:
-        UsageError: what does not fit.
+        UsageError: what does not fit; or, on all processes, that they were given different configs
+            or have different numbers of devices.
     """
     experiment = build(config)
+    _check_processes(config)
     _check_classes(experiment)
     check_installed(experiment.training.wandb)
     settings = experiment.training
@@ -149,6 +151,12 @@ def devices_words(mesh: jax.sharding.Mesh) -> str:
     words = f"{mesh.size} device(s)"
     words += f" of {processes} processes" if processes > 1 else ""
     return words + (f", the state over {share} of them" if share > 1 else "")
+
+
+def _check_processes(config: Any) -> None:
+    if jax.process_count() > 1:
+        of_each = "the number of a process's devices"
+        jobs.check_alike({"config": with_defaults(config), of_each: jax.local_device_count()})
 
 
 def _check_classes(experiment: Experiment) -> None:

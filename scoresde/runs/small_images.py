@@ -29,10 +29,12 @@ class SmallImages:
     Attributes:
         tell: numbers of samples -> their condition; None where the data in order say it all.
         record: what samples.json says of it.
+        classes: that the base model of a cascade draws in turn; None where it is told none.
     """
 
     tell: Any
     record: dict[str, Any]
+    classes: list[int] | None = None
 
     def condition(self, rows: np.ndarray) -> Condition:
         """Of the samples of these numbers; None where the data in order say it all."""
@@ -92,7 +94,7 @@ def small_images(run: TrainedModel, request: Any) -> SmallImages:
         noised = {"level": level, "noised": request.truncated}
         return degradation.tell(fold_in(keys, _TELL), small.x, **noised)
 
-    return SmallImages(tell, record)
+    return SmallImages(tell, record, classes)
 
 
 def _stage(model, run, request, level):

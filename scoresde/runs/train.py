@@ -49,7 +49,8 @@ def train(
         The last state; its step is below the config's num_steps if the run was told to stop.
 
     Raises:
-        UsageError: what does not fit, or what `scoresde.training.train` raises.
+        UsageError: what does not fit, or what `scoresde.training.train` raises; processes that were
+            told different things, on all of them.
     """
     workdir, setup = pathlib.Path(workdir), set_up(config)
     experiment, mesh = setup.experiment, setup.mesh

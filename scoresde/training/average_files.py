@@ -27,6 +27,9 @@ T = TypeVar("T")
 
 _PREFIX = "params/"
 
+# What NumPy and zipfile raise for files that are not as they were written, the last for a flag.
+_OF_DAMAGE = OSError, ValueError, EOFError, KeyError, NotImplementedError
+
 
 @dataclasses.dataclass(frozen=True)
 class SavedAverage:
@@ -170,6 +173,6 @@ def _stored(array: np.ndarray, dtype: str) -> np.ndarray:
 def _read(path: pathlib.Path, read: Callable[[], T]) -> T:
     try:
         return read()
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except (*_OF_DAMAGE, zipfile.BadZipFile) as error:
         reason = " ".join(str(error).split())[:160]
         raise UsageError(f"{path} is damaged: {reason}; delete it.") from error

@@ -117,8 +117,8 @@ def init_averages(averages: Mapping[str, Average], params: PyTree) -> dict[str, 
     """The averages before the first step, by name.
 
     Raises:
-        UsageError: a name that is no identifier, what is no average, or an average that is not like
-            the parameters.
+        UsageError: a name that is no identifier, or "raw"; what is no average, or an average that
+            is not like the parameters.
     """
     if not isinstance(averages, Mapping):
         raise registry.UsageError(
@@ -135,6 +135,10 @@ def init_averages(averages: Mapping[str, Average], params: PyTree) -> dict[str, 
             raise registry.UsageError(
                 f"An average cannot be called {name!r}: its name is part of a folder's; make it of "
                 "letters, digits and _."
+            )
+        if name == "raw":
+            raise registry.UsageError(
+                "An average cannot be called 'raw': results of the last iterate are called so."
             )
     return {name: _like(params, name, average.init(params)) for name, average in averages.items()}
 

@@ -1,7 +1,6 @@
 """The training loop: data in, checkpoints and a log out, and an exact way back in."""
 
 import contextlib
-import dataclasses
 import pathlib
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,15 +11,15 @@ import numpy as np
 from jax.sharding import Mesh
 
 from scoresde import files
-from scoresde.jobs import agreed, by_first, picture, say
+from scoresde.jobs import agreed, by_first, check_shared, picture, say
 from scoresde.registry import UsageError
 from scoresde.training import lock
 from scoresde.training.checkpoints import Checkpoints
 from scoresde.training.clock import StepClock
 from scoresde.training.interruption import Interruption
+from scoresde.training.journal import Dispatch, Journal
 from scoresde.training.log import LogWriter, NoLossesError, Tracker, plot_loss
 from scoresde.training.mesh import shard_batch
-from scoresde.training.part_means import scalars
 from scoresde.training.profile import Profile
 from scoresde.training.progress import TrainingProgress
 from scoresde.training.sharding import Rules, place
@@ -47,68 +46,6 @@ class BatchIterator(Protocol):
         ...
 
 
-@dataclasses.dataclass(frozen=True)
-class _Dispatch:
-    """A call of the train step that the device may still be busy with."""
-
-    step: int  # after it
-    images: int
-    metrics: dict[str, jax.Array]
-
-
-@dataclasses.dataclass(kw_only=True)
-class _Journal:
-    """Takes note of finished dispatches."""
-
-    writer: LogWriter
-    progress: TrainingProgress
-    clock: StepClock
-    log_every: int
-    learning_rate: Callable[[int], Any] | None
-    max_skipped: int
-    skipped_in_a_row: int
-    remedy: str
-
-    def note(self, dispatch: _Dispatch | None) -> None:
-        """Waits for a dispatch, checks it, and logs the steps that are due."""
-        if dispatch is None:
-            return
-        metrics = jax.device_get(dispatch.metrics)
-        losses = metrics["loss"]
-        first = dispatch.step - len(losses) + 1
-        sound = np.isfinite(losses) & np.isfinite(metrics.get("grad_norm", 0.0))
-        last = None
-        for i, step in enumerate(range(first, dispatch.step + 1)):
-            row = scalars(metrics, i)
-            if sound[i]:
-                self.skipped_in_a_row = 0
-            else:
-                self._skip(step, row)
-                row = {name: value for name, value in row.items() if np.isfinite(value)}
-            if step % self.log_every == 0:
-                if self.learning_rate is not None and sound[i]:  # else nothing was updated
-                    made = step - 1 - int(row.get("skipped", 0))
-                    row["learning_rate"] = self.learning_rate(made)
-                self.writer.write(step, row)
-                last = step, losses[i]
-        if last:
-            self.progress.log(*last)
-            self.writer.write_timing(last[0], self.clock.scalars(*self.progress.speeds))
-        self.progress.update(dispatch.step, dispatch.images, losses[-1])
-
-    def _skip(self, step: int, row: Mapping[str, Any]) -> None:
-        """Says that a step changed nothing, or raises UsageError if too many in a row did not."""
-        name = "gradient" if np.isfinite(row["loss"]) else "loss"
-        before, self.skipped_in_a_row = self.skipped_in_a_row, self.skipped_in_a_row + 1
-        if before >= self.max_skipped or "skipped" not in row:  # that of a step of one's own
-            too = f", nor at the {before} before it, which were skipped" if before else ""
-            raise UsageError(f"The {name} is not finite at step {step}{too}. {self.remedy}")
-        self.progress.message(
-            f"Skipped step {step}, whose {name} is not finite: {row['skipped']:.0f} in all, "
-            f"{before + 1} in a row of at most {self.max_skipped}."
-        )
-
-
 def _check(least: int = 1, **counts: int) -> None:
     for name, value in counts.items():
         if value < least:
@@ -123,6 +60,17 @@ def _check_stacked(batches: PyTree) -> None:
             "train() needs the batches of a dispatch stacked, arrays [steps, batch, ...], and the "
             f"loader gave {', '.join(str(list(shape)) for shape in shapes)}: give data.Loader "
             "steps=1, or as many as make_train_step has steps_per_dispatch."
+        )
+
+
+def _check_parameters(metrics: Mapping[str, Any], step: int, directory: pathlib.Path) -> None:
+    """Refuses to go on, or to keep, what a sound gradient has made of the parameters."""
+    norm = metrics.get("param_norm")
+    if norm is not None and not np.isfinite(np.asarray(norm)[-1]):
+        raise UsageError(
+            f"The parameters are not finite at step {step}, by an update or more whose gradients "
+            "were: nothing is kept of them. Lower the learning rate or choose another optimizer, "
+            f"then resume from the last checkpoint in {directory}, or start anew."
         )
 
 
@@ -199,7 +147,8 @@ def train(
             checkpoint that is damaged, with no earlier one or if `strict`, of another model or of
             other averages; data that ends, is not stacked for the dispatches or does not fit the
             devices; a loss or gradient that is not finite, more often in a row than
-            `max_skipped_in_a_row`; a `workdir` that is full, read-only or gone.
+            `max_skipped_in_a_row`; parameters that are not; a `workdir` that is full, read-only or
+            gone, or not the same for all processes.
     """
     _check(num_steps=num_steps, log_every=log_every, checkpoint_every=checkpoint_every)
     _check(least=0, max_skipped_in_a_row=max_skipped_in_a_row)
@@ -216,6 +165,7 @@ def train(
         checkpoints.directory.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         by_first(lambda: stack.enter_context(lock.exclusive(checkpoints.directory)))
+        check_shared(checkpoints.directory)
         stack.enter_context(checkpoints)
         if not strict:
             by_first(lambda: [say(f"Warning: {line}") for line in checkpoints.set_aside_damaged()])
@@ -231,7 +181,7 @@ def train(
         interruption = stack.enter_context(Interruption())
         clock = StepClock(mesh.local_devices[0], peak_flops, step_flops)
         trace = profile and stack.enter_context(Profile(profile, workdir, progress, step))
-        journal = _Journal(
+        journal = Journal(
             writer=writer,
             progress=progress,
             clock=clock,
@@ -249,7 +199,7 @@ def train(
             writer.flush()  # a checkpoint never knows more steps than the log
             checkpoints.save(step, state, {"loader": loader.get_state()})
 
-        in_flight = None
+        in_flight, metrics = None, {}
         first = step
         while step < num_steps and not interruption.requested(step):
             with clock.waiting():
@@ -273,12 +223,13 @@ def train(
             before, step = step, step + steps
             if trace:
                 trace.after(step, metrics)
-            in_flight = _Dispatch(step=step, images=steps * batch_size, metrics=metrics)
+            in_flight = Dispatch(step=step, images=steps * batch_size, metrics=metrics)
             due = [f for every, f in callbacks if step // every > before // every]
             save_due = step // checkpoint_every > before // checkpoint_every
             if due or save_due:
                 journal.note(in_flight)
                 in_flight = None
+                _check_parameters(metrics, step, checkpoints.directory)
             checkpoints.check()
             if due:
                 writer.check()
@@ -291,6 +242,7 @@ def train(
 
         journal.note(in_flight)
         if saved != step:
+            _check_parameters(metrics, step, checkpoints.directory)
             save()
         checkpoints.wait()
         if jax.process_index() == 0:

@@ -45,6 +45,9 @@ OPTAX_SCHEDULES = _functions(
     )
 )
 
+# After an update at the learning rate 0 their parameters are no numbers.
+_NOT_FROM_ZERO = ("dadapt_adamw", "prodigy")
+
 # What the learning rate is called, the first of them that a schedule has.
 _RATES = ("peak_value", "init_value", "value")
 
@@ -60,12 +63,17 @@ def optax_optimizer(
         **options: its other arguments.
 
     Raises:
-        UsageError: an unknown name or option, options that it refuses, or an update that needs
-            what the train step has not.
+        UsageError: an unknown name or option, options that it refuses, an update that needs what
+            the train step has not, or a learning rate of 0 that it divides by.
     """
     function = registry.member("optimizer", OPTAX_OPTIMIZERS, name)
     options[next(iter(inspect.signature(function).parameters))] = learning_rate
     remedy = ""
+    if name in _NOT_FROM_ZERO and callable(learning_rate) and float(learning_rate(0)) == 0:
+        raise registry.UsageError(
+            f"The optimizer {name!r} divides by its learning rate, which is 0 at the first step of "
+            "a warm-up: set warmup=0."
+        )
     if callable(learning_rate):
         remedy = " If it takes no schedule, set warmup=0 and schedule='constant'."
     try:
@@ -118,10 +126,10 @@ def optax_schedule(learning_rate: float, section: Mapping[str, Any]) -> optax.Sc
     rates = [key for key in _RATES if key in inspect.signature(function).parameters]
     if rates:
         options.setdefault(rates[0], learning_rate)
-    if isinstance(options.get("boundaries_and_scales"), Mapping):  # a config's keys are text
-        given = options["boundaries_and_scales"]
-        options["boundaries_and_scales"] = {int(step): scale for step, scale in given.items()}
     try:
+        if isinstance(options.get("boundaries_and_scales"), Mapping):  # a config's keys are text
+            given = options["boundaries_and_scales"]
+            options["boundaries_and_scales"] = {int(step): scale for step, scale in given.items()}
         schedule = registry.make("learning-rate schedule", OPTAX_SCHEDULES, name, **options)
         rate = jax.eval_shape(schedule, jax.ShapeDtypeStruct((), jnp.int32))
         if jnp.shape(rate) != ():

@@ -1,6 +1,7 @@
 """Optimizers: gradient clipping, then an update rule with a learning-rate schedule."""
 
 import inspect
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -177,7 +178,7 @@ def make_schedule(
         raise registry.UsageError("The learning rate and warmup must be numbers; 0 is no warm-up.")
     plain.check("The learning rate", learning_rate, float)
     plain.check("The warmup", warmup, float)
-    if learning_rate < 0 or warmup < 0:
+    if not (learning_rate >= 0 and warmup >= 0):  # nor nan
         raise registry.UsageError(
             f"The learning rate ({learning_rate}) and warmup ({warmup}) cannot be negative."
         )
@@ -260,7 +261,12 @@ def make_optimizer(
     else:
         known = OPTAX_OPTIMIZERS | OPTIMIZERS  # for what is said of a name that is in neither
         rule = registry.make("optimizer", known, name, learning_rate=rate, **options)
-    if gradient_clip is None or gradient_clip <= 0:
+    if gradient_clip is None:
+        return rule
+    plain.check("gradient_clip", gradient_clip, float)
+    if math.isnan(gradient_clip):
+        raise registry.UsageError("gradient_clip is the largest norm, or None; got nan.")
+    if gradient_clip <= 0:
         return rule
     return optax.chain(optax.clip_by_global_norm(gradient_clip), rule)
 

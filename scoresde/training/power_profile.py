@@ -33,8 +33,8 @@ def check_length(length: float) -> None:
     if not 0 < length <= LONGEST:
         raise UsageError(
             "The length of an average, the standard deviation of its profile as a share of the "
-            f"run, lies above 0 and up to {LONGEST:.4f}, where all of the run counts the same; got "
-            f"{length}."
+            f"run, lies above 0 and up to {math.floor(1e4 * LONGEST) / 1e4}, where all of the run "
+            f"counts the same; got {length}."
         )
 
 

@@ -92,7 +92,7 @@ def reconstruct(snapshots: AverageFiles, length: float, step: int | None = None)
 
     Raises:
         UsageError: no such profile, no snapshots, a step before the first or after the last of
-            them, or one that is damaged or unlike the others.
+            them, or one that is damaged, not finite or unlike the others.
     """
     check_length(length)
     saved = snapshots.all()
@@ -120,9 +120,14 @@ def reconstruct(snapshots: AverageFiles, length: float, step: int | None = None)
     total: dict[str, np.ndarray] = {}
     for weight, snapshot in zip(weights, chosen):
         arrays = snapshot.arrays()
-        if total and arrays.keys() != total.keys():
+        shapes = {name: value.shape for name, value in arrays.items()}
+        if total and shapes != {name: value.shape for name, value in total.items()}:
             raise UsageError(f"{snapshot.path} holds other arrays than {chosen[0].path}.")
         for name, value in arrays.items():
+            if not np.isfinite(value).all():
+                raise UsageError(
+                    f"{snapshot.path} is not finite, in {name}: delete it to do without it."
+                )
             part = weight * value.astype(np.float64)
             total[name] = total[name] + part if name in total else part
     return Reconstructed(

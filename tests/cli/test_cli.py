@@ -218,6 +218,7 @@ def test_results_are_not_overwritten_unasked(evaluated, capsys):
     [
         (["train", *CONFIG], "--workdir"),
         (["trian"], "invalid choice: 'trian'. Did you mean 'train'?"),
+        (["prepare", "a", "--out", "b", "--channels", "2"], "invalid choice: 2. Known: 1, 3"),
         (["sampel", "--workdir", "x"], "Did you mean 'sample'?"),
         (["sample", "--workdir", "x", "--numm", "3"], "'--numm'. Did you mean '--num'?"),
         (["sample", "--wrokdir", "x"], "'--wrokdir'. Did you mean '--workdir'?"),

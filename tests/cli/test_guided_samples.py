@@ -57,6 +57,13 @@ def test_the_classes_come_in_turn_and_the_guidance_is_recorded(workdir):
     _, neutral = sample(workdir, "neutral", *cfg, "1", "--labels", "3,7-8")
     np.testing.assert_array_equal(neutral["samples"], plain["samples"])
     assert (guided["samples"] != plain["samples"]).any()
+    never = "interval=(1e6, 2e6)"  # of noise levels, beyond the process's
+    with pytest.warns(UsageWarning, match="label_dropout=0.1"):
+        record, outside = sample(
+            workdir, "never", *cfg, "4", "--labels", "3,7-8", "--guidance_option", never
+        )
+    assert record["guidance"] == [{"name": "cfg", "interval": [1e6, 2e6], "scale": 4.0}]
+    np.testing.assert_array_equal(outside["samples"], plain["samples"])
 
 
 @pytest.mark.parametrize(
@@ -67,6 +74,9 @@ def test_the_classes_come_in_turn_and_the_guidance_is_recorded(workdir):
         (["--guidance", "cfg", "--scale", "much"], "invalid float value: 'much'"),
         (["--guidance", "cfg", "--scale", "nan"], "must be a finite number"),
         (["--scale", "2"], "say which, as --guidance cfg"),
+        (["--guidance_option", "interval=(0,1)"], "say which, by --guidance"),
+        (["--guidance", "clip", "--guidance_option", "name=cfg"], "name is that of --guidance"),
+        (["--guidance", "temperature", "--guidance_option", "scale=2"], "has no option 'scale'"),
         (["--labels", "7-12"], "12"),
         (["--labels", "8-3"], "from the smaller to the larger"),
         (["--labels", "3", "--label", "4"], "not both"),

@@ -200,11 +200,13 @@ MISTAKES = {
         r"small_mask.png' is 4x4, and images .* 8x8",
     ),
     "a mask with gray": (["inpaint", "--mask", "{place}/gray_mask.png"], "not black and white"),
+    "a mask with holes": (["inpaint", "--mask", "{place}/holes.png"], "has transparent parts"),
     "no mask of the name": (["inpaint", "--mask", "{place}/masks"], "no mask of the name 'a'"),
     "neither mask nor box": (["inpaint"], "Give a mask, or a box"),
     "a box beyond": (["inpaint", "--box", "4,4,8,8"], "not within the 8x8 pixels"),
     "no box": (["inpaint", "--box", "4,4"], "TOP,LEFT,HEIGHT,WIDTH"),
     "a threshold": (["inpaint", "--mask", "{place}/mask.png", "--threshold", "0"], "1 .. 255"),
+    "a threshold of no mask": (["edit", "--threshold", "128"], "A threshold is of a mask"),
     "dps without noise": (
         ["inpaint", "--box", "0,0,2,2", "--method", "dps"],
         "divides by the noise",
@@ -225,6 +227,14 @@ MISTAKES = {
     "a method": (
         ["colorize", "--observe", "--method", "dsp"],
         "Unknown method 'dsp'. Did you mean",
+    ),
+    "no option of a method": (
+        ["colorize", "--observe", "--method", "pigdm", "--method_option", "foo=3"],
+        "has no option 'foo'.*Its options: scale, iterations, tolerance",
+    ),
+    "what is no option": (
+        ["colorize", "--observe", "--method", "pigdm", "--method_option", "observation=3"],
+        "has no option 'observation'.*Its options: scale, iterations, tolerance",
     ),
     "an option of another method": (
         ["colorize", "--observe", "--method_option", "rounds=3"],
@@ -271,6 +281,7 @@ MISTAKES = {
 def mistaken(place):
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(place / "small_mask.png")
     Image.fromarray(np.full((8, 8), 100, np.uint8)).save(place / "gray_mask.png")
+    Image.fromarray(np.zeros((8, 8, 4), np.uint8)).save(place / "holes.png")
     Image.fromarray(np.zeros((9, 9), np.uint8)).save(place / "large.png")
     (place / "masks").mkdir()
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(place / "masks/c.png")

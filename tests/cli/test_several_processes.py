@@ -65,6 +65,14 @@ def continued(found, workdir, step):
     return workdir
 
 
+def assert_same_snapshots(workdir, want):
+    """Those that the first run has."""
+    for step in training.AverageFiles(workdir / "snapshots").steps("power"):
+        found, other = (np.load(path / f"snapshots/power/{step}.npz") for path in (workdir, want))
+        for name in other.files:
+            np.testing.assert_allclose(found[name], other[name], atol=2e-5, err_msg=name)
+
+
 def assert_same_run(workdir, want):
     """The log of all steps, and the last state, up to the order of additions."""
     found, rows = training.read_log(workdir), training.read_log(want)
@@ -72,10 +80,7 @@ def assert_same_run(workdir, want):
     for row, other in zip(found, rows):
         for name, value in other.items():
             assert row[name] == pytest.approx(value, rel=2e-5)
-    for step in training.AverageFiles(workdir / "snapshots").steps("power"):
-        found, other = (np.load(path / f"snapshots/power/{step}.npz") for path in (workdir, want))
-        for name in other.files:
-            np.testing.assert_allclose(found[name], other[name], atol=2e-5, err_msg=name)
+    assert_same_snapshots(workdir, want)
     for average in (None, "ema", "power"):
         trees = [
             training.Checkpoints(path / "checkpoints").restore_params(average=average)
@@ -194,14 +199,35 @@ def test_a_mistake_of_the_first_process_ends_all_with_its_line(one):
 
 
 @pytest.mark.thorough
+@pytest.mark.parametrize(
+    "workdir, more, line",
+    [
+        (
+            "here",
+            ["--config.seed=3"],
+            "overrides is 'none' in process 0 and '--config.seed",
+        ),
+        ("there", [], "is not one directory for all processes: process 1 does not see"),
+    ],
+)
+def test_processes_of_two_jobs_do_not_wait_for_each_other(workdir, more, line, tmp_path):
+    commands = train(tmp_path / "here"), train(tmp_path / workdir, *more)
+    processes = [start([*command, *which], devices=1) for which, command in zip(of_two(), commands)]
+    for process in processes:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 2 and line in errors and len(errors.splitlines()) == 1
+
+
+@pytest.mark.thorough
 def test_a_mistake_of_another_process_ends_all(tmp_path):
+    there = ["train", "--config", tmp_path / "none.py", "--workdir", tmp_path / "run"]
     good, bad = (
-        start([*train(tmp_path / "run", *more), *which], devices=1)
-        for which, more in zip(of_two(), ([], ["--config.training.batch_size=17"]))
+        start([*command, *which], devices=1)
+        for which, command in zip(of_two(), (train(tmp_path / "run"), there))
     )
     _, errors = bad.communicate(timeout=60)
     assert bad.returncode == 2
-    assert errors.startswith("scoresde: process 1 of 2: A batch of 17 cannot be split evenly")
+    assert errors.startswith("scoresde: process 1 of 2: There is no config file")
     good.communicate(timeout=60)
     assert good.returncode != 0  # JAX ended it
 
@@ -216,6 +242,7 @@ def test_two_processes_train_as_one_from_the_start(fsdp, one, tmp_path):
         [row["loss"] for row in training.read_log(one)][:STEPS],
         rtol=2e-5,
     )
+    assert_same_snapshots(workdir, one)  # also of a state that no process has whole, by -1
 
 
 @pytest.mark.slow

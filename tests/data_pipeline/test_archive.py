@@ -86,6 +86,7 @@ def test_test_images_options_and_a_cache(tmp_path):
         (json.dumps({"labels": [[NAMES[0], 1]]}), f"no label of '{NAMES[1]}' and 2 more"),
         (json.dumps({"labels": [[name, [0.5, 1]] for name in NAMES]}), "vectors are not read"),
         (json.dumps({"labels": [[name, -1] for name in NAMES]}), "integers from 0 on"),
+        (json.dumps({"labels": [[name, 10**8] for name in NAMES]}), "a label 100000000, and no"),
     ],
 )
 def test_labels_of_another_form_are_refused(tmp_path, note, message):

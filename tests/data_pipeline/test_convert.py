@@ -1,6 +1,8 @@
 """`scoresde prepare`: any data set once into arrays that are mapped."""
 
+import errno
 import json
+import os
 import pathlib
 
 import numpy as np
@@ -148,6 +150,32 @@ def test_nothing_is_overwritten_and_what_fails_leaves_nothing(tmp_path):
     (tmp_path / "out").mkdir()  # empty: nothing is lost
     data.prepare_arrays(str(folder), tmp_path / "out")
     assert json.loads((tmp_path / "out" / "source.json").read_text())["label_names"] == ["a"]
+
+
+def test_a_disk_without_room_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
+    """A write through a map would end the process by a signal."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    folder, share = pictures(tmp_path / "folder", ["a", "b"]), {"test_fraction": 0.5}
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "posix_fallocate", full)
+        for source, options in (("digits", {}), (folder, {}), (folder, share)):
+            with pytest.raises(UsageError, match=r"cannot be written to \(No space left"):
+                data.prepare_arrays(source, tmp_path / "out", **options)
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="file/out cannot be written to"):
+        data.prepare_arrays("digits", tmp_path / "file" / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+    def unknown(*_):
+        raise OSError(errno.EOPNOTSUPP, "of this file system")
+
+    monkeypatch.setattr(os, "posix_fallocate", unknown)
+    source = data.prepare_arrays("digits", tmp_path / "out")
+    images = data.get("digits").splits["train"].images
+    np.testing.assert_array_equal(source.splits["train"].images, images)
 
 
 def test_the_command_says_what_it_wrote_and_how_it_is_trained_on(tmp_path, capsys, monkeypatch):

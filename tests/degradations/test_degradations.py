@@ -107,7 +107,7 @@ def test_what_does_not_fit_is_refused(key, x0):
         degradations.get("inpainting", fill="gray")
     with pytest.raises(UsageError, match="Boxes need"):
         degradations.get("inpainting", masks={"name": "boxes", "least": 0.9})
-    with pytest.raises(UsageError, match="of augmentation must be"):
+    with pytest.raises(UsageError, match="of augmentation, must be"):
         Augmentation(most=2.0)
     with pytest.raises(UsageError, match="without augmentation"):
         degradations.get("super_resolution")(key, x0, 0.5)

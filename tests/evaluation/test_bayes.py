@@ -34,6 +34,14 @@ def test_the_summary_is_of_the_right_classes():
     assert arrays["class_posterior"].shape == (3, 2)
 
 
+def test_an_image_without_a_density_under_some_class_is_not_counted_as_right():
+    nats = np.log(np.array([[[4.0, 1.0]], [[np.nan, 2.0]], [[1.0, np.nan]]]))
+    labels, shares = np.array([0, 0, 0]), np.array([0.5, 0.5])
+    summary, _ = evaluation.summarize_classes({"class_nats": nats}, labels, shares, lambda n: -n)
+    assert summary["class_accuracy"] == pytest.approx(1 / 3)
+    assert np.isnan(summary["class_log_loss"])
+
+
 def test_shares_are_of_the_training_labels_and_never_zero():
     np.testing.assert_allclose(
         evaluation.class_shares(np.array([0, 0, 1]), 3), [3 / 6, 2 / 6, 1 / 6]

@@ -85,7 +85,7 @@ def changed(**changes):
         ({"training__snapshot_dtype": "int8"}, "snapshot_dtype is one of float32, float16"),
         (
             {"training__averages": {"wide": {"name": "power", "length": 0.3}}},
-            "up to 0.2887",
+            "up to 0.2886",
         ),
         ({"loss__objective": "uncertainty"}, "says how uncertain it is, by log_variance"),
         ({"optimizer__schedule": "inverse_sqrt"}, "decay_steps.*needs it"),

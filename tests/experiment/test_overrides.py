@@ -61,6 +61,17 @@ def test_another_component_has_its_own_defaults(config, item):
     }
 
 
+def test_sections_within_another_component_are_what_was_given(config):
+    """They were dropped, without a word; and of what was its predecessor's, nothing stays."""
+    config.sampler.predictor = {"name": "ancestral", "variance": "forward"}
+    items = ["sampler.name=pc2", "sampler.predictor.order=3", "optimizer.schedule.name=steps"]
+    items += ["optimizer.schedule.scales.300=0.1", "optimizer.schedule.scales.600=0.5"]
+    changed = overrides.apply(config, [f"--config.{item}" for item in items])
+    assert changed.sampler.to_dict() == {"name": "pc2", "steps": 999, "predictor": {"order": 3}}
+    scales = {"300": 0.1, "600": 0.5}
+    assert changed.optimizer.schedule.to_dict() == {"name": "steps", "scales": scales}
+
+
 def test_the_same_component_keeps_its_options(config):
     assert overrides.apply(config, ["--config.sampler.name=pc"]).sampler.snr == 0.16
 

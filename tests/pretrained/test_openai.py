@@ -217,6 +217,8 @@ def test_flags_of_the_published_script_are_enough(golden):
         ({"resblock_updown": False}, "do not fit the configuration.*missing"),
         ({"learn_sigma": False}, "has shape.*Check the configuration"),
         ({"num_channels": 48}, "levels of 48 channels"),
+        ({"num_res_blocks": 1.5}, "num_res_blocks must be an integer, not 1.5"),
+        ({"large_size": 8, "small_size": 0}, "large_size=8 must be a multiple of small_size=0"),
     ],
 )
 def test_wrong_flags_are_refused_in_a_line(golden, changes, message):
@@ -224,6 +226,12 @@ def test_wrong_flags_are_refused_in_a_line(golden, changes, message):
     with pytest.raises(UsageError, match=message) as caught:
         pretrained.load_openai(arrays(case), flags_of(case, **changes), num_classes=5)
     assert "\n" not in str(caught.value)
+
+
+def test_what_are_no_flags_is_refused():
+    for flags in (["--image_size", "64"], {64: 64}):
+        with pytest.raises(UsageError, match="Flags are a mapping of names"):
+            pretrained.load_openai({}, flags)
 
 
 def test_other_files_and_other_networks_are_refused(golden, tmp_path):

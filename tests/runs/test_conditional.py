@@ -124,10 +124,14 @@ def test_the_base_of_a_cascade_is_clipped_as_its_config_says_and_told_the_classe
         ("large", "dim", {}),
         ("classes", "shades", {"label": 1}),
         ("classes", "shades", {"labels": "1,0"}),
+        ("large", "shades", {"labels": "1,0"}),  # which knows no classes itself
     ):
         request = runs.SampleRequest(num=4, cascade=str(made / base), **options)
         runs.Run(made / name).draw(request, name="b", overwrite=True)
-        drawn = np.load(made / name / "samples/b/samples.npz")["samples"][:, 0, 0, 0]
+        written = np.load(made / name / "samples/b/samples.npz")
+        drawn = written["samples"][:, 0, 0, 0]
+        if base == "shades":
+            assert (written["labels"] == drawn // 15).all()
         if base == "dim":
             assert set(drawn) <= {4, 5, 10, 11}  # not 0 and 15
         else:
@@ -160,6 +164,9 @@ def test_what_does_not_fit_is_refused(made, tmp_path):
     tiny_told.make_run(tmp_path / "whole", jax.random.key(0), "Mean")
     with pytest.raises(UsageError, match="draws samples of shape"):
         run.draw(runs.SampleRequest(cascade=str(tmp_path / "whole")))
+    for level in (0.6, -0.1, float("nan")):
+        with pytest.raises(UsageError, match=r"must be 0 .. 0.5, as far as .* trained"):
+            runs.Run(made / "large").draw(runs.SampleRequest(augmentation=level))
     with pytest.raises(UsageError, match="told nothing of an image"):
         runs.Run(made / "small").draw(runs.SampleRequest(cascade=str(made / "clean")))
     with pytest.raises(UsageError, match="is a cascade"):

@@ -127,3 +127,35 @@ def test_a_run_that_fails_is_told_as_failed(tmp_path, wandb):
         tracker(1, {"loss": 2.0})
         raise RuntimeError
     assert wandb[-1].exit_code == 1 and wandb[-1].rows == [{"step": 1, "loss": 2.0}]
+
+
+def test_a_run_that_cannot_be_begun_there_is_one_line(tmp_path, wandb, monkeypatch):
+    def refuse(**options):
+        raise ConnectionError("no route\nto host")
+
+    monkeypatch.setattr(sys.modules["wandb"], "init", refuse)
+
+    def begin():
+        with runs.tracking.tracked("mine", tmp_path, {}):
+            pytest.fail("it was begun")
+
+    with pytest.raises(UsageError, match=r"cannot begin the run \(no route.*\): `wandb login`, or"):
+        begin()
+    (tmp_path / "wandb.json").write_text("{}")
+    with pytest.raises(UsageError, match="names no run of Weights & Biases"):
+        begin()
+
+
+@pytest.mark.parametrize("failing", ["log", "finish"])
+def test_a_run_outlives_what_watches_it(failing, tmp_path, wandb, monkeypatch, capsys):
+    def fail(self, *_, **__):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(FakeRun, failing, fail)
+    with runs.tracking.tracked("mine", tmp_path, {}) as tracker:
+        tracker(1, {"loss": 2.0})
+        tracker(2, {"loss": 1.0})
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("Warning: Weights & Biases takes nothing more (disk full); the run goes")
+    with pytest.raises(RuntimeError, match="mine"), runs.tracking.tracked("mine", tmp_path, {}):
+        raise RuntimeError("mine")  # not what W&B says of it

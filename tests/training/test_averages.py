@@ -163,3 +163,5 @@ def test_an_average_must_be_a_tree_like_the_parameters():
 def test_an_average_must_have_a_name_that_a_folder_can_have():
     with pytest.raises(UsageError, match=r"cannot be called '\.\./ema': its name"):
         toy.make_state(averages={"../ema": EMA(rate=0.9)})
+    with pytest.raises(UsageError, match=r"cannot be called 'raw': results"):
+        toy.make_state(averages={"raw": EMA(rate=0.9)})

@@ -298,6 +298,13 @@ def test_damage_takes_more_than_one_and_another_time(copied):
     assert names == {"8", "12", "12_2", "16"} and copied.all_steps() == [6]
 
 
+@pytest.mark.parametrize("table", ["[]", '{"params/_METADATA": 3}', '{"params/_METADATA": [3]}'])
+def test_a_record_of_checksums_that_is_other_json_is_damaged_too(table, copied):
+    (copied.directory / "8" / "checksums.json").write_text(table)
+    (line,) = copied.set_aside_damaged()
+    assert "(checksums.json cannot be read)" in line and copied.all_steps() == [4]
+
+
 def test_damage_without_checksums_is_found_as_well(copied):
     (copied.directory / "4" / "checksums.json").unlink()
     truncate(copied.directory / "4" / "params" / "_METADATA")

@@ -106,6 +106,16 @@ def test_some_take_a_number_as_their_rate(name):
         make_optimizer(name, 1e-2, warmup=10)
 
 
+@pytest.mark.parametrize("name", ["prodigy", "dadapt_adamw"])
+def test_some_divide_by_their_rate(name):
+    """Their parameters were no numbers after the first step of a warm-up."""
+    with pytest.raises(UsageError, match=f"{name!r} divides by its learning rate, .* set warmup=0"):
+        make_optimizer(name, 1.0, warmup=10)
+    make_optimizer(
+        name, 1.0, warmup=0, schedule={"name": "cosine_decay_schedule", "decay_steps": 9}
+    )
+
+
 def test_schedules_by_optaxs_names():
     section = {"name": "cosine_decay_schedule", "decay_steps": 100, "alpha": 0.1}
     counts = jnp.asarray([0, 5, 50, 100, 200])
@@ -137,6 +147,10 @@ def test_schedules_by_optaxs_names():
             "Did you mean 'decay_steps'? Its options: init_value, decay_steps, alpha, exponent.",
         ),
         ({"name": "cosine_decay_schedule", "decay_steps": -1}, "requires positive decay_steps"),
+        (
+            {"name": "piecewise_constant_schedule", "boundaries_and_scales": {"a": 0.1}},
+            "cannot be used like this: invalid literal",
+        ),
         (
             {"name": "warmup_constant_schedule", "init_value": 0, "warmup_steps": 9},
             "a warm-up of its own: set warmup=0, which is 5",

@@ -1,5 +1,6 @@
 """Optimizers against hand-written NumPy."""
 
+import math
 import pathlib
 
 import jax
@@ -203,6 +204,9 @@ def test_the_rate_that_is_logged_is_the_one_of_the_update(params):
         ({"schedule": "cosine", "num_steps": 100, "warmup": 100}, "num_steps=100, warmup=100"),
         ({"learning_rate": -1.0}, "cannot be negative"),
         ({"warmup": -1}, "cannot be negative"),
+        ({"learning_rate": math.nan}, "cannot be negative"),
+        ({"gradient_clip": "nan"}, "gradient_clip must be a number, not 'nan'"),
+        ({"gradient_clip": math.nan}, "gradient_clip is the largest norm, or None; got nan"),
     ],
 )
 def test_impossible_options_are_refused(options, words):

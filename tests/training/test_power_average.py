@@ -33,7 +33,7 @@ def test_it_keeps_its_digits_in_long_runs():
 def test_it_is_an_average_by_name():
     average = registry.make("average", training.AVERAGES, "power", length=0.05)
     assert average == PowerEMA(length=0.05) and hash(average) == hash(PowerEMA(length=0.05))
-    with pytest.raises(UsageError, match=r"lies above 0 and up to 0.2887"):
+    with pytest.raises(UsageError, match=r"lies above 0 and up to 0.2886"):
         PowerEMA(length=0.3)
     with pytest.raises(UsageError, match="needs the option 'length'"):
         registry.make("average", training.AVERAGES, "power")

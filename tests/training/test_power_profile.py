@@ -90,5 +90,5 @@ def test_the_error_is_that_of_the_profile():
 
 @pytest.mark.parametrize("length", [0.0, -0.1, 0.2888, 1.0, float("nan")])
 def test_lengths_without_a_profile_are_refused(length):
-    with pytest.raises(UsageError, match=r"lies above 0 and up to 0.2887"):
+    with pytest.raises(UsageError, match=r"lies above 0 and up to 0.2886"):
         power_profile.exponent_of(length)

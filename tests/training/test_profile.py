@@ -79,3 +79,34 @@ def test_a_run_that_is_stopped_within_ends_the_trace(tmp_path, traced):
         profile.before(1, None)
         raise KeyboardInterrupt
     assert traced[1:] == ["stop"]
+
+
+@pytest.mark.parametrize("failing", ["start_trace", "stop_trace"])
+def test_a_trace_that_cannot_be_written_does_not_end_the_run(
+    failing, tmp_path, traced, monkeypatch
+):
+    def fail(*_, **__):
+        raise ValueError("Invalid trace folder: x")
+
+    monkeypatch.setattr(f"jax.profiler.{failing}", fail)
+    said = Said()
+    with Profile((1, 3), tmp_path, said, step=0) as profile:
+        for step in range(5):
+            profile.before(step, None)
+            profile.after(step + 1, None)
+    (line,) = said.lines
+    assert line.startswith("Warning: no profile was written to") and "Invalid trace folder" in line
+    assert traced == ([] if failing == "start_trace" else [("start", str(tmp_path / "profile"))])
+
+
+def test_each_of_several_processes_has_a_folder(tmp_path, traced, monkeypatch):
+    """JAX names a trace by the second and the host, and refuses a second one in its place."""
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    for index in range(2):
+        monkeypatch.setattr(jax, "process_index", lambda index=index: index)
+        said = Said()
+        with Profile((0, 1), tmp_path, said, step=0) as profile:
+            profile.before(0, None)
+            profile.after(1, None)
+        assert traced[-2:] == [("start", str(tmp_path / "profile" / f"process_{index}")), "stop"]
+        assert said.lines == [f"The profile is in {tmp_path / 'profile'}."]

@@ -125,7 +125,7 @@ def test_half_the_space_costs_digits_and_keeps_what_it_cannot_hold(tmp_path):
 def test_refusals(whole, tmp_path):
     _, snapshots = whole
     for length, step, message in (
-        (0.3, None, "lies above 0 and up to 0.2887"),
+        (0.3, None, "lies above 0 and up to 0.2886"),
         (0.1, 41, "Step 41 lies beyond the last snapshot in .*, of step 40"),
         (0.1, 4, "are of steps 5 to 40"),
     ):
@@ -150,3 +150,28 @@ def test_damage_and_another_network_are_told_in_a_line(whole, tmp_path):
         files.find("a")
     (tmp_path / "a" / "notes.txt").write_text("x")
     assert files.steps("a") == [3]
+
+
+@pytest.mark.parametrize(
+    "changed, message",
+    [
+        ({"a": np.float32([np.nan, 0])}, "2.npz is not finite, in a: delete it"),
+        ({"a": np.zeros(3, np.float32)}, "2.npz holds other arrays than .*1.npz"),
+        ({"b": np.zeros(2, np.float32)}, "2.npz holds other arrays than .*1.npz"),
+    ],
+)
+def test_snapshots_that_would_spoil_an_average_are_refused(changed, message, tmp_path):
+    files = AverageFiles(tmp_path)
+    for step, tree in ((1, {"a": np.ones(2, np.float32)}), (2, changed)):
+        files.save("short", step, tree, 0.05)
+    with pytest.raises(UsageError, match=message):
+        reconstruct(files, 0.07)
+
+
+def test_a_flag_of_an_archive_that_changed_is_damage(tmp_path):
+    path = (files := AverageFiles(tmp_path)).save("a", 1, {"b": np.zeros(2, np.float32)}, 0.1)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\1\2") + 10] ^= 255  # how its first array is compressed
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=r"1.npz is damaged: That compression"):
+        files.find("a")

@@ -47,7 +47,7 @@ class EditRequest(RestorationRequest):
 
     def __post_init__(self):
         super().__post_init__()
-        check_threshold(self.threshold)
+        check_threshold(self.threshold, self.mask)
         member("method of editing", EDITS, self.method)
         if not 0 <= self.strength <= 1:
             raise UsageError(f"strength must be 0 .. 1, got {self.strength}.")

@@ -44,7 +44,7 @@ class InpaintRequest(RestorationRequest):
         super().__post_init__()
         if (self.mask is None) == (self.box is None):
             raise UsageError("Give a mask, or a box of pixels that are not known: one of the two.")
-        check_threshold(self.threshold)
+        check_threshold(self.threshold, self.mask)
 
     def prepare(self, model: Model) -> Work:
         inputs = read_pictures(self.input, model, self.fit)

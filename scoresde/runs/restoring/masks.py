@@ -47,14 +47,16 @@ def read_masks(
     return np.stack([_mask(found[name][0], size, threshold) for name in inputs.names])
 
 
-def check_threshold(threshold: int | None) -> None:
-    """Raises UsageError unless it is a level of 1 .. 255, or None."""
+def check_threshold(threshold: int | None, mask: Any = True) -> None:
+    """Raises UsageError unless it is a level of 1 .. 255 and there is a mask, or None."""
+    if threshold is not None and mask is None:
+        raise UsageError("A threshold is of a mask, and there is none: give --mask.")
     if threshold is not None and not 1 <= threshold <= 255:
         raise UsageError(f"threshold must be a level 1 .. 255, got {threshold}.")
 
 
 def _mask(file, size, threshold):
-    levels, _ = picture_file.read(file, None, None, 1)
+    levels, _ = picture_file.read(file, None, None, 1, opaque=True)  # which color has a hole?
     if levels.shape[:2] != size:
         raise UsageError(
             f"The mask {str(file)!r} is {levels.shape[0]}x{levels.shape[1]}, and images here are "

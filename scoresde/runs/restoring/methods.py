@@ -10,7 +10,7 @@ from scoresde.denoiser import BaseDenoiser
 from scoresde.experiment import Sampling
 from scoresde.observations import Observation
 from scoresde.plain import hints_of
-from scoresde.registry import UsageError, UsageWarning, lookup, make, shown
+from scoresde.registry import UsageError, UsageWarning, lookup, make, make_around, shown
 from scoresde.runs.restoring.scale import PixelScale
 
 # Those that put what is observed in its place: it is taken to be exact, and must be linear.
@@ -102,8 +102,8 @@ def observed_by(
             raise UsageError(f"The method 'conditional' has no options, got {', '.join(options)}.")
         return Observed(denoiser, sampling, None)
     if name not in _EXACT:
-        options |= {"denoiser": denoiser, "observation": observation}
-        guided = make("method", METHODS, name, **options)
+        given = {"denoiser": denoiser, "observation": observation}
+        guided = make_around(given, "method", METHODS, name, **options)
         if clip is not None:
             guided = guidance.ClipX0(guided, low=clip[0], high=clip[1])
         return Observed(guided, sampling, None)

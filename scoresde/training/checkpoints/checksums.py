@@ -42,9 +42,10 @@ def verify(directory: pathlib.Path, folder: str | None = None) -> bool:
     """
     try:
         table = json.loads((directory / FILE_NAME).read_text(encoding="utf-8"))
+        table = {name: (int(size), int(crc32)) for name, (size, crc32) in table.items()}
     except FileNotFoundError:
         return False
-    except ValueError:
+    except (ValueError, TypeError, AttributeError):  # damaged itself, perhaps into other JSON
         raise ValueError(f"{FILE_NAME} cannot be read") from None
     for name, (size, crc32) in table.items():
         path = directory / name
