@@ -93,7 +93,7 @@ def measure(
     # With 64 bits keys give other probes than without: all states have them, as the truth needs.
     log_prob = functools.partial(likelihood.log_prob, keys, denoiser, x, precision="float64")
     truth = log_prob(rtol=arguments.reference, atol=arguments.reference, method="dopri5")
-    print(f"reference: NFE {np.mean(truth.nfe):.0f}", flush=True)
+    print(f"reference: NFE {np.asarray(truth.nfe).mean():.0f}", flush=True)
     rows = []
     for tolerance in arguments.tolerances:
         for name in ("as score_sde", *arguments.methods):
@@ -104,7 +104,10 @@ def measure(
                 result = log_prob(rtol=tolerance, atol=tolerance, method=name)
                 nats, nfe = result.nats, result.nfe
             error = np.abs(np.asarray(nats, np.float64) - np.asarray(truth.nats)) / x[0].size
-            row = {"cell": {"solver": name, "tolerance": tolerance}, "nfe": float(np.mean(nfe))}
+            row = {
+                "cell": {"solver": name, "tolerance": tolerance},
+                "nfe": float(np.asarray(nfe).mean()),
+            }
             row |= {"error": float(error.mean()), "quantile": float(np.quantile(error, 0.95))}
             print(row, flush=True)
             rows.append(row)

@@ -28,6 +28,8 @@ from scoresde.registry import UsageError
 SHARE = 0.3
 # Of the way: it is the same for all processes, and need not be found by evaluations.
 FIRST_STEP = 0.1
+# Estimates of a network's ripples are noise: steps as long as they suggest are too long.
+SAFETY = 0.7
 
 
 class LogProb(NamedTuple):
@@ -123,6 +125,7 @@ def integrate(
         rtol=(rtol, log_prob_rtol),
         atol=(atol, log_prob_atol),
         first_step=FIRST_STEP,
+        safety=SAFETY,
         norm=norm,
         integrals=True,
         **options,

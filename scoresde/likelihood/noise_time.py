@@ -27,7 +27,7 @@ from jax.typing import ArrayLike
 from scoresde.sdes import SDE
 
 # Of data in [-1, 1]: the bins of their levels, and the most that all pixels vary together.
-FINE, COARSE = 0.03, 10.0
+FINE, COARSE = 0.03, 30.0
 
 
 class At(NamedTuple):

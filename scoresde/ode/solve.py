@@ -57,8 +57,7 @@ class _Controller(diffrax.PIDController):
         return *others, diffrax.RESULTS.where(known, result, diffrax.RESULTS.dt_min_reached)
 
 
-def _controller(rtol, atol, norm, first_step):
-    options = {"norm": norm, "first_step": first_step}
+def _controller(rtol, atol, **options):
     if not isinstance(rtol, tuple):
         return _Controller(rtol=rtol, atol=atol, **options)
     tolerances = tuple(zip(rtol, atol, strict=True))
@@ -132,6 +131,7 @@ def solve(
     method: str = "dopri5",
     max_steps: int = 10_000,
     first_step: float | None = None,
+    safety: float = 0.9,
     norm: Callable[[Any], Array] = root_mean_square,
     save_times: Array | None = None,
     integrals: bool = False,
@@ -153,6 +153,7 @@ def solve(
         max_steps: bound on the steps of a sample; one that needs more is reported unfinished.
         first_step: its length, as a share of that of the way, in (0, 1]; from two evaluations if
             None.
+        safety: the next step's length, as a share of what the error estimate suggests, in (0, 1).
         norm: from a pytree like one sample's y to a scalar.
         save_times: times between t0 and t1, in order, at which to return the state as well.
         integrals: y is (x, q), and q an integral along the solution: no slope depends on it. `rhs`
@@ -201,7 +202,7 @@ def solve(
             y0,
             args=args,
             saveat=saveat,
-            stepsize_controller=_controller(rtol, atol, norm, step),
+            stepsize_controller=_controller(rtol, atol, norm=norm, first_step=step, safety=safety),
             max_steps=max_steps,
             throw=False,
         )
