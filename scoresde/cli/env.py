@@ -4,7 +4,7 @@ Example:
   scoresde env
   SCORESDE_FAST=0 scoresde env
 
-On CPUs alone the command line sets an XLA flag and glibc's allocator, and everywhere a directory
+On CPUs alone the command line sets XLA flags and glibc's allocator, and everywhere a directory
 for compiled programs; what the environment says goes before. Scripts and notebooks call
 scoresde.configure() for the same. SCORESDE_FAST=0 refuses the first two.
 """

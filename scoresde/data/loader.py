@@ -21,6 +21,10 @@ from scoresde.registry import UsageError, shown
 # Batches made ahead by the background thread: enough to cover a hiccup, little memory.
 _PREFETCH = 4
 
+# Bytes of a batch that is made in less time than a thread takes to hand it over, where the images
+# are in memory.
+_SMALL = 2**16
+
 # Each use of the seed draws from a stream of its own.
 _ORDER, _FLIPS = 0, 1
 
@@ -36,9 +40,9 @@ class Loader(grain.DatasetIterator):
     same arguments give the same batches. Of several processes each reads its own part of every
     batch, and together the parts are the batch of a single process.
 
-    A background thread keeps a few batches ready; `close` (or the end of the process, or losing the
-    last reference) stops it. As a Grain iterator a loader may be handed to
-    `grain.checkpoint.CheckpointSave` and `CheckpointRestore`.
+    A background thread keeps a few batches ready, unless they are so small that making one is
+    quicker; `close` (or the end of the process, or losing the last reference) stops it. As a Grain
+    iterator a loader may be handed to `grain.checkpoint.CheckpointSave` and `CheckpointRestore`.
 
     Args:
         split: the images.
@@ -105,6 +109,8 @@ class Loader(grain.DatasetIterator):
                 f"batch_size={batch_size}, steps={steps or 1}; make them smaller."
             )
         self._steps = steps
+        record = sum(np.asarray(value).nbytes for value in split.batch(slice(0, 1)).values())
+        self._ahead = getattr(split, "on_disk", True) or record * batch_size * (steps or 1) > _SMALL
         self._make = _Batch(
             split=split,
             seed=(seed, 0),
@@ -122,7 +128,8 @@ class Loader(grain.DatasetIterator):
         if self._steps is not None:
             batches = batches.batch(self._steps, drop_remainder=True)
         # One thread: the images are in memory, and more threads would only contend for the lock.
-        options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=_PREFETCH)
+        ahead = int(self._ahead)
+        options = grain.ReadOptions(num_threads=ahead, prefetch_buffer_size=ahead * _PREFETCH)
         self._iterator = iter(batches.to_iter_dataset(options))
 
     def __next__(self) -> dict[str, np.ndarray]:

@@ -56,6 +56,11 @@ def rows_of(array: np.ndarray, rows: np.ndarray | slice) -> np.ndarray:
     return out
 
 
+def is_mapped(array: np.ndarray) -> bool:
+    """Whether the rows of an array are read from its file."""
+    return _place(array) is not None
+
+
 def new_map(file: pathlib.Path, shape: tuple[int, ...], dtype: np.dtype = np.uint8) -> np.memmap:
     """An .npy file to write through a map, whose room on the disk is taken at once.
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from scoresde.channels import ADVICE, channels_first
-from scoresde.data.mapped import rows_of
+from scoresde.data.mapped import is_mapped, rows_of
 from scoresde.registry import UsageError
 
 TAKEN = ("image", "label", "mask", "index")
@@ -95,6 +95,11 @@ class Split:
     def real(self) -> bool:
         """Whether the data are real numbers, not the integer levels of images."""
         return self.images.dtype.kind == "f"
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether records are read from memory-mapped files."""
+        return any(is_mapped(array) for array in (self.images, *self.named.values()))
 
     def part(self, rows: np.ndarray | slice) -> "Split":
         """The split of these rows alone."""

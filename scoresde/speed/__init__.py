@@ -3,7 +3,7 @@
     import scoresde
     scoresde.configure()      # first thing in a script or a notebook; the command line does it, too
 
-xla_flag            XLA's convolutions
+xla_flags           XLA's convolutions and compilation
 allocator           the memory that one step frees, kept for the next
 compilation_cache   programs that are compiled once are read back
 """

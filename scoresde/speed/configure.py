@@ -5,16 +5,16 @@ import os
 from scoresde.speed.allocator import keep_memory
 from scoresde.speed.compilation_cache import cache_programs
 from scoresde.speed.setting import Setting
-from scoresde.speed.xla_flag import set_flag
+from scoresde.speed.xla_flags import set_flags
 
 
 def configure(cache: str | os.PathLike | None = None) -> tuple[Setting, ...]:
     """Makes this process quick; call it before JAX computes anything.
 
-    On CPUs alone: an XLA flag for convolutions, where XLA_FLAGS is not set, and an allocator that
-    keeps memory, under glibc, where no MALLOC_ variable is set; SCORESDE_FAST=0 in the environment
-    refuses both. On all devices: a directory in which JAX caches compiled programs, where it has
-    none. It never takes back what the user has set, and may be called again.
+    On CPUs alone: XLA flags for convolutions and compilation, where XLA_FLAGS is not set, and an
+    allocator that keeps memory, under glibc, where no MALLOC_ variable is set; SCORESDE_FAST=0 in
+    the environment refuses both. On all devices: a directory in which JAX caches compiled
+    programs, where it has none. It never takes back what the user has set, and may be called again.
 
     The command line calls it; `import scoresde` does not. `scoresde env` shows what it does.
 
@@ -25,4 +25,4 @@ def configure(cache: str | os.PathLike | None = None) -> tuple[Setting, ...]:
     Returns:
         What is set now, and why.
     """
-    return set_flag(), keep_memory(), cache_programs(cache)
+    return set_flags(), keep_memory(), cache_programs(cache)

@@ -19,7 +19,7 @@ from scoresde.training.clock import StepClock
 from scoresde.training.interruption import Interruption
 from scoresde.training.journal import Dispatch, Journal
 from scoresde.training.log import LogWriter, NoLossesError, Tracker, plot_loss
-from scoresde.training.mesh import shard_batch
+from scoresde.training.mesh import check_batch, shard_batch
 from scoresde.training.profile import Profile
 from scoresde.training.progress import TrainingProgress
 from scoresde.training.sharding import Rules, place
@@ -209,8 +209,10 @@ def train(
                     f"The data ended at step {step} of {num_steps}; use a loader that repeats it."
                 )
             _check_stacked(batches)
-            batches = shard_batch(mesh, batches, axis=1)
-            steps, batch_size = jax.tree.leaves(batches)[0].shape[:2]
+            check_batch(mesh, batches, axis=1)
+            steps, batch_size = np.shape(jax.tree.leaves(batches)[0])[:2]
+            if jax.process_count() > 1:  # else the step puts it on its devices, in half the time
+                batches = shard_batch(mesh, batches, axis=1)
             if step == first:
                 progress.compiling("the train step")
             if trace:
@@ -223,7 +225,9 @@ def train(
             before, step = step, step + steps
             if trace:
                 trace.after(step, metrics)
-            in_flight = Dispatch(step=step, images=steps * batch_size, metrics=metrics)
+            in_flight = Dispatch(
+                step=step, images=steps * batch_size * jax.process_count(), metrics=metrics
+            )
             due = [f for every, f in callbacks if step // every > before // every]
             save_due = step // checkpoint_every > before // checkpoint_every
             if due or save_due:

@@ -127,14 +127,24 @@ def shard_batch(mesh: Mesh, batch: PyTree, axis: int = 0) -> PyTree:
     Raises:
         UsageError: an array has no such axis, or the global batch does not split evenly.
     """
-    sharding, processes = batch_sharding(mesh, axis), jax.process_count()
-    batch = jax.tree.map(np.asarray, batch)
-    for leaf in jax.tree.leaves(batch):
-        if leaf.ndim <= axis:
-            raise UsageError(
-                f"The data gave an array of shape {leaf.shape}, which has no batch axis {axis}."
-            )
-        check_divisible(leaf.shape[axis] * processes, mesh)
-    if processes == 1:
+    check_batch(mesh, batch, axis)
+    sharding = batch_sharding(mesh, axis)
+    if jax.process_count() == 1:
         return jax.device_put(batch, sharding)  # all arrays at once, in half the time
-    return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(sharding, leaf), batch)
+    return jax.tree.map(
+        lambda leaf: jax.make_array_from_process_local_data(sharding, np.asarray(leaf)), batch
+    )
+
+
+def check_batch(mesh: Mesh, batch: PyTree, axis: int = 0) -> None:
+    """Raises a UsageError unless `shard_batch` can split a batch.
+
+    Args: as of `shard_batch`.
+    """
+    for leaf in jax.tree.leaves(batch):
+        shape = np.shape(leaf)
+        if len(shape) <= axis:
+            raise UsageError(
+                f"The data gave an array of shape {shape}, which has no batch axis {axis}."
+            )
+        check_divisible(shape[axis] * jax.process_count(), mesh)

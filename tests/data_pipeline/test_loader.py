@@ -1,5 +1,6 @@
 """Batches for training: their order, their flips, what they carry, and going on where one was."""
 
+import dataclasses
 import gc
 import json
 import subprocess
@@ -272,7 +273,7 @@ def wait_for_no_threads():
 def test_close_and_the_last_reference_stop_the_thread():
     gc.collect()  # loaders of other tests
     assert wait_for_no_threads()
-    loader = data.Loader(numbered(50), 8, seed=0)
+    loader = data.Loader(numbered(50, width=2048), 8, seed=0)
     next(loader)
     assert len(prefetch_threads()) == 1
     loader.set_state({"batch": 5})
@@ -281,11 +282,34 @@ def test_close_and_the_last_reference_stop_the_thread():
     assert wait_for_no_threads()
     with pytest.raises(ValueError, match="closed"):
         next(loader)
-    loader = data.Loader(numbered(50), 8, seed=0)
+    loader = data.Loader(numbered(50, width=2048), 8, seed=0)
     next(loader)
     del loader
     gc.collect()
     assert wait_for_no_threads()
+
+
+def test_small_batches_need_no_thread_and_those_on_disk_have_one(tmp_path):
+    gc.collect()
+    assert wait_for_no_threads()
+    small, threaded = (data.Loader(numbered(50, width=w), 8, seed=3) for w in (4, 2048))
+    for _ in range(9):  # more than an epoch
+        assert np.array_equal(next(small)["label"], next(threaded)["label"])
+    small.set_state({"batch": 2})
+    threaded.set_state({"batch": 2})
+    assert np.array_equal(next(small)["label"], next(threaded)["label"])
+    threaded.close()
+    assert wait_for_no_threads()
+    small.close()
+    with pytest.raises(ValueError, match="closed"):
+        next(small)
+    split = numbered(50)
+    np.save(tmp_path / "images.npy", split.images)
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    loader = data.Loader(dataclasses.replace(split, images=mapped), 8, seed=3)
+    next(loader)
+    assert len(prefetch_threads()) == 1
+    loader.close()
 
 
 def test_an_open_loader_does_not_keep_the_process_alive():

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from scoresde.speed import allocator, compilation_cache, cpu, xla_flag
+from scoresde.speed import allocator, compilation_cache, cpu, xla_flags
 
 CLEAN = ("XLA_FLAGS", "JAX_COMPILATION_CACHE_DIR", "SCORESDE_FAST")
 
@@ -48,7 +48,7 @@ def test_one_call_sets_all_before_and_after_jax_is_imported(tmp_path):
         out = child(code.format(first=first, cache=str(tmp_path / "programs")))
         if allocator._is_glibc():
             assert "True" in out
-        assert out.splitlines()[-1] == xla_flag.FLAG
+        assert out.splitlines()[-1] == xla_flags.FLAGS
 
 
 def test_programs_of_after_the_call_are_cached_also_where_some_were_compiled_before(tmp_path):
@@ -84,7 +84,7 @@ def test_the_users_word_goes_before(environment, name, expected, monkeypatch):
     monkeypatch.setattr(sys, "modules", jax_less)
     before = dict(os.environ)
     setters = {
-        "XLA_FLAGS": xla_flag.set_flag,
+        "XLA_FLAGS": xla_flags.set_flags,
         "allocator": allocator.keep_memory,
         "cache": compilation_cache.cache_programs,
     }
@@ -103,17 +103,17 @@ def test_an_accelerator_that_is_installed_is_seen_without_jax(monkeypatch):
 
 
 def test_an_unknown_jaxlib_is_tried_once_in_a_process_of_its_own(monkeypatch, tmp_path):
-    tries, record = [], tmp_path / "xla_flag.json"
-    monkeypatch.setattr(xla_flag, "_try", lambda: tries.append(1) or False)
-    assert xla_flag.starts_with_it("0.10.2", record) and not tries
-    assert not xla_flag.starts_with_it("0.99.0", record)
-    assert not xla_flag.starts_with_it("0.99.0", record) and len(tries) == 1
+    tries, record = [], tmp_path / "xla_flags.json"
+    monkeypatch.setattr(xla_flags, "_try", lambda: tries.append(1) or False)
+    assert xla_flags.starts_with_it("0.10.2", record) and not tries
+    assert not xla_flags.starts_with_it("0.99.0", record)
+    assert not xla_flags.starts_with_it("0.99.0", record) and len(tries) == 1
     assert json.loads(record.read_text()) == {"0.99.0": False}
     record.write_text("{")
-    assert not xla_flag.starts_with_it("0.99.0", record) and len(tries) == 2
+    assert not xla_flags.starts_with_it("0.99.0", record) and len(tries) == 2
 
 
 def test_a_flag_that_ends_the_process_is_found_out(monkeypatch):
-    assert xla_flag._try()
-    monkeypatch.setattr(xla_flag, "FLAG", "--xla_cpu_no_flag_of_that_name=1")
-    assert not xla_flag._try()
+    assert xla_flags._try()
+    monkeypatch.setattr(xla_flags, "FLAGS", "--xla_cpu_no_flag_of_that_name=1")
+    assert not xla_flags._try()
