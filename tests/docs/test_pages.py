@@ -1,5 +1,6 @@
 """The pages of the documentation that hold a program are run."""
 
+import json
 import pathlib
 import re
 import sys
@@ -217,3 +218,10 @@ def test_the_minimal_config_of_the_readme_is_one():
     exec(block, names)
     experiment = build(names["get_config"]())
     assert experiment.shape == (8, 8, 1) and experiment.abstract_params
+
+
+def test_the_benchmarks_page_is_what_the_machines_files_say():
+    from experiments.bench import table
+
+    found = [json.loads(path.read_text()) for path in sorted(table.RESULTS.glob("*.json"))]
+    assert found and (DOCS / "benchmarks.md").read_text() == table.page(found)
