@@ -228,7 +228,10 @@ def test_the_released_model_is_that_of_its_flags(name):
 
 @pytest.mark.parametrize("name, count", EDM_PARAMETERS.items())
 def test_sizes_of_edms_networks(name, count):
-    assert size(load(f"edm/cifar10_{name}")[1])[0] == count
+    config, experiment = load(f"edm/cifar10_{name}")
+    assert size(experiment)[0] == count
+    # The published loss is a sum with Adam's epsilon 1e-8, and this one half of it.
+    assert (config.loss.reduction, config.optimizer.eps) == ("half_sum", 0.5e-8)
 
 
 @pytest.mark.parametrize("name, row", EDM2.items())
