@@ -45,7 +45,7 @@ class Guidance(WrappedDenoiser):
         leaves, static = {}, {}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            known = field.name == self.strength and self.is_neutral
+            known = field.name == self.strength and self._strength_is_neutral
             kept = field.name in self.static or known or _is_function(value)
             (static if kept else leaves)[field.name] = value
         return tuple(leaves.values()), (tuple(leaves), tuple(static.items()))
@@ -67,7 +67,14 @@ class Guidance(WrappedDenoiser):
 
     @property
     def is_neutral(self) -> bool:
-        """Whether it is known, not being traced or on a device, to change nothing."""
+        """Whether it is known to change nothing: by its strength, or by where it applies."""
+        interval = getattr(self, "interval", None)
+        nowhere = interval is not None and not interval.meets(self.sde)
+        return self._strength_is_neutral or nowhere
+
+    @property
+    def _strength_is_neutral(self) -> bool:
+        """Whether the strength is known, not being traced or on a device, to change nothing."""
         value = getattr(self, self.strength, None)
         return isinstance(value, numbers.Real) and value == self.neutral
 

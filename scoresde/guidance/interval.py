@@ -7,11 +7,14 @@ quality; in between it pays. Outside of the interval the model is unguided.
 import dataclasses
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 from jax import Array
 
 from scoresde import plain
 from scoresde.registry import UsageError, shown
 from scoresde.sdes import SDE
+from scoresde.times import is_traced
 
 LEVELS = {
     "noise_level": lambda sde, t: sde.sigma(t) / sde.alpha(t),
@@ -61,3 +64,11 @@ class Interval:
         """Whether guidance applies at the times t; of the shape of t."""
         level = LEVELS[self.of](sde, t)
         return (self.low < level) & (level <= self.high)
+
+    def meets(self, sde: SDE) -> bool:
+        """Whether any time of the process is inside; yes where that is unknown, being traced."""
+        if is_traced(sde):
+            return True
+        with jax.ensure_compile_time_eval():
+            first, last = (LEVELS[self.of](sde, jnp.asarray(t)) for t in (sde.t_min, sde.t_max))
+            return bool((first <= self.high) & (self.low < last))

@@ -61,3 +61,21 @@ def test_outside_of_the_interval_one_model_runs_and_within_it_both(t):
         jax.effects_barrier()
         assert sorted(ran) == expected
         ran.clear()
+
+
+def test_an_interval_meets_a_process_where_a_time_of_it_is_inside():
+    """Of what is learned that is not known while it is traced."""
+    low, high = (float(SDE.sigma(t) / SDE.alpha(t)) for t in (SDE.t_min, SDE.t_max))
+    for interval, meets in (
+        ((0.0, 0.99 * low), False),
+        ((0.0, low), True),
+        ((0.5 * low, 1.1 * low), True),
+        ((0.99 * high, 1.1 * high), True),
+        ((1.01 * high, 2 * high), False),
+    ):
+        assert Interval(*interval).meets(SDE) == meets
+    assert not Interval(1.5, 2.0, of="time").meets(SDE)
+
+    learned = sdes.get("learned_vp")
+    assert not Interval(1e6, 1e7).meets(learned)
+    assert jax.jit(lambda sde: jnp.asarray(Interval(1e6, 1e7).meets(sde)))(learned)
