@@ -124,9 +124,11 @@ class Loader(grain.DatasetIterator):
 
     def _start(self, number):
         self._number = number
-        batches = grain.MapDataset.range(number, self._count).map(self._make)
-        if self._steps is not None:
-            batches = batches.batch(self._steps, drop_remainder=True)
+        if self._steps is None:
+            batches = grain.MapDataset.range(number, self._count).map(self._make)
+        else:
+            firsts = grain.MapDataset.range(number, self._count - self._steps + 1, self._steps)
+            batches = firsts.map(functools.partial(_stack, self._make, self._steps))
         # One thread: the images are in memory, and more threads would only contend for the lock.
         ahead = int(self._ahead)
         options = grain.ReadOptions(num_threads=ahead, prefetch_buffer_size=ahead * _PREFETCH)
@@ -215,6 +217,14 @@ class _Batch:
             ]
             rows = np.concatenate(order)
         return rows
+
+
+def _stack(make, steps, first):
+    """The batches first .. first + steps - 1. (Grain's own takes as long as a small batch does.)"""
+    if steps == 1:  # a view, not a copy
+        return {name: array[None] for name, array in make(first).items()}
+    batches = [make(number) for number in range(first, first + steps)]
+    return {name: np.stack([batch[name] for batch in batches]) for name in batches[0]}
 
 
 @functools.lru_cache(maxsize=4)  # an epoch's order serves many batches, and a batch may span two

@@ -41,8 +41,8 @@ class Journal:
         if dispatch is None:
             return
         # Every array that is looked at is copied from the device, so most times only these are.
-        norms = dispatch.metrics.get("grad_norm", np.float32(0))
-        losses, norms = jax.device_get((dispatch.metrics["loss"], norms))
+        losses = np.asarray(dispatch.metrics["loss"])
+        norms = np.asarray(dispatch.metrics.get("grad_norm", np.float32(0)))
         sound = np.isfinite(losses) & np.isfinite(norms)
         first = dispatch.step - len(losses) + 1
         due = dispatch.step // self.log_every > (first - 1) // self.log_every
