@@ -15,7 +15,7 @@ from scoresde.training.averages import Average, update_averages
 from scoresde.training.loss_fn import LossFn, Metrics, checked
 from scoresde.training.mesh import batch_sharding, replicated
 from scoresde.training.optax_names import with_loss
-from scoresde.training.sharding import Rules, state_shardings
+from scoresde.training.sharding import Rules, param_shardings, state_shardings
 from scoresde.training.skipping import unless_broken
 from scoresde.training.state import TrainState
 
@@ -83,8 +83,14 @@ def make_train_step(
     def one_step(state: TrainState, batch: PyTree, *frozen: PyTree) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(state.key, state.step)
         params = state.params if project is None else project(state.params)
-        inputs = params, key, batch, state.memory, *frozen
+        # With rules, the loss is told to have whole parameters: else XLA follows their parts into
+        # the activations, and moves those between the devices, which are more.
+        gathered = jax.lax.with_sharding_constraint(params, whole) if rules else params
+        inputs = gathered, key, batch, state.memory, *frozen
         (loss, (metrics, memory)), gradient = gradient_fn(*inputs)
+        if rules:
+            parts = param_shardings(mesh, params, rules)
+            gradient = jax.lax.with_sharding_constraint(gradient, parts)
         updates, opt_state = optimizer.update(gradient, state.opt_state, params, value=loss)
         params = optax.apply_updates(params, updates)
         step, norm = state.step + 1, optax.tree.norm(gradient)

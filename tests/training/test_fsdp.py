@@ -101,3 +101,36 @@ assert gathered[1] == [] and set(gathered[8]) == {f"{WIDTH},{WIDTH}"}, gathered
 assert len(gathered[8]) >= LAYERS  # each by itself, not all at once
 """
     finish(start(code, devices=8))
+
+
+@pytest.mark.slow
+def test_parameters_and_gradients_alone_are_moved_between_devices():
+    """Left to itself, XLA splits activations as the weights are, and gathers these as well."""
+    code = """
+import re
+from jax import numpy as jnp, ShapeDtypeStruct as Shape
+from scoresde import networks, training
+
+network = networks.get("ncsnpp", nf=16, ch_mult=(1,), num_res_blocks=1, attn_resolutions=())
+
+def loss_fn(params, key, batch):
+    x = batch["x"]
+    return jnp.mean(network.apply(params, x, jnp.ones(len(x))) ** 2), {}
+
+mesh, optimizer = training.make_mesh(fsdp=8), toy.make_optimizer()
+rules, key = training.fsdp_rules(mesh, 512), jax.random.key(0)
+create = lambda: training.create_state(
+    key, network.init(key, (8, 8, 1)), optimizer, toy.AVERAGES
+)
+state = training.created_on(mesh, create, rules)
+batch = {"x": Shape((1, 48, 8, 8, 1), jnp.float32, sharding=training.batch_sharding(mesh, 1))}
+step = training.make_train_step(loss_fn, optimizer, mesh, averages=toy.AVERAGES, rules=rules)
+program = step.lower(state, batch).compile().as_text()
+kinds = "all-gather|all-reduce|reduce-scatter|all-to-all|collective-permute"
+found = re.findall(rf"\\[([0-9,]*)\\][^=]*? ({kinds})(?:-start)?\\(", program)
+moved = {tuple(sorted(int(size) for size in shape.split(",") if size)) for shape, _ in found}
+shapes = {tuple(sorted(leaf.shape)) for leaf in jax.tree.leaves(state.params)}  # or transposed
+assert moved <= {(), *shapes}, moved - shapes
+assert any(kind == "all-gather" for _, kind in found)
+"""
+    finish(start(code, devices=8))
