@@ -38,7 +38,7 @@ def test_logits_and_softmax_are_float32_in_bfloat16(arrays):
 @pytest.fixture
 def kernels(monkeypatch):
     """Records which implementations are asked for, and computes with XLA's; claims a GPU."""
-    asked, original = [], jax.nn.dot_product_attention
+    asked, original = [], attention._as_products
 
     @jax.custom_vjp
     def without_forward_mode(query, key, value):
@@ -48,12 +48,16 @@ def kernels(monkeypatch):
         lambda *arguments: jax.vjp(original, *arguments), lambda pull, output: pull(output)
     )
 
-    def record(query, key, value, implementation):
+    def cudnn(query, key, value, implementation):
         asked.append(implementation)
-        function = without_forward_mode if implementation == "cudnn" else original
-        return function(query, key, value)
+        return without_forward_mode(query, key, value)
 
-    monkeypatch.setattr(jax.nn, "dot_product_attention", record)
+    def as_products(query, key, value):
+        asked.append("xla")
+        return original(query, key, value)
+
+    monkeypatch.setattr(jax.nn, "dot_product_attention", cudnn)
+    monkeypatch.setattr(attention, "_as_products", as_products)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     return asked
 
