@@ -68,7 +68,7 @@ class ResnetBlockADM(nn.Module):
             h = norm()(h) * (1 + scale) + shift
         else:
             h = norm()(h + modulation)
-        h = layers.Dropout(self.dropout, self.train)(nn.swish(h))
+        h = nn.Dropout(self.dropout, deterministic=not self.train)(nn.swish(h))
         h = conv(kernel_init=NEAR_ZERO)(h)
         if x.shape[-1] != self.features:
             x = conv(size=1, kernel_init=PYTORCH, random_bias=True)(x)

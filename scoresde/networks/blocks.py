@@ -49,7 +49,7 @@ class ResnetBlock(nn.Module):
         if embedding is not None:
             activated = layers.ACTIVATIONS[self.nonlinearity](embedding)
             h += layers.Dense(features, dtype=self.dtype)(activated)[:, None, None, :]
-        h = layers.Dropout(self.dropout, self.train)(self.normalize(h))
+        h = nn.Dropout(self.dropout, deterministic=not self.train)(self.normalize(h))
         return layers.Conv(features, kernel_init=ScaledUniform(self.init_scale), dtype=self.dtype)(
             h
         )

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from scoresde.networks.layers import Conv, Dropout
+from scoresde.networks.layers import Conv
 
 
 class ImageClassifier(nn.Module):
@@ -35,7 +35,7 @@ class ImageClassifier(nn.Module):
             x = nn.swish(Conv(width)(x))
             x = nn.swish(nn.GroupNorm(8)(Conv(width)(x)))
         features = jnp.mean(x, axis=(1, 2))
-        kept = Dropout(self.dropout, train)(features)
+        kept = nn.Dropout(self.dropout, deterministic=not train)(features)
         return features, nn.Dense(self.classes)(kept)
 
 

@@ -123,34 +123,6 @@ class NIN(nn.Module):
         return x.astype(self.dtype) @ weight.astype(self.dtype) + bias.astype(self.dtype)
 
 
-class Dropout(nn.Module):
-    """Zeroes each number with a probability, and makes up for it (Srivastava et al. 2014).
-
-    A random word of 32 bits decides for two numbers, since hashing is most of what dropout costs:
-    the probability is rounded to a multiple of 2^-16, and what is kept is divided by exactly the
-    share that is kept.
-
-    Attributes:
-        rate: probability, in [0, 1).
-        train: whether it is applied; the random key is that of the collection "dropout".
-    """
-
-    rate: float
-    train: bool
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps x [..., features] to the same shape and type."""
-        threshold = max(1, round((1 - self.rate) * 2**16))
-        if not self.train or threshold == 2**16:
-            return x
-        *axes, features = x.shape
-        half = -(-features // 2)
-        words = jax.random.bits(self.make_rng("dropout"), (*axes, half), jnp.uint32)
-        bits = jnp.concatenate([words >> 16, words & 0xFFFF], axis=-1)[..., :features]
-        return jnp.where(bits < threshold, x * jnp.asarray(2**16 / threshold, x.dtype), 0)
-
-
 class LayerNorm(nn.Module):
     """Normalization of the last axis (Ba et al. 2016), with the variance about the mean.
 
