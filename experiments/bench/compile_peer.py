@@ -4,11 +4,11 @@ Example:
   git clone https://github.com/yang-song/score_sde peers/score_sde
   python experiments/bench/compile_peer.py --peer peers/score_sde --rounds 2
 
-Both networks are in the same step (denoising loss, clipping, Adam, average), each in a process of
-its own, which compiles with an empty persistent cache (cold) and once more with what is then in
-it (warm). Its modules of 2021 are imported as they are, in a Flax that has the names which they
-only mention. Of `utils`, only `batch_mul` is needed here, and the TensorFlow that it asks for is
-not.
+Both networks are in the same step (denoising loss, clipping, Adam, average), theirs also without
+the flags that `scoresde.configure()` sets for CPUs, each in a process of its own, which compiles
+with an empty persistent cache (cold) and once more with what is then in it (warm). Its modules of
+2021 are imported as they are, in a Flax that has the names which they only mention. Of `utils`,
+only `batch_mul` is needed here, and the TensorFlow that it asks for is not.
 """
 
 import argparse
@@ -22,6 +22,9 @@ import sys
 import tempfile
 import time
 import types
+
+PEERS = ("score_sde", "score_sde_configured")
+"""Theirs with the flags that JAX comes with, and with those of `scoresde.configure()`."""
 
 
 def their_network(path: pathlib.Path, config: str, nf: int | None, blocks: int | None):
@@ -84,7 +87,10 @@ def compile_step(arguments: argparse.Namespace) -> dict:
     import scoresde
     from scoresde import training
 
-    scoresde.configure(arguments.cache)
+    if arguments.child == "score_sde":  # as JAX comes
+        jax.config.update("jax_compilation_cache_dir", arguments.cache)
+    else:
+        scoresde.configure(arguments.cache)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     size = arguments.nf, arguments.blocks
     if arguments.child == "scoresde":
@@ -139,13 +145,13 @@ def main() -> None:
     parser.add_argument("--blocks", type=int)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--child", choices=("scoresde", "score_sde"), help=argparse.SUPPRESS)
+    parser.add_argument("--child", choices=("scoresde", *PEERS), help=argparse.SUPPRESS)
     parser.add_argument("--cache", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
         print(json.dumps(compile_step(arguments)))
         return
-    names = ["scoresde"] + ["score_sde"] * (arguments.peer is not None)
+    names = ["scoresde", *PEERS] if arguments.peer else ["scoresde"]
     found: dict[tuple[str, str], list[dict]] = {}
     environment = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
     for _ in range(arguments.rounds):
@@ -171,7 +177,8 @@ def main() -> None:
     ours = middle["scoresde", "cold"][-1]
     print(f"\nwarm of cold: {middle['scoresde', 'warm'][-1] / ours:.2f}", end="")
     if arguments.peer:
-        print(f"; ours of theirs, cold: {ours / middle['score_sde', 'cold'][-1]:.2f}", end="")
+        for name in PEERS:
+            print(f"; of {name}, cold: {ours / middle[name, 'cold'][-1]:.2f}", end="")
     print()
 
 
