@@ -175,8 +175,8 @@ def test_ahead_of_time_compilation(mesh):
 def test_a_state_leaves_the_step_as_the_rules_say(mesh):
     lowered = make_step(mesh, rules=toy.SPLIT).lower(toy.make_state(), next(toy.ToyLoader()))
     split = re.findall(r'sharding_constraint .*{"data"}.* : (.*)', lowered.as_text())
-    # A parameter, its average and two moments; the spec is that of the last axis.
-    assert split == ["tensor<4x16xf32>"] * 4
+    # A gradient, a parameter, its average and two moments; the spec is that of the last axis.
+    assert split == ["tensor<4x16xf32>"] * 5
 
 
 @pytest.mark.parametrize(
