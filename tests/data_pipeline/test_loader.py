@@ -154,6 +154,18 @@ def test_stacked_steps_are_the_same_batches():
     assert stacked.get_state() == single.get_state()
 
 
+@pytest.mark.parametrize("first, stacks", [(0, 2), (1, 2), (2, 1), (5, 0)])
+def test_a_last_stack_that_is_not_full_is_left_out(first, stacks):
+    """Seven whole batches of four are in 30 images, and whole stacks of three are asked for."""
+    loader = data.Loader(numbered(30), 4, seed=0, shuffle=False, repeat=False, steps=3)
+    loader.set_state({"batch": first})
+    labels = [batch["label"] for batch in loader]
+    assert len(labels) == stacks and all(label.shape == (3, 4) for label in labels)
+    whole = data.Loader(numbered(30), 4, seed=0, shuffle=False, repeat=False)
+    want = np.stack([batch["label"] for batch in whole])[first : first + 3 * stacks]
+    np.testing.assert_array_equal(np.reshape(labels, (-1, 4)), want)
+
+
 @pytest.mark.parametrize("steps", [None, 2])
 def test_the_parts_of_processes_are_the_batch_of_one(steps):
     """Flips included, and in batches that span two epochs."""

@@ -179,12 +179,20 @@ def test_a_run_stopped_in_a_row_of_skips_goes_on_counting(tmp_path):
     assert toy.log_text(tmp_path / "parts") == toy.log_text(tmp_path / "whole")
 
 
-def test_a_step_of_ones_own_that_skips_nothing_stops_at_the_first(tmp_path):
+@pytest.mark.parametrize(
+    "broken, metrics",
+    [
+        ("loss", {"loss": np.full(1, np.nan), "grad_norm": np.zeros(1)}),
+        ("gradient", {"loss": np.zeros(1), "grad_norm": np.full(1, np.inf)}),
+        ("loss", {"loss": np.full(1, np.nan)}),
+    ],
+)
+def test_a_step_of_ones_own_that_skips_nothing_stops_at_the_first(tmp_path, broken, metrics):
     def train_step(state, batches):
-        return state, {"loss": np.full(1, np.nan), "grad_norm": np.zeros(1)}
+        return state, metrics
 
     options = {"mesh": training.make_mesh(), "workdir": tmp_path, "num_steps": 4}
-    with pytest.raises(UsageError, match="loss is not finite at step 1\\. Lower"):
+    with pytest.raises(UsageError, match=f"{broken} is not finite at step 1\\. Lower"):
         train(toy.make_state(), train_step, toy.ToyLoader(), **options)
 
 
