@@ -112,8 +112,10 @@ def compile_step(arguments: argparse.Namespace) -> dict:
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(2e-4))
     step = training.make_train_step(loss_fn, optimizer, training.make_mesh(), averages=averages)
     params = jax.eval_shape(init, jax.random.key(0), x, t)
+    pack = training.packed if arguments.child == "scoresde" else lambda state: state
     state = jax.eval_shape(
-        lambda params: training.create_state(jax.random.key(0), params, optimizer, averages), params
+        lambda params: pack(training.create_state(jax.random.key(0), params, optimizer, averages)),
+        params,
     )
     batch = {"image": jax.ShapeDtypeStruct((1, *x.shape), jnp.float32)}
     marks = [time.perf_counter()]

@@ -52,7 +52,8 @@ def compile_step(config, mesh, batch_size: int):
 
     def draw(params):
         optimizer, averages = experiment.optimizer, experiment.averages
-        return training.create_state(jax.random.key(0), params, optimizer, averages)
+        state = training.create_state(jax.random.key(0), params, optimizer, averages)
+        return training.packed(state) if experiment.elementwise and not rules else state
 
     def there(leaf, sharding):
         return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)

@@ -85,6 +85,7 @@ class Ours:
         state = training.create_state(
             self.key, self.params, experiment.optimizer, experiment.averages
         )
+        state = training.packed(state) if experiment.elementwise else state
         state = training.place(mesh, jax.tree.map(jnp.copy, state))
         step = training.make_train_step(
             loss_fn, experiment.optimizer, mesh, averages=experiment.averages

@@ -59,7 +59,8 @@ def take_turns(config, steps: int, rounds: int, workdir: pathlib.Path):
             loop.append(time.perf_counter() - since)
             waits.append(loader.seconds)
         if not held:
-            held.append(jax.tree.map(jnp.copy, state))
+            copy = jax.tree.map(jnp.copy, state)
+            held.append(training.packed(copy) if setup.experiment.elementwise else copy)
         start, start_work = time.perf_counter(), time.thread_time()
         for _ in range(steps):
             held[0], metrics = setup.train_step(held[0], batch)

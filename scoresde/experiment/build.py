@@ -36,7 +36,7 @@ from scoresde.likelihood import ExactLikelihood
 from scoresde.registry import UsageError, lookup, make, shown
 from scoresde.sdes import SDES, learned_fields
 from scoresde.times import DISTRIBUTIONS
-from scoresde.training import make_optimizer, schedule_of
+from scoresde.training import AVERAGES, ELEMENTWISE, make_optimizer, schedule_of
 from scoresde.training.optimizer import TO_THE_END
 
 LIKELIHOOD_BATCH_SIZE = 32
@@ -69,6 +69,7 @@ def build(config: ml_collections.ConfigDict | Mapping[str, Any]) -> Experiment:
     sde = make("SDE", SDES, **named("sde", sections.sde))
     prediction = _prediction(sections.prediction)
     network = _network(sections.network, _codec(section))
+    averages = build_averages(training)
     experiment = Experiment(
         sde=sde,
         prediction=prediction,
@@ -83,7 +84,9 @@ def build(config: ml_collections.ConfigDict | Mapping[str, Any]) -> Experiment:
         training=training,
         optimizer=_optimizer("optimizer", sections.optimizer, training.num_steps),
         learning_rate=schedule_of(named("optimizer", sections.optimizer), training.num_steps),
-        averages=build_averages(training),
+        averages=averages,
+        elementwise=named("optimizer", sections.optimizer)["name"] in ELEMENTWISE
+        and all(type(average) in AVERAGES.values() for average in averages.values()),
         dequantizer=dequantizer,
         dequantizer_network=make("network", networks.DEQUANTIZERS, **dequantizer.network),
         dequantizer_optimizer=_optimizer(

@@ -82,6 +82,7 @@ class Experiment:
         optimizer: an optax transformation.
         learning_rate: the number of updates made -> the learning rate of the next one.
         averages: the averages of the parameters that training keeps, by name.
+        elementwise: whether optimizer and averages treat each number by itself.
         dequantizer: how the flow of variational dequantization is trained.
         dequantizer_network: that flow.
         dequantizer_optimizer: an optax transformation.
@@ -105,6 +106,7 @@ class Experiment:
     optimizer: optax.GradientTransformation
     learning_rate: optax.Schedule
     averages: Mapping[str, Any]
+    elementwise: bool
     dequantizer: DequantizerTraining
     dequantizer_network: Any
     dequantizer_optimizer: optax.GradientTransformation

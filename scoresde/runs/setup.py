@@ -21,7 +21,7 @@ class TrainingSetup:
         experiment: what the config says.
         mesh: the devices.
         rules: where the state lies on the mesh.
-        state: before the first step.
+        state: before the first step, packed where that is the same.
         train_step: the compiled step.
         loader: of the training batches.
         eval_key: of the evaluations on the way.
@@ -70,13 +70,14 @@ def set_up(config: Any, steps_per_dispatch: int | None = None) -> TrainingSetup:
     loss_fn = experiment.loss_fn()
 
     def new_state() -> training.TrainState:
-        return training.create_state(
+        state = training.create_state(
             train_key,
             experiment.init(init_key),
             experiment.optimizer,
             experiment.averages,
             experiment.init_memory(),
         )
+        return training.packed(state) if experiment.elementwise and not rules else state
 
     state = training.created_on(mesh, new_state, rules)
     train_step = training.make_train_step(
@@ -91,7 +92,8 @@ def set_up(config: Any, steps_per_dispatch: int | None = None) -> TrainingSetup:
     )
     loader = make_loader(experiment, settings.batch_size, steps, experiment.flip)
     batch = split.batch(slice(0, 2))
-    jax.eval_shape(loss_fn, state.params, train_key, batch)  # does the network take them?
+    # Does the network take them?
+    jax.eval_shape(loss_fn, experiment.abstract_params, train_key, batch)
     return TrainingSetup(
         experiment=experiment,
         mesh=mesh,

@@ -29,12 +29,14 @@ from scoresde.training.mesh import (
 )
 from scoresde.training.optax_names import OPTAX_OPTIMIZERS, OPTAX_SCHEDULES
 from scoresde.training.optimizer import (
+    ELEMENTWISE,
     OPTIMIZERS,
     SCHEDULES,
     make_optimizer,
     make_schedule,
     schedule_of,
 )
+from scoresde.training.packing import packed, unpacked
 from scoresde.training.part_means import PartMeans, part_means
 from scoresde.training.power_average import PowerEMA
 from scoresde.training.profile import parse_profile
@@ -53,6 +55,7 @@ from scoresde.training.train_step import make_train_step
 
 __all__ = [
     "AVERAGES",
+    "ELEMENTWISE",
     "EMA",
     "FSDP_AXIS",
     "OPTAX_OPTIMIZERS",
@@ -82,6 +85,7 @@ __all__ = [
     "make_optimizer",
     "make_schedule",
     "make_train_step",
+    "packed",
     "param_shardings",
     "parse_profile",
     "part_means",
@@ -97,4 +101,5 @@ __all__ = [
     "state_shardings",
     "take_snapshots",
     "train",
+    "unpacked",
 ]

@@ -20,6 +20,7 @@ from scoresde.training.interruption import Interruption
 from scoresde.training.journal import Dispatch, Journal
 from scoresde.training.log import LogWriter, NoLossesError, Tracker, plot_loss
 from scoresde.training.mesh import check_batch, shard_batch
+from scoresde.training.packing import packed_as, unpacked
 from scoresde.training.profile import Profile
 from scoresde.training.progress import TrainingProgress
 from scoresde.training.sharding import Rules, place
@@ -117,7 +118,7 @@ def train(
     In `workdir`: `checkpoints/`, `metrics.jsonl`, `tensorboard/`, and `loss.png` at the end.
 
     Args:
-        state: where a new run starts, as made by `create_state`; its memory is reused.
+        state: where a new run starts, as made by `create_state` or `packed`; its memory is reused.
         train_step: as made by `make_train_step`.
         loader: the data, as `scoresde.data.Loader` with `steps` gives it.
         mesh: the devices that `train_step` was made for.
@@ -140,7 +141,7 @@ def train(
         step_flops: operations of a step, for the share of the peak.
 
     Returns:
-        The last state; its step is below `num_steps` if the run was told to stop.
+        The last state, unpacked; its step is below `num_steps` if the run was told to stop.
 
     Raises:
         UsageError: impossible arguments, mesh or rules; another process trains in `workdir`; a
@@ -173,7 +174,8 @@ def train(
         latest = checkpoints.latest_step()
         saved = None if (step := int(agreed(-1 if latest is None else latest))) < 0 else step
         if saved is not None:
-            state, extra = checkpoints.restore(state, saved)
+            restored, extra = checkpoints.restore(unpacked(state), saved)
+            state = packed_as(state, restored)
             loader.set_state(extra["loader"])
         step = int(state.step)
         writer = stack.enter_context(LogWriter(workdir, resume_step=step, also=tracker))
@@ -197,7 +199,7 @@ def train(
 
         def save() -> None:
             writer.flush()  # a checkpoint never knows more steps than the log
-            checkpoints.save(step, state, {"loader": loader.get_state()})
+            checkpoints.save(step, unpacked(state), {"loader": loader.get_state()})
 
         in_flight, metrics = None, {}
         first = step
@@ -238,7 +240,7 @@ def train(
             if due:
                 writer.check()
             for function in due:
-                if logged := function(step, state):
+                if logged := function(step, unpacked(state)):
                     writer.write(step, logged)
             if save_due:
                 save()
@@ -263,4 +265,4 @@ def train(
             progress.message(
                 f"Finished step {step}; the checkpoints are in {checkpoints.directory}."
             )
-    return state
+    return unpacked(state)

@@ -132,6 +132,9 @@ def muon(
 
 OPTIMIZERS = {"adam": adam, "adamw": adamw, "sgd": sgd, "lion": lion, "muon": muon}
 
+ELEMENTWISE = ("adam", "adamw", "sgd", "lion")
+"""Those that update each number by its own gradient, whatever array it is in."""
+
 SCHEDULES = ("constant", "cosine", "linear", "inverse_sqrt")
 
 TO_THE_END = ("cosine", "linear")

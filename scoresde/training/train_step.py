@@ -15,6 +15,7 @@ from scoresde.training.averages import Average, update_averages
 from scoresde.training.loss_fn import LossFn, Metrics, checked
 from scoresde.training.mesh import batch_sharding, replicated
 from scoresde.training.optax_names import with_loss
+from scoresde.training.packing import packed_as, unpacked
 from scoresde.training.sharding import Rules, param_shardings, state_shardings
 from scoresde.training.skipping import unless_broken
 from scoresde.training.state import TrainState
@@ -49,7 +50,8 @@ def make_train_step(
 
     It is an ordinary `jax.jit` function: `train_step.lower(state, batches).compile()` compiles it
     ahead of time, for its cost and memory analysis. Give it a state that `place` has put on
-    the mesh, as the one it returns is; for one that is not there yet, JAX compiles twice.
+    the mesh, as the one it returns is; for one that is not there yet, JAX compiles twice. A state
+    that is `packed` comes back as such.
 
     Args:
         loss_fn: (params, key, batch) -> (scalar loss, dict of scalar metrics), means over the
@@ -82,7 +84,8 @@ def make_train_step(
 
     def one_step(state: TrainState, batch: PyTree, *frozen: PyTree) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(state.key, state.step)
-        params = state.params if project is None else project(state.params)
+        params = unpacked(state.params)
+        params = params if project is None else project(params)
         # With rules, the loss is told to have whole parameters: else XLA follows their parts into
         # the activations, and moves those between the devices, which are more.
         gathered = jax.lax.with_sharding_constraint(params, whole) if rules else params
@@ -91,6 +94,8 @@ def make_train_step(
         if rules:
             parts = param_shardings(mesh, params, rules)
             gradient = jax.lax.with_sharding_constraint(gradient, parts)
+        gradient = packed_as(state.params, gradient)
+        params = state.params if project is None else packed_as(state.params, params)
         updates, opt_state = optimizer.update(gradient, state.opt_state, params, value=loss)
         params = optax.apply_updates(params, updates)
         step, norm = state.step + 1, optax.tree.norm(gradient)

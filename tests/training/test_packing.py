@@ -1,0 +1,122 @@
+"""Small parameters in one array: the same run, and the same checkpoints."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from scoresde import training
+from scoresde.training.packing import Packed, packed_as
+from scoresde.training.train_step import make_train_step
+
+from . import toy
+
+LARGEST = 16  # the toy's kernels have 64 numbers, and its biases 16 and 4
+AVERAGES = {"ema": training.EMA(rate=0.9), "power": training.PowerEMA(length=0.1)}
+
+
+def make_state(optimizer=None):
+    return toy.make_state(averages=AVERAGES, optimizer=optimizer)
+
+
+def test_what_is_packed_comes_back_as_it_was():
+    params = {
+        "scalar": jnp.float32(3.0),
+        "vector": jnp.arange(5.0),
+        "kernel": jnp.arange(64.0).reshape(4, 4, 4),
+        "count": jnp.arange(3),
+        "half": jnp.arange(3, dtype=jnp.bfloat16),
+        "list": [jnp.arange(16.0).reshape(2, 8), jnp.zeros((0, 2))],
+    }
+    state = training.create_state(jax.random.key(0), params, toy.make_optimizer(), AVERAGES)
+    found = training.packed(state, LARGEST)
+    assert found.params.small.shape == (1, 1024)
+    assert [leaf.shape for leaf in found.params.large] == [(3,), (3,), (4, 4, 4)]
+    # Parameters, two averages and two moments have three arrays fewer each.
+    assert len(jax.tree.leaves(found)) == len(jax.tree.leaves(state)) - 15
+    again = training.unpacked(found)
+    assert jax.tree.structure(again) == jax.tree.structure(state)
+    toy.assert_equal(toy.arrays(again), toy.arrays(state))
+    assert again.params["kernel"] is state.params["kernel"]  # not copied
+    jax.tree.map(np.testing.assert_array_equal, packed_as(found, again).params, found.params)
+    assert packed_as(state, again) is again
+
+
+def test_there_may_be_nothing_to_pack():
+    state = make_state()
+    assert training.packed(state, 1) is state
+    assert training.unpacked(state).params.keys() == state.params.keys()
+
+
+def shrink(params):
+    return jax.tree.map(lambda leaf: 0.99 * leaf, params)
+
+
+@pytest.mark.parametrize(
+    "name, options",
+    [
+        *((name, {}) for name in training.ELEMENTWISE),
+        ("adam", {"accumulate": 2}),
+        ("adam", {"project": shrink}),
+    ],
+)
+def test_a_step_is_the_same(name, options):
+    """To float tolerance: the norm that clips is summed in another order."""
+    rule = {"momentum": 0.9, "nesterov": True} if name == "sgd" else {"weight_decay": 0.1}
+    optimizer = training.make_optimizer(name, 1e-2, warmup=3, gradient_clip=0.5, **rule)
+    mesh = training.make_mesh()
+    step = make_train_step(toy.loss_fn, optimizer, mesh, averages=AVERAGES, **options)
+    states, metrics = [], []
+    for pack in (False, True):
+        state = make_state(optimizer)
+        state, loader = training.packed(state, LARGEST) if pack else state, toy.ToyLoader()
+        state = training.place(mesh, state)
+        for _ in range(4):
+            state, found = step(state, next(loader))
+        assert isinstance(state.params, Packed) == pack
+        states.append(toy.arrays(training.unpacked(state)))
+        metrics.append(found)
+    assert states[0].keys() == states[1].keys()
+    for key, value in states[0].items():
+        np.testing.assert_allclose(states[1][key], value, rtol=1e-5, atol=1e-6, err_msg=key)
+    for key, value in metrics[0].items():
+        np.testing.assert_allclose(metrics[1][key], value, rtol=1e-5, err_msg=key)
+
+
+def run(workdir, num_steps, pack=True, **options):
+    mesh, optimizer = training.make_mesh(), toy.make_optimizer()
+    state = make_state(optimizer)
+    return training.train(
+        training.packed(state, LARGEST) if pack else state,
+        make_train_step(toy.loss_fn, optimizer, mesh, averages=AVERAGES),
+        toy.ToyLoader(),
+        mesh=mesh,
+        workdir=workdir,
+        num_steps=num_steps,
+        log_every=3,
+        checkpoint_every=10,
+        **options,
+    )
+
+
+def test_a_run_and_its_checkpoints_are_as_without(tmp_path):
+    seen = []
+    callbacks = [(10, lambda step, state: seen.append(jax.tree.structure(state.params)))]
+    whole = run(tmp_path / "whole", 20, callbacks=callbacks)
+    plain = run(tmp_path / "plain", 20, pack=False, callbacks=callbacks)
+    assert len(seen) == 4 and len(set(seen)) == 1
+    assert jax.tree.structure(whole) == jax.tree.structure(plain)
+    for key, value in toy.arrays(plain).items():
+        np.testing.assert_allclose(toy.arrays(whole)[key], value, rtol=1e-4, atol=1e-6)
+
+    run(tmp_path / "parts", 10)
+    toy.assert_equal(toy.arrays(run(tmp_path / "parts", 20)), toy.arrays(whole))
+    assert toy.log_text(tmp_path / "parts") == toy.log_text(tmp_path / "whole")
+
+    # Each goes on from the other's checkpoint.
+    run(tmp_path / "mixed", 10, pack=False)
+    mixed = toy.arrays(run(tmp_path / "mixed", 20))
+    for key, value in toy.arrays(plain).items():
+        np.testing.assert_allclose(mixed[key], value, rtol=1e-4, atol=1e-6)
+    saved = training.Checkpoints(tmp_path / "whole" / "checkpoints").restore_params()
+    assert saved.keys() == plain.params.keys()
