@@ -1,5 +1,6 @@
 """What finished steps say: whether they were sound, and what is logged of them."""
 
+import collections
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,6 +13,9 @@ from scoresde.training.clock import StepClock
 from scoresde.training.log import LogWriter
 from scoresde.training.part_means import scalars
 from scoresde.training.progress import TrainingProgress
+
+# How many calls of the train step may run ahead of the one that is looked at, and for how long.
+_MOST_AHEAD, _SECONDS_AHEAD = 4, 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,11 +39,35 @@ class Journal:
     max_skipped: int
     skipped_in_a_row: int
     remedy: str
+    in_flight: collections.deque[Dispatch] = dataclasses.field(default_factory=collections.deque)
 
-    def note(self, dispatch: Dispatch | None) -> None:
+    def follow(self, dispatch: Dispatch) -> None:
+        """Takes note of the dispatches before this one, once the device has enough to do.
+
+        Looking at several in a row leaves the caches to the calls of the train step meanwhile, and
+        what keeps the host for a moment does not keep the device.
+        """
+        self.in_flight.append(dispatch)
+        if len(self.in_flight) > self._most_ahead(dispatch):
+            while len(self.in_flight) > 1:
+                self._note(self.in_flight.popleft())
+
+    def catch_up(self) -> None:
+        """Waits for all dispatches and takes note of them."""
+        while self.in_flight:
+            self._note(self.in_flight.popleft())
+
+    def _most_ahead(self, dispatch: Dispatch) -> int:
+        # What is dispatched has to end before a signal is heeded, so that it must not take long.
+        # Several processes measure different speeds, but all must raise after the same dispatch.
+        speed, _ = self.progress.speeds
+        if speed is None or jax.process_count() > 1:
+            return 1
+        seconds = len(dispatch.metrics["loss"]) / speed
+        return max(1, min(_MOST_AHEAD, int(_SECONDS_AHEAD / seconds)))
+
+    def _note(self, dispatch: Dispatch) -> None:
         """Waits for a dispatch, checks it, and logs the steps that are due."""
-        if dispatch is None:
-            return
         # Every array that is looked at is copied from the device, so most times only these are.
         losses = np.asarray(dispatch.metrics["loss"])
         norms = np.asarray(dispatch.metrics.get("grad_norm", np.float32(0)))

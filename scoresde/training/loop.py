@@ -201,7 +201,7 @@ def train(
             writer.flush()  # a checkpoint never knows more steps than the log
             checkpoints.save(step, unpacked(state), {"loader": loader.get_state()})
 
-        in_flight, metrics = None, {}
+        metrics = {}
         first = step
         while step < num_steps and not interruption.requested(step):
             with clock.waiting():
@@ -223,18 +223,15 @@ def train(
             state, metrics = train_step(state, batches)  # returns while the device works
             if step == first:
                 progress.compiled("the train step", time.perf_counter() - start)
-            journal.note(in_flight)  # the device has its next work: time to look at the last
             before, step = step, step + steps
+            images = steps * batch_size * jax.process_count()
+            journal.follow(Dispatch(step=step, images=images, metrics=metrics))
             if trace:
                 trace.after(step, metrics)
-            in_flight = Dispatch(
-                step=step, images=steps * batch_size * jax.process_count(), metrics=metrics
-            )
             due = [f for every, f in callbacks if step // every > before // every]
             save_due = step // checkpoint_every > before // checkpoint_every
             if due or save_due:
-                journal.note(in_flight)
-                in_flight = None
+                journal.catch_up()
                 _check_parameters(metrics, step, checkpoints.directory)
             checkpoints.check()
             if due:
@@ -246,7 +243,7 @@ def train(
                 save()
                 saved = step
 
-        journal.note(in_flight)
+        journal.catch_up()
         if saved != step:
             _check_parameters(metrics, step, checkpoints.directory)
             save()
