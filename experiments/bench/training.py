@@ -1,7 +1,7 @@
 """What the training loop costs beside its compiled step, and what a checkpoint costs.
 
 Example:
-  python experiments/bench/training.py --config vp/digits --steps 20 --rounds 20
+  python experiments/bench/training.py --config vp/digits --steps 50 --rounds 20
 
 The run of a config trains as `scoresde train` does, log and all; every so many steps it is halted,
 and the bare compiled step makes as many on a batch that lies on the device. So both take turns. The
@@ -118,7 +118,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", default="vp/digits")
     parser.add_argument("--large", default="vp/cifar10_ddpmpp_continuous", help="of a checkpoint")
-    parser.add_argument("--steps", type=int, default=20, help="in a turn")
+    parser.add_argument("--steps", type=int, default=50, help="in a turn")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--saves", type=int, default=5)
     arguments = parser.parse_args()
