@@ -35,7 +35,7 @@ def launched(environ: Mapping[str, str] = os.environ) -> Launched | None:
     """What has started this process as one of several; None for a process by itself.
 
     Raises:
-        UsageError: there are several, and JAX could not find them.
+        UsageError: there are several, and JAX could not find them; or a count that is no number.
     """
     for find in (_open_mpi, _slurm, _tpu_pod, _kubernetes):  # in JAX's order
         if found := find(environ):
@@ -44,9 +44,9 @@ def launched(environ: Mapping[str, str] = os.environ) -> Launched | None:
 
 
 def _open_mpi(environ):
-    if int(environ.get("OMPI_COMM_WORLD_SIZE", 1)) < 2:
+    if _number(environ, "OMPI_COMM_WORLD_SIZE", 1) < 2:
         return None
-    options = devices_of(environ, int(environ.get("OMPI_COMM_WORLD_LOCAL_SIZE", 2)))
+    options = devices_of(environ, _number(environ, "OMPI_COMM_WORLD_LOCAL_SIZE", 2))
     if "OMPI_MCA_orte_hnp_uri" in environ:  # Open MPI 4
         return Launched(by="Open MPI", options=options)
     if importlib.util.find_spec("mpi4py") is None:
@@ -65,13 +65,25 @@ def _slurm(environ):
     if not all(f"SLURM_{name}" in environ for name in _SLURM):
         return None
     # Of the step: in a shell of `salloc` that is one, where SLURM_NTASKS is what was allocated.
-    tasks = int(environ.get("SLURM_STEP_NUM_TASKS", environ["SLURM_NTASKS"]))
+    of_job = _number(environ, "SLURM_NTASKS", 1)
+    tasks = _number(environ, "SLURM_STEP_NUM_TASKS", of_job)
     if tasks < 2:
         return None
     on_nodes = _counts(environ.get("SLURM_STEP_TASKS_PER_NODE", ""))
-    node = int(environ.get("SLURM_NODEID", 0))
+    node = _number(environ, "SLURM_NODEID", 0)
     here = on_nodes[node] if node < len(on_nodes) else 2
     return Launched(by="Slurm", options={"num_processes": tasks, **devices_of(environ, here)})
+
+
+def _number(environ: Mapping[str, str], name: str, missing: int) -> int:
+    """The whole number that a variable is."""
+    text = environ.get(name, str(missing))
+    if not text.isdecimal():
+        raise UsageError(
+            f"The environment's {name} is {text!r}, by which the processes of a job are found, and "
+            f"no number: unset it, or give --num_processes and --process_id; or {ALONE}."
+        )
+    return int(text)
 
 
 def _counts(text: str) -> list[int]:

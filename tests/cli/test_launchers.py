@@ -69,6 +69,14 @@ def test_a_process_by_itself_joins_nothing(environ):
     assert launchers.launched(environ) is None
 
 
+@pytest.mark.parametrize(
+    "name", ["SLURM_NTASKS", "SLURM_STEP_NUM_TASKS", "SLURM_NODEID", "OMPI_COMM_WORLD_SIZE"]
+)
+def test_a_count_that_is_no_number_is_said_in_a_line(name):
+    with pytest.raises(UsageError, match=f"{name} is 'four'.* --num_processes 1 for a process"):
+        launchers.launched(STEP | {name: "four"})
+
+
 def test_what_jax_could_not_find_is_said_in_a_line(monkeypatch):
     monkeypatch.setattr(launchers.importlib.util, "find_spec", lambda name: None)
     five = {name: value for name, value in RANK.items() if "orte" not in name}
