@@ -8,6 +8,7 @@ from jax.sharding import Mesh
 
 from scoresde.training.loss_fn import LossFn, Metrics, checked
 from scoresde.training.mesh import batch_sharding, replicated
+from scoresde.training.packing import unpacked
 from scoresde.training.state import TrainState
 
 PyTree = Any
@@ -43,6 +44,6 @@ def make_eval_step(
     )
 
     def eval_step(state: TrainState, key: jax.Array, batch: PyTree) -> Metrics:
-        return compiled(state.averaged(average), key, batch)
+        return compiled(unpacked(state.averaged(average)), key, batch)
 
     return eval_step

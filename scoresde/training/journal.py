@@ -49,13 +49,11 @@ class Journal:
         """
         self.in_flight.append(dispatch)
         if len(self.in_flight) > self._most_ahead(dispatch):
-            while len(self.in_flight) > 1:
-                self._note(self.in_flight.popleft())
+            self._look_at(len(self.in_flight) - 1)
 
     def catch_up(self) -> None:
         """Waits for all dispatches and takes note of them."""
-        while self.in_flight:
-            self._note(self.in_flight.popleft())
+        self._look_at(len(self.in_flight))
 
     def _most_ahead(self, dispatch: Dispatch) -> int:
         # What is dispatched has to end before a signal is heeded, so that it must not take long.
@@ -66,8 +64,16 @@ class Journal:
         seconds = len(dispatch.metrics["loss"]) / speed
         return max(1, min(_MOST_AHEAD, int(_SECONDS_AHEAD / seconds)))
 
-    def _note(self, dispatch: Dispatch) -> None:
-        """Waits for a dispatch, checks it, and logs the steps that are due."""
+    def _look_at(self, count: int) -> None:
+        """Takes note of so many dispatches, whose time is known at their end alone."""
+        dispatches = [self.in_flight.popleft() for _ in range(count)]
+        losses = [self._note(dispatch) for dispatch in dispatches]
+        if dispatches:
+            images = sum(dispatch.images for dispatch in dispatches)
+            self.progress.update(dispatches[-1].step, images, losses[-1])
+
+    def _note(self, dispatch: Dispatch) -> float:
+        """Waits for a dispatch, checks it, logs the steps that are due; the last loss."""
         # Every array that is looked at is copied from the device, so most times only these are.
         losses = np.asarray(dispatch.metrics["loss"])
         norms = np.asarray(dispatch.metrics.get("grad_norm", np.float32(0)))
@@ -78,7 +84,7 @@ class Journal:
             self._look_closer(first, jax.device_get(dispatch.metrics), sound)
         else:
             self.skipped_in_a_row = 0
-        self.progress.update(dispatch.step, dispatch.images, losses[-1])
+        return losses[-1]
 
     def _look_closer(self, first: int, metrics: Mapping[str, Any], sound: np.ndarray) -> None:
         """Counts the skipped of the steps from `first` on, and logs those that are due."""

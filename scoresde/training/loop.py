@@ -20,7 +20,7 @@ from scoresde.training.interruption import Interruption
 from scoresde.training.journal import Dispatch, Journal
 from scoresde.training.log import LogWriter, NoLossesError, Tracker, plot_loss
 from scoresde.training.mesh import check_batch, shard_batch
-from scoresde.training.packing import packed_as, unpacked
+from scoresde.training.packing import state_packed_as, unpacked
 from scoresde.training.profile import Profile
 from scoresde.training.progress import TrainingProgress
 from scoresde.training.sharding import Rules, place
@@ -175,7 +175,8 @@ def train(
         saved = None if (step := int(agreed(-1 if latest is None else latest))) < 0 else step
         if saved is not None:
             restored, extra = checkpoints.restore(unpacked(state), saved)
-            state = packed_as(state, restored)
+            state = state_packed_as(state, restored)
+            del restored
             loader.set_state(extra["loader"])
         step = int(state.step)
         writer = stack.enter_context(LogWriter(workdir, resume_step=step, also=tracker))
@@ -199,7 +200,7 @@ def train(
 
         def save() -> None:
             writer.flush()  # a checkpoint never knows more steps than the log
-            checkpoints.save(step, unpacked(state), {"loader": loader.get_state()})
+            checkpoints.save(step, state, {"loader": loader.get_state()})
 
         metrics = {}
         first = step

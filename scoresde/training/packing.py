@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from scoresde.training.state import TrainState
 
@@ -38,8 +39,8 @@ class Layout(NamedTuple):
         """A tree like the parameters, its small arrays packed."""
         leaves = self.tree.flatten_up_to(tree)
         large = [leaf for leaf, small in zip(leaves, self.small) if not small]
-        small = [leaf for leaf, small in zip(leaves, self.small) if small]
-        return Packed(small=_joined(small), large=large, layout=self)
+        rows, rest = _joined([leaf for leaf, small in zip(leaves, self.small) if small])
+        return Packed(rows=rows, rest=rest, large=large, layout=self)
 
     def fits(self, tree: PyTree) -> bool:
         """Whether a tree is like the parameters."""
@@ -53,35 +54,38 @@ class Packed:
     """Arrays of a tree, the small ones one after another.
 
     Attributes:
-        small: these, float32 [rows, 1024], and zeros at the end, which no update moves.
+        rows: the numbers of these but for the last, [n, 1024].
+        rest: the last, [fewer than 1024].
         large: the others, in the tree's order.
         layout: how they make the tree.
     """
 
-    small: jax.Array
+    rows: jax.Array
+    rest: jax.Array
     large: list[jax.Array]
     layout: Layout = dataclasses.field(metadata={"static": True})
 
     def unpack(self) -> PyTree:
         """The tree."""
-        shapes = [shape for shape, small in zip(self.layout.shapes, self.layout.small) if small]
-        small, large = iter(_split(self.small, tuple(shapes))), iter(self.large)
-        leaves = [next(small if is_small else large) for is_small in self.layout.small]
+        flat, start = jnp.concatenate([self.rows.ravel(), self.rest]), 0
+        leaves, large = [], iter(self.large)
+        for shape, small in zip(self.layout.shapes, self.layout.small):
+            leaves.append(_part(flat, np.int32(start), shape) if small else next(large))
+            start += math.prod(shape) if small else 0
         return jax.tree.unflatten(self.layout.tree, leaves)
 
 
 @jax.jit
-def _joined(arrays: list[jax.Array]) -> jax.Array:
-    flat = [array.ravel() for array in arrays]
-    rest = -sum(array.size for array in flat) % _WIDTH
-    return jnp.concatenate([*flat, jnp.zeros(rest, flat[0].dtype)]).reshape(-1, _WIDTH)
+def _joined(arrays: list[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    flat = jnp.concatenate([array.ravel() for array in arrays])
+    whole = flat.size - flat.size % _WIDTH
+    return flat[:whole].reshape(-1, _WIDTH), flat[whole:]
 
 
-@functools.partial(jax.jit, static_argnums=1)
-def _split(array: jax.Array, shapes: tuple[tuple[int, ...], ...]) -> list[jax.Array]:
-    sizes = [math.prod(shape) for shape in shapes]
-    parts = jax.lax.split(array.ravel(), [*sizes, array.size - sum(sizes)])
-    return [part.reshape(shape) for part, shape in zip(parts, shapes)]
+# One program for all arrays of a shape: one of hundreds of results takes seconds to compile.
+@functools.partial(jax.jit, static_argnums=2)
+def _part(flat: jax.Array, start: int, shape: tuple[int, ...]) -> jax.Array:
+    return jax.lax.dynamic_slice(flat, (start,), (math.prod(shape),)).reshape(shape)
 
 
 def packed(state: TrainState, largest: int = 2**16) -> TrainState:
@@ -100,14 +104,17 @@ def packed(state: TrainState, largest: int = 2**16) -> TrainState:
     small = tuple(leaf.dtype == jnp.float32 and leaf.size <= largest for leaf in leaves)
     if sum(small) < 2:
         return state
-    return _pack(state, Layout(tree, tuple(leaf.shape for leaf in leaves), small))
+    return _packed_by(Layout(tree, tuple(leaf.shape for leaf in leaves), small), state)
+
+
+def state_packed_as(like: TrainState, state: TrainState) -> TrainState:
+    """A state packed as another is."""
+    return _packed_by(like.params.layout, state) if _is_packed(like.params) else state
 
 
 def packed_as(like: PyTree, tree: PyTree) -> PyTree:
-    """A tree packed as another is, `like`: of parameters, or a whole state."""
-    nodes = jax.tree.leaves(like, is_leaf=_is_packed)
-    layout = next((node.layout for node in nodes if _is_packed(node)), None)
-    return tree if layout is None else _pack(tree, layout)
+    """A tree like the parameters, packed as a state's are, `like`."""
+    return like.layout.pack(tree) if _is_packed(like) else tree
 
 
 def unpacked(tree: PyTree) -> PyTree:
@@ -117,11 +124,15 @@ def unpacked(tree: PyTree) -> PyTree:
     )
 
 
-def _pack(tree: PyTree, layout: Layout) -> PyTree:
-    """All that is like the parameters in a tree, packed."""
-    return jax.tree.map(
-        lambda node: layout.pack(node) if layout.fits(node) else node, tree, is_leaf=layout.fits
-    )
+def _packed_by(layout: Layout, state: TrainState) -> TrainState:
+    def pack(tree: PyTree) -> PyTree:  # all that is like the parameters in it
+        return jax.tree.map(
+            lambda node: layout.pack(node) if layout.fits(node) else node, tree, is_leaf=layout.fits
+        )
+
+    # Not what the loss remembers, which is the loss's own.
+    params, averages, opt_state = map(pack, (state.params, state.averages, state.opt_state))
+    return dataclasses.replace(state, params=params, averages=averages, opt_state=opt_state)
 
 
 def _is_packed(node: Any) -> bool:

@@ -40,3 +40,4 @@ def test_the_state_is_packed_where_that_is_the_same(name, is_packed):
     setup = set_up(ml_collections.ConfigDict(sections))
     assert isinstance(setup.state.params, Packed) == is_packed
     assert isinstance(training.unpacked(setup.state).params, dict)
+    assert setup.parameters == 5 * 16 + 16 * 4 + 4

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scoresde import training
-from scoresde.training.packing import Packed, packed_as
+from scoresde.training.packing import Packed, state_packed_as
 from scoresde.training.train_step import make_train_step
 
 from . import toy
@@ -22,24 +22,27 @@ def make_state(optimizer=None):
 def test_what_is_packed_comes_back_as_it_was():
     params = {
         "scalar": jnp.float32(3.0),
-        "vector": jnp.arange(5.0),
-        "kernel": jnp.arange(64.0).reshape(4, 4, 4),
+        "vector": jnp.arange(1090.0),
+        "kernel": jnp.arange(1200.0).reshape(4, 10, 30),
         "count": jnp.arange(3),
         "half": jnp.arange(3, dtype=jnp.bfloat16),
         "list": [jnp.arange(16.0).reshape(2, 8), jnp.zeros((0, 2))],
     }
     state = training.create_state(jax.random.key(0), params, toy.make_optimizer(), AVERAGES)
-    found = training.packed(state, LARGEST)
-    assert found.params.small.shape == (1, 1024)
-    assert [leaf.shape for leaf in found.params.large] == [(3,), (3,), (4, 4, 4)]
-    # Parameters, two averages and two moments have three arrays fewer each.
-    assert len(jax.tree.leaves(found)) == len(jax.tree.leaves(state)) - 15
+    found = training.packed(state, 1090)
+    assert found.params.rows.shape == (1, 1024) and found.params.rest.shape == (83,)
+    assert [leaf.shape for leaf in found.params.large] == [(3,), (3,), (4, 10, 30)]
+    # Parameters, two averages and two moments have two arrays fewer each.
+    assert len(jax.tree.leaves(found)) == len(jax.tree.leaves(state)) - 10
+    assert repr(found) == repr(state)  # as many parameters
     again = training.unpacked(found)
     assert jax.tree.structure(again) == jax.tree.structure(state)
     toy.assert_equal(toy.arrays(again), toy.arrays(state))
     assert again.params["kernel"] is state.params["kernel"]  # not copied
-    jax.tree.map(np.testing.assert_array_equal, packed_as(found, again).params, found.params)
-    assert packed_as(state, again) is again
+    once_more = state_packed_as(found, again)
+    jax.tree.map(np.testing.assert_array_equal, once_more.params, found.params)
+    assert jax.tree.structure(once_more) == jax.tree.structure(found)
+    assert state_packed_as(state, again) is again
 
 
 def test_there_may_be_nothing_to_pack():
@@ -58,11 +61,14 @@ def shrink(params):
         *((name, {}) for name in training.ELEMENTWISE),
         ("adam", {"accumulate": 2}),
         ("adam", {"project": shrink}),
+        ("adam", {"eps": 0.0}),  # which divides 0 by 0 where nothing is
     ],
 )
 def test_a_step_is_the_same(name, options):
     """To float tolerance: the norm that clips is summed in another order."""
     rule = {"momentum": 0.9, "nesterov": True} if name == "sgd" else {"weight_decay": 0.1}
+    rule |= {key: options[key] for key in options if key == "eps"}
+    options = {key: value for key, value in options.items() if key != "eps"}
     optimizer = training.make_optimizer(name, 1e-2, warmup=3, gradient_clip=0.5, **rule)
     mesh = training.make_mesh()
     step = make_train_step(toy.loss_fn, optimizer, mesh, averages=AVERAGES, **options)
@@ -81,6 +87,25 @@ def test_a_step_is_the_same(name, options):
         np.testing.assert_allclose(states[1][key], value, rtol=1e-5, atol=1e-6, err_msg=key)
     for key, value in metrics[0].items():
         np.testing.assert_allclose(metrics[1][key], value, rtol=1e-5, err_msg=key)
+
+
+def test_what_the_loss_remembers_is_not_packed():
+    params = toy.make_params()
+    state = training.create_state(
+        jax.random.key(0), params, toy.make_optimizer(), AVERAGES, {"teacher": params}
+    )
+    found = training.packed(state, LARGEST)
+    assert found.memory["teacher"].keys() == params.keys()
+    assert state_packed_as(found, state).memory["teacher"].keys() == params.keys()
+
+
+def test_a_packed_state_is_saved_and_evaluated_as_any_other(tmp_path):
+    state = make_state()
+    with training.Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(0, training.packed(state, LARGEST))
+    again, _ = training.Checkpoints(tmp_path).restore(state)
+    toy.assert_equal(toy.arrays(again), toy.arrays(state))
+    assert toy.eval_loss(training.packed(state, LARGEST)) == toy.eval_loss(state)
 
 
 def run(workdir, num_steps, pack=True, **options):

@@ -26,6 +26,7 @@ from scoresde.training.checkpoints.items import (
 )
 from scoresde.training.checkpoints.reading import SavedCheckpoint, steps_in
 from scoresde.training.checkpoints.writing import writing
+from scoresde.training.packing import unpacked
 from scoresde.training.state import TrainState
 
 PyTree = Any
@@ -129,7 +130,8 @@ class Checkpoints:
                 self._writer = self._open_writer()
         self.wait()  # the background thread reads self._saving
         self._empty()
-        items = {name: ocp.args.StandardSave(tree) for name, tree in to_items(state).items()}
+        items = to_items(unpacked(state))
+        items = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
         content = {"format": FORMAT, "skipped": state.skipped.tolist(), "extra": extra or {}}
         items["extra"] = ocp.args.JsonSave(content)
         self._saving = step, list(items)
