@@ -1,9 +1,9 @@
 """Small parameters in one array, in a state whose step treats all numbers alike.
 
 Most of a network's arrays are biases, scales and small kernels: of the 564 of CIFAR-10's DDPM++,
-427 hold a twentieth of its numbers. Each has two moments and an average beside it and is updated by
-a program of its own, so that half of a training step's instructions are theirs, and most of what a
-call of it hands over. One after another in one array, they are updated at once.
+385 hold half a percent of its numbers. Each has two moments and an average beside it and is updated
+by a program of its own, so that half of a training step's instructions are theirs, and most of what
+a call of it hands over. One after another in one array, they are updated at once.
 
 That is the same only where each number is updated by its own gradient, whatever array it is in, as
 Adam and moving averages do it, also after a clipping by the global norm. Checkpoints, and whoever
@@ -88,7 +88,7 @@ def _part(flat: jax.Array, start: int, shape: tuple[int, ...]) -> jax.Array:
     return jax.lax.dynamic_slice(flat, (start,), (math.prod(shape),)).reshape(shape)
 
 
-def packed(state: TrainState, largest: int = 2**16) -> TrainState:
+def packed(state: TrainState, largest: int = 2**15) -> TrainState:
     """A state whose parameters, averages and moments are packed.
 
     `make_train_step` takes it as it takes any other, and `train` hands it out unpacked. Only for
@@ -97,8 +97,8 @@ def packed(state: TrainState, largest: int = 2**16) -> TrainState:
 
     Args:
         state: as made by `create_state`.
-        largest: the most elements of an array that is packed; only float32 is. (A TPU's compiler
-            needs half as much memory again for the step of CIFAR-10's DDPM++ at 2^18.)
+        largest: the most elements of an array that is packed; only float32 is. More compile sooner,
+            but a TPU's compiler needs more memory for them (docs/optimizations.md).
     """
     leaves, tree = jax.tree.flatten(state.params)
     small = tuple(leaf.dtype == jnp.float32 and leaf.size <= largest for leaf in leaves)
