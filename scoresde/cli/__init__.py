@@ -38,6 +38,7 @@ COMMANDS = (
 )
 
 _WITHOUT_CONFIG = ("configs", "env", "list", "prepare")
+_WITHOUT_PROGRAMS = ("configs", "list")  # which need not wait for JAX
 
 
 def _module(command: str):
@@ -106,7 +107,8 @@ def main(argv: list[str] | None = None) -> int:
     warnings.formatwarning = _format_warning
     try:
         arguments, overrides = parse(_parser(), argv)
-        configure()
+        if arguments.command not in _WITHOUT_PROGRAMS:
+            configure()
         distributed.join(arguments)
         distributed.check_alike(arguments, overrides)
         status = _module(arguments.command).run(arguments, overrides) or 0

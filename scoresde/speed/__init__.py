@@ -5,6 +5,7 @@
 
 xla_flags           XLA's convolutions and compilation
 allocator           the memory that one step frees, kept for the next
+dispatch            programs run where it is kept
 compilation_cache   programs that are compiled once are read back
 """
 

@@ -10,11 +10,10 @@ import os
 from scoresde.speed.cpu import why_not_cpu_alone
 from scoresde.speed.setting import REFUSAL, Setting, refused
 
-# Of <malloc.h>: what mallopt sets, and to how many bytes. It takes a C int.
-_LARGEST = 2**31 - 1
+# Of <malloc.h>: what mallopt sets, and to what.
 _OPTIONS = {
-    "M_MMAP_THRESHOLD": (-3, _LARGEST),  # blocks come from the heap, not from maps of their own
-    "M_TRIM_THRESHOLD": (-1, _LARGEST),  # whose free end is not given back
+    "M_MMAP_MAX": (-4, 0),  # no block has a map of its own: all come from the heap,
+    "M_TRIM_THRESHOLD": (-1, -1),  # whose free end is never given back
     "M_TOP_PAD": (-2, 2**28),  # and which grows in large steps
 }
 

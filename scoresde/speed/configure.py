@@ -4,6 +4,7 @@ import os
 
 from scoresde.speed.allocator import keep_memory
 from scoresde.speed.compilation_cache import cache_programs
+from scoresde.speed.dispatch import run_in_caller
 from scoresde.speed.setting import Setting
 from scoresde.speed.xla_flags import set_flags
 
@@ -12,9 +13,10 @@ def configure(cache: str | os.PathLike | None = None) -> tuple[Setting, ...]:
     """Makes this process quick; call it before JAX computes anything.
 
     On CPUs alone: XLA flags for convolutions and compilation, where XLA_FLAGS is not set, and an
-    allocator that keeps memory, under glibc, where no MALLOC_ variable is set; SCORESDE_FAST=0 in
-    the environment refuses both. On all devices: a directory in which JAX caches compiled
-    programs, where it has none. It never takes back what the user has set, and may be called again.
+    allocator that keeps memory, under glibc, where no MALLOC_ variable is set, with programs that
+    run in the thread that calls them, since it keeps most there; SCORESDE_FAST=0 in the environment
+    refuses these. On all devices: a directory in which JAX caches compiled programs, where it has
+    none. It never takes back what the user has set, and may be called again.
 
     The command line calls it; `import scoresde` does not. `scoresde env` shows what it does.
 
@@ -25,4 +27,6 @@ def configure(cache: str | os.PathLike | None = None) -> tuple[Setting, ...]:
     Returns:
         What is set now, and why.
     """
-    return set_flags(), keep_memory(), cache_programs(cache)
+    allocator = keep_memory()
+    cached = cache_programs(cache)  # before JAX is imported, which takes nothing away from it then
+    return set_flags(), allocator, run_in_caller(allocator), cached

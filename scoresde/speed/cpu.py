@@ -1,4 +1,4 @@
-"""Whether JAX will run on CPUs alone, found out without importing it."""
+"""What JAX will run on, and whether it does already, found out without importing it."""
 
 import importlib.metadata
 import importlib.util
@@ -20,3 +20,9 @@ def why_not_cpu_alone() -> str:
     for plugin in importlib.metadata.entry_points(group="jax_plugins"):
         return f"the JAX plugin {plugin.name} is installed, so that JAX may not run on CPUs alone"
     return ""
+
+
+def has_devices() -> bool:
+    """Whether JAX has asked for its devices, after which it reads no more what makes them."""
+    bridge = sys.modules.get("jax._src.xla_bridge")
+    return bool(getattr(bridge, "backends_are_initialized", lambda: False)())

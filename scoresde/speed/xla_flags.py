@@ -15,7 +15,7 @@ import pathlib
 import subprocess
 import sys
 
-from scoresde.speed.cpu import why_not_cpu_alone
+from scoresde.speed.cpu import has_devices, why_not_cpu_alone
 from scoresde.speed.setting import REFUSAL, Setting, refused
 
 FLAGS = (
@@ -39,7 +39,7 @@ def set_flags() -> Setting:
         return setting("", f"{REFUSAL}={os.environ[REFUSAL]}")
     if reason := why_not_cpu_alone():
         return setting("", reason)
-    if _has_devices():
+    if has_devices():
         return setting("", "too late, JAX has its devices: call scoresde.configure() first")
     version = importlib.metadata.version("jaxlib")
     if not starts_with_it(version):
@@ -85,9 +85,3 @@ def _try() -> bool:
         ).returncode
     except (OSError, subprocess.SubprocessError):
         return False
-
-
-def _has_devices() -> bool:
-    """Whether JAX has asked for its devices, after which XLA_FLAGS are not read."""
-    bridge = sys.modules.get("jax._src.xla_bridge")
-    return bool(getattr(bridge, "backends_are_initialized", lambda: False)())

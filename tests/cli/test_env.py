@@ -15,8 +15,8 @@ def test_it_says_what_runs_and_what_is_set(capsys, monkeypatch):
     assert rows["revision"]
     assert rows["jax"] == jax.__version__ and rows["jaxlib"] == jaxlib.__version__
     assert rows["devices"] == f"{len(jax.devices())} x cpu" and "CPU cores" in rows["system"]
-    assert rows["XLA_FLAGS"] == rows["allocator"] == "not set"
-    assert sum("(SCORESDE_FAST=0)" in line for line in lines) == 2
+    assert rows["XLA_FLAGS"] == rows["allocator"] == rows["dispatch"] == "not set"
+    assert sum("SCORESDE_FAST=0)" in line for line in lines) == 3
 
 
 def test_it_has_no_config(capsys):
