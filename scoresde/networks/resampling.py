@@ -96,6 +96,9 @@ def downsample(x: jax.Array, kernel: Sequence[float] = (1, 3, 3, 1)) -> jax.Arra
         kernel: filter taps of one axis, of any scale, at least two.
     """
     taps = _normalized(kernel)
+    if taps == (0.5, 0.5):  # a sum that XLA takes no part of what comes before it into
+        batch, height, width, channels = x.shape
+        return x.reshape(batch, height // 2, 2, width // 2, 2, channels).mean(axis=(2, 4))
     for axis in (HEIGHT, WIDTH):
         first = -((len(taps) - 1) // 2)
         x = _correlate(x, taps, axis, first=first, size=x.shape[axis] // 2, stride=2)
