@@ -1,28 +1,27 @@
 """How time and memory grow with batch, width, resolution, depth, devices; likelihoods as well.
 
 Example:
-  python experiments/bench/growth.py --out experiments/bench/results/growth.json
+  python experiments/bench/growth.py --out experiments/bench/results/two_cpu_cores.json
 
 Of each kind the smallest is the measure of the others, in turns with them. A training step's
 memory is what XLA says its temporaries take. Exponents are those of the line through the
 logarithms: 1 is in proportion. A likelihood's dimension is that of its images, of a network of
-one width.
+one width. What the file has of `run.py` is kept, and of other kinds.
 """
 
 import argparse
 import json
-import math
 import pathlib
 import statistics
 
 import jax
-import numpy as np
 from ours import STEPS, Ours
 from sizes import SIZES, Size
+from table import growth
 from timing import machine, turns
 
 import scoresde
-from scoresde import training
+from scoresde import files, training
 
 BASE = SIZES["ddpmpp_small"]
 
@@ -53,11 +52,6 @@ def size_of(kind: str, value: int) -> Size:
         settings=config,
         **{"train": train, "forward": train, "likelihood": 4},
     )
-
-
-def exponent(values, seconds) -> float:
-    """Of the power of `values` that is nearest to `seconds`."""
-    return float(np.polyfit(np.log(values), np.log(seconds), 1)[0])
 
 
 def steps(kind: str, values, rounds: int) -> list[dict]:
@@ -149,26 +143,13 @@ def main() -> None:
         for part in parts:
             if part:
                 rows += part
-                print("\n" + table(part), flush=True)
+                print("\n" + growth(part), flush=True)
         jax.clear_caches()
+    found = json.loads(arguments.out.read_text()) if arguments.out.exists() else {"rows": []}
+    kinds = {row["kind"] for row in rows}
+    rows += [row for row in found.get("growth", ()) if row["kind"] not in kinds]
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps({"machine": machine(), "growth": rows}, indent=1))
-
-
-def table(rows: list[dict]) -> str:
-    """Of one kind, as Markdown."""
-    values = [row["value"] for row in rows]
-    kind = rows[0]["kind"]
-    last = "evaluations" if "nfe" in rows[0] else "temporaries, MB"
-    lines = [f"| {kind} | time, of the first | {last} |", "|---|---|---|"]
-    for row in rows:
-        other = row["nfe"] if "nfe" in row else f"{row['temporaries'] / 1e6:.0f}"
-        lines.append(f"| {row['value']:g} | {row['of_first']:.2f} | {other} |")
-    if not math.isclose(values[0], values[-1]):
-        power = exponent(values, [row["of_first"] for row in rows])
-        other = [row.get("nfe", row.get("temporaries")) for row in rows]
-        lines.append(f"| exponent | {power:.2f} | {exponent(values, other):.2f} |")
-    return "\n".join(lines)
+    files.write_json(arguments.out, {**found, "machine": machine(), "growth": rows})
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ networks: where it does not compile (`extensions=False`), its own implementation
 operations stands in, as it does on a CPU.
 """
 
+import gc
 import pathlib
 import sys
 import types
@@ -197,14 +198,29 @@ class ScoreSDEPyTorch:
         evaluations = function(self.model, x)[2]
         return lambda: self.wait(function(self.model, x)[0]).shape, evaluations
 
-    def peak_memory(self, call: Callable[[], Any]) -> int | None:
-        """Bytes that PyTorch had at most during a call; None on a CPU, where nobody counts."""
-        if self.device != "cuda":
-            return None
-        self.torch.cuda.empty_cache()
-        self.torch.cuda.reset_peak_memory_stats()
-        call()
-        return self.torch.cuda.max_memory_allocated()
+    def peak_memory(self, call: Callable[[], Any]) -> int:
+        """Bytes that PyTorch had at most during a call."""
+        if self.device == "cuda":
+            self.torch.cuda.empty_cache()
+            self.torch.cuda.reset_peak_memory_stats()
+            call()
+            return self.torch.cuda.max_memory_allocated()
+        held = self._held()
+        profiler = self.torch.profiler
+        with profiler.profile(
+            activities=[profiler.ProfilerActivity.CPU], profile_memory=True
+        ) as run:
+            call()
+        events = run.profiler.kineto_results.events()
+        changes = [event.nbytes() for event in events if event.name() == "[memory]"]
+        return held + int(np.max(np.cumsum([0, *changes])))
+
+    def _held(self) -> int:
+        """Bytes of all tensors that there are, gradients included."""
+        tensors = [thing for thing in gc.get_objects() if self.torch.is_tensor(thing)]
+        tensors += [p.grad for p in self.module.parameters() if p.grad is not None]
+        storages = [tensor.untyped_storage() for tensor in tensors]
+        return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
 
 def _config(network: dict, device: str) -> Any:

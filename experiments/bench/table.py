@@ -4,8 +4,11 @@ Example:
   python -m experiments.bench.table
 """
 
+import itertools
 import json
+import math
 import pathlib
+import statistics
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "benchmarks.md"
@@ -14,7 +17,8 @@ HOWS = ("eager", "channels_last", "compiled")
 
 HEAD = (
     "| network | type | case | batch | ms a unit | of eager | of channels_last | of compiled "
-    "| share of peak | until it runs, s | from the cache, s | memory, GB |\n" + "|---" * 12 + "|"
+    "| share of peak | until it runs, s | from the cache, s | memory, GB "
+    "| of eager, GB |\n" + "|---" * 13 + "|"
 )
 
 ABOUT = """\
@@ -25,7 +29,7 @@ A training step and a call of the network are of a whole batch, sampling and the
 evaluation of the network, each the median of turns with score_sde_pytorch's own functions on the
 same machine in the same process, with random weights. "of" is our time over theirs: below 1 we
 are faster. What they have no number for did not run, or was not asked for. Memory is that of the
-program by XLA's analysis. More, and how it was measured:
+program by XLA's analysis, and PyTorch's peak in eager mode. More, and how it was measured:
 [experiments/bench](../experiments/bench/README.md).
 """
 
@@ -41,8 +45,29 @@ def line(row: dict) -> str:
     cells += [
         f"{ready[name]:.0f}" if name in ready else "-" for name in ("scoresde", "scoresde, warm")
     ]
-    cells.append("-" if bytes_ is None else f"{bytes_ / 1e9:.2f}")
+    for held in (bytes_, row.get("peak_bytes", {}).get("eager")):
+        cells.append("-" if held is None else f"{held / 1e9:.2f}")
     return "| " + " | ".join(cells) + " |"
+
+
+def growth(rows: list[dict]) -> str:
+    """The table of one kind of growth, with the exponents of the lines through the logarithms."""
+    kind, values = rows[0]["kind"], [row["value"] for row in rows]
+    what, name, unit = ("temporaries", "temporaries, MB", 1e6)
+    if "nfe" in rows[0]:
+        what, name, unit = ("nfe", "evaluations", 1)
+    lines = [f"| {kind} | time, of the first | {name} |", "|---|---|---|"]
+    for row in rows:
+        other = row[what] / unit
+        lines.append(f"| {row['value']:g} | {row['of_first']:.2f} | {other:.0f} |")
+    powers = [_exponent(values, [row[key] for row in rows]) for key in ("of_first", what)]
+    lines.append(f"| exponent | {powers[0]:.2f} | {powers[1]:.2f} |")
+    return "\n".join(lines)
+
+
+def _exponent(values: list[float], others: list[float]) -> float:
+    """Of the power of `values` that is nearest to `others`."""
+    return statistics.linear_regression([*map(math.log, values)], [*map(math.log, others)]).slope
 
 
 def page(found: list[dict]) -> str:
@@ -53,6 +78,10 @@ def page(found: list[dict]) -> str:
         if about := machine.get("about"):
             parts.append(f"{about}\n")
         parts.append("\n".join([HEAD, *map(line, machine["rows"])]) + "\n")
+        if "growth" in machine:
+            parts.append("How a step, and a likelihood, of a small network grow:\n")
+        for _, rows in itertools.groupby(machine.get("growth", ()), lambda row: row["kind"]):
+            parts.append(growth(list(rows)) + "\n")
     return "\n".join(parts)
 
 
