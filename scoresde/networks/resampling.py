@@ -12,7 +12,8 @@ The zeros outside darken a border row of (1, 3, 3, 1): upsampling maps the const
 (0.5625 in a corner), downsampling to 0.875 (0.765625).
 
 Why not a depthwise convolution: XLA on a CPU runs those about a hundred times slower than the few
-shifted sums below, which fuse into one loop there and into one kernel on a GPU.
+shifted sums below, which fuse into one loop there and into one kernel on a GPU. The mean of 2x2
+pixels is a mean: quicker still in a network, where the loop would take in what comes before.
 """
 
 import functools
@@ -96,7 +97,7 @@ def downsample(x: jax.Array, kernel: Sequence[float] = (1, 3, 3, 1)) -> jax.Arra
         kernel: filter taps of one axis, of any scale, at least two.
     """
     taps = _normalized(kernel)
-    if taps == (0.5, 0.5):  # a sum that XLA takes no part of what comes before it into
+    if taps == (0.5, 0.5):  # on CPUs, slices would be fused with all that comes before them
         batch, height, width, channels = x.shape
         return x.reshape(batch, height // 2, 2, width // 2, 2, channels).mean(axis=(2, 4))
     for axis in (HEIGHT, WIDTH):
