@@ -10,7 +10,6 @@ one width. What the file has of `run.py` is kept, and of other kinds.
 """
 
 import argparse
-import json
 import pathlib
 import statistics
 
@@ -18,7 +17,7 @@ import jax
 from ours import STEPS, Ours
 from sizes import SIZES, Size
 from table import growth
-from timing import machine, turns
+from timing import results, turns
 
 import scoresde
 from scoresde import files, training
@@ -128,8 +127,8 @@ def main() -> None:
     arguments = parser.parse_args()
     scoresde.configure()
     wanted = arguments.only or [*STEP_GROWTH, "likelihood", "devices"]
-    rows = []
-    print(machine(), flush=True)
+    found = results(arguments.out)
+    print(found["machine"], flush=True)
     for kind in wanted:
         if kind == "likelihood":
             parts = [
@@ -140,16 +139,12 @@ def main() -> None:
             parts = [devices(arguments.rounds)]
         else:
             parts = [steps(kind, STEP_GROWTH[kind], arguments.rounds)]
-        for part in parts:
-            if part:
-                rows += part
-                print("\n" + growth(part), flush=True)
+        for part in filter(None, parts):
+            kept = [row for row in found.get("growth", ()) if row["kind"] != part[0]["kind"]]
+            found["growth"] = kept + part
+            files.write_json(arguments.out, found)
+            print("\n" + growth(part), flush=True)
         jax.clear_caches()
-    found = json.loads(arguments.out.read_text()) if arguments.out.exists() else {"rows": []}
-    kinds = {row["kind"] for row in rows}
-    rows += [row for row in found.get("growth", ()) if row["kind"] not in kinds]
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    files.write_json(arguments.out, {**found, "machine": machine(), "growth": rows})
 
 
 if __name__ == "__main__":

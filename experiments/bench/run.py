@@ -19,7 +19,6 @@ CIFAR-10 in both types beside torch.compile as well.
 
 import argparse
 import itertools
-import json
 import os
 import pathlib
 import tempfile
@@ -31,7 +30,7 @@ import jax
 from ours import STEPS, Ours
 from sizes import SIZES
 from table import HEAD, HOWS, line
-from timing import machine, medians
+from timing import medians, results
 
 import scoresde
 from scoresde import files
@@ -166,9 +165,7 @@ def run(arguments: argparse.Namespace) -> None:
     sizes, dtypes, hows = DEFAULTS["cpu" if jax.default_backend() == "cpu" else "gpu"]
     arguments.sizes, arguments.dtypes = arguments.sizes or sizes, arguments.dtypes or dtypes
     arguments.hows = arguments.hows or hows
-    found = json.loads(arguments.out.read_text()) if arguments.out.exists() else {"rows": []}
-    found["machine"] = machine()
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    found = results(arguments.out)
     start, names = time.perf_counter(), ("case", "size", "dtype", "batch")
     for case, size, dtype in itertools.product(arguments.only, arguments.sizes, arguments.dtypes):
         if arguments.seconds and time.perf_counter() - start > arguments.seconds:

@@ -77,7 +77,8 @@ def page(found: list[dict]) -> str:
         parts.append(f"## {machine['machine']}\n")
         if about := machine.get("about"):
             parts.append(f"{about}\n")
-        parts.append("\n".join([HEAD, *map(line, machine["rows"])]) + "\n")
+        rows = sorted(machine["rows"], key=lambda row: (row["case"], row["size"], row["dtype"]))
+        parts.append("\n".join([HEAD, *map(line, rows)]) + "\n")
         if "growth" in machine:
             parts.append("How a step, and a likelihood, of a small network grow:\n")
         for _, rows in itertools.groupby(machine.get("growth", ()), lambda row: row["kind"]):

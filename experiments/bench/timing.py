@@ -3,10 +3,13 @@
 Who goes first changes from round to round, so that nobody always runs after the same other.
 """
 
+import json
+import pathlib
 import platform
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 import jax
 
@@ -54,3 +57,16 @@ def machine() -> str:
     return (
         f"{len(jax.devices())} x {name}, JAX {jax.__version__}, Python {platform.python_version()}"
     )
+
+
+def results(path: pathlib.Path) -> dict[str, Any]:
+    """What a file has of this machine: its rows, which others are added to.
+
+    Raises:
+        SystemExit: it is another machine's, or of other versions.
+    """
+    found = json.loads(path.read_text()) if path.exists() else {"machine": machine(), "rows": []}
+    if found["machine"] != machine():
+        raise SystemExit(f"{path} is of {found['machine']}, and this is {machine()}: name another.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return found

@@ -26,6 +26,7 @@ from jax import lax
 
 from scoresde.networks.initializers import Constant, ScaledUniform, parameter
 from scoresde.networks.layers import LAYOUT
+from scoresde.registry import UsageError
 
 HEIGHT, WIDTH = 1, 2
 """The spatial axes of an array [batch, height, width, channels]."""
@@ -95,10 +96,15 @@ def downsample(x: jax.Array, kernel: Sequence[float] = (1, 3, 3, 1)) -> jax.Arra
     Args:
         x: images or feature maps.
         kernel: filter taps of one axis, of any scale, at least two.
+
+    Raises:
+        UsageError: height or width is odd.
     """
     taps = _normalized(kernel)
+    batch, height, width, channels = x.shape
+    if height % 2 or width % 2:
+        raise UsageError(f"{height}x{width} pixels cannot be halved; both numbers must be even.")
     if taps == (0.5, 0.5):  # on CPUs, slices would be fused with all that comes before them
-        batch, height, width, channels = x.shape
         return x.reshape(batch, height // 2, 2, width // 2, 2, channels).mean(axis=(2, 4))
     for axis in (HEIGHT, WIDTH):
         first = -((len(taps) - 1) // 2)

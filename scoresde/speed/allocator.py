@@ -38,6 +38,8 @@ def keep_memory() -> Setting:
     if mallopt is None:
         return setting("", "this C library has no mallopt")
     done = [name for name, (option, size) in _OPTIONS.items() if mallopt(option, size) == 1]
+    if not done:
+        return setting("", "mallopt refuses it")
     return setting(
         " ".join(f"{name}={_OPTIONS[name][1]}" for name in done),
         f"scoresde: freed memory is kept for the next step; {REFUSAL}=0 leaves it",

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from scoresde.networks import resampling
+from scoresde.registry import UsageError
 
 upsample = jax.jit(resampling.upsample, static_argnums=1)
 downsample = jax.jit(resampling.downsample, static_argnums=1)
@@ -57,6 +58,12 @@ def test_downsampling_is_its_definition(x, kernel):
     before, after = (len(kernel) - 1) // 2, (len(kernel) - 2) // 2
     expected = per_channel(x, lambda c: convolve(c, kernel, before, after)[::2, ::2])
     np.testing.assert_allclose(downsample(x, kernel), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kernel", KERNELS[:2])
+def test_an_odd_number_of_pixels_is_refused(kernel):
+    with pytest.raises(UsageError, match="7x4 pixels cannot be halved"):
+        resampling.downsample(jnp.ones((1, 7, 4, 3)), kernel)
 
 
 def test_borders_of_a_constant():
