@@ -198,13 +198,18 @@ class ScoreSDEPyTorch:
         evaluations = function(self.model, x)[2]
         return lambda: self.wait(function(self.model, x)[0]).shape, evaluations
 
-    def peak_memory(self, call: Callable[[], Any]) -> int:
-        """Bytes that PyTorch had at most during a call."""
+    def peak_memory(self, call: Callable[[], Any]) -> int | None:
+        """Bytes that PyTorch had at most during a call.
+
+        None for large networks on CPUs: to read the profile of one takes PyTorch over ten minutes.
+        """
         if self.device == "cuda":
             self.torch.cuda.empty_cache()
             self.torch.cuda.reset_peak_memory_stats()
             call()
             return self.torch.cuda.max_memory_allocated()
+        if sum(p.numel() for p in self.module.parameters()) > 10e6:
+            return None
         held = self._held()
         profiler = self.torch.profiler
         with profiler.profile(

@@ -4,6 +4,7 @@
     scoresde.configure()      # first thing in a script or a notebook; the command line does it, too
 
 xla_flags           XLA's convolutions and compilation
+convolutions        large 3x3 convolutions by fewer products (winograd)
 allocator           the memory that one step frees, kept for the next
 dispatch            programs run where it is kept
 compilation_cache   programs that are compiled once are read back

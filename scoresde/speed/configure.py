@@ -4,6 +4,7 @@ import os
 
 from scoresde.speed.allocator import keep_memory
 from scoresde.speed.compilation_cache import cache_programs
+from scoresde.speed.convolutions import filter_minimally
 from scoresde.speed.dispatch import run_in_caller
 from scoresde.speed.setting import Setting
 from scoresde.speed.xla_flags import set_flags
@@ -12,9 +13,10 @@ from scoresde.speed.xla_flags import set_flags
 def configure(cache: str | os.PathLike | None = None) -> tuple[Setting, ...]:
     """Makes this process quick; call it before JAX computes anything.
 
-    On CPUs alone: XLA flags for convolutions and compilation, where XLA_FLAGS is not set, and an
+    On CPUs alone: XLA flags for convolutions and compilation, where XLA_FLAGS is not set; large 3x3
+    convolutions by fewer products, those of other libraries in this process as well; and an
     allocator that keeps memory, under glibc, where no MALLOC_ variable is set, with programs that
-    run in the thread that calls them, since it keeps most there; SCORESDE_FAST=0 in the environment
+    run in the thread that calls them, since it keeps most there. SCORESDE_FAST=0 in the environment
     refuses these. On all devices: a directory in which JAX caches compiled programs, where it has
     none. It never takes back what the user has set, and may be called again.
 
@@ -29,4 +31,5 @@ def configure(cache: str | os.PathLike | None = None) -> tuple[Setting, ...]:
     """
     allocator = keep_memory()
     cached = cache_programs(cache)  # before JAX is imported, which takes nothing away from it then
-    return set_flags(), allocator, run_in_caller(allocator), cached
+    flags = set_flags()  # before a device is asked for
+    return flags, filter_minimally(), allocator, run_in_caller(allocator), cached

@@ -26,3 +26,11 @@ def has_devices() -> bool:
     """Whether JAX has asked for its devices, after which it reads no more what makes them."""
     bridge = sys.modules.get("jax._src.xla_bridge")
     return bool(getattr(bridge, "backends_are_initialized", lambda: False)())
+
+
+def cores_are_few() -> bool:
+    """Whether this process has at most four, so that one program in few parts keeps them busy."""
+    try:
+        return len(os.sched_getaffinity(0)) <= 4
+    except AttributeError:  # not on a Mac, nor on Windows
+        return (os.cpu_count() or 1) <= 4

@@ -10,6 +10,7 @@ import optax
 from jax.sharding import Mesh
 
 from scoresde.registry import UsageError
+from scoresde.speed.convolutions import TRAINING
 from scoresde.training.accumulation import accumulated
 from scoresde.training.averages import Average, update_averages
 from scoresde.training.loss_fn import LossFn, Metrics, checked
@@ -90,7 +91,8 @@ def make_train_step(
         # the activations, and moves those between the devices, which are more.
         gathered = jax.lax.with_sharding_constraint(params, whole) if rules else params
         inputs = gathered, key, batch, state.memory, *frozen
-        (loss, (metrics, memory)), gradient = gradient_fn(*inputs)
+        with jax.named_scope(TRAINING):
+            (loss, (metrics, memory)), gradient = gradient_fn(*inputs)
         if rules:
             parts = param_shardings(mesh, params, rules)
             gradient = jax.lax.with_sharding_constraint(gradient, parts)

@@ -2,12 +2,13 @@
 
 A program of its own, since the number of devices is settled when JAX starts:
 
-    python eight_devices.py     prints how far the batches are from one by one, by sampler, as JSON
+    python eight_devices.py NAME ...    prints how far batches are from one by one, by name, as JSON
 """
 
 import functools
 import json
 import operator
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -108,7 +109,7 @@ def main():
     keys = sample_keys(jax.random.key(0), BATCH)
     given = keys, normal(keys, (BATCH, 3)), CONDITION
     shard = jax.device_put(given, NamedSharding(mesh, PartitionSpec("batch")))
-    found = {name: differences(name, method, given, shard) for name, method in methods().items()}
+    found = {name: differences(name, methods()[name], given, shard) for name in sys.argv[1:]}
     print(json.dumps({"devices": len(jax.devices()), **found}))
 
 

@@ -1,0 +1,106 @@
+"""3x3 convolutions of wide maps, which XLA computes directly on CPUs, by minimal filtering.
+
+cuDNN does it on GPUs. XLA has no flag for it, so that JAX is told here what to make of a
+convolution on CPUs: forward, in forward mode, and in the derivative by the map, where the kernel is
+turned around. Only where it saves much, since each takes longer to compile, on few cores, where it
+was measured, and outside of training, whose step would be ready after 1.4 times the time for 0.93
+of it. Rounding errors are as large as before.
+"""
+
+import functools
+import inspect
+import math
+import os
+from typing import Any
+
+from scoresde.speed.cpu import cores_are_few, why_not_cpu_alone
+from scoresde.speed.setting import REFUSAL, Setting, refused
+
+# The fewest channels, and products of numbers that one tap of the kernel has in a batch, from which
+# it is quicker, and by enough to be worth its compilation.
+CHANNELS, PRODUCTS = 64, 2**26
+
+# The name that a training step's loss and gradient have in their program.
+TRAINING = "training_step"
+
+
+def filter_minimally() -> Setting:
+    """Sets it where JAX runs on CPUs alone; says what it did. Imports JAX."""
+
+    def setting(value, why):
+        return Setting("convolutions", value, why)
+
+    if refused():
+        return setting("", f"{REFUSAL}={os.environ[REFUSAL]}")
+    if reason := why_not_cpu_alone():
+        return setting("", reason)
+    if not cores_are_few():  # over which XLA spreads each of its own; a tile has four products
+        return setting("", "more than four cores")
+    from jax import lax
+    from jax._src.lax import convolution  # the rule that is replaced has no public name
+    from jax.interpreters import mlir
+
+    direct = getattr(convolution, "_conv_general_dilated_lower", None)
+    if direct is None or _COMPLEX not in inspect.signature(direct).parameters:
+        return setting("", "this JAX makes convolutions another way")
+    rule = functools.partial(_lower, functools.partial(direct, **{_COMPLEX: True}))
+    # Not cached: equal convolutions of a program may have different names.
+    mlir.register_lowering(lax.conv_general_dilated_p, rule, platform="cpu", cacheable=False)
+    return setting(
+        "F(2x2, 3x3) where it pays",
+        f"scoresde: large ones by fewer products; {REFUSAL}=0 leaves them",
+    )
+
+
+_COMPLEX = "expand_complex_convolutions"  # as JAX has it for CPUs
+
+
+def _lower(direct: Any, context: Any, x: Any, kernel: Any, **options: Any) -> Any:
+    if TRAINING in str(context.name_stack) or not _is_worth_it(context, options):
+        return direct(context, x, kernel, **options)
+    from jax.interpreters import mlir
+
+    from scoresde.speed import winograd
+
+    features, channels, *taps = options["dimension_numbers"].rhs_spec
+    as_hwio = (*taps, channels, features)
+
+    def filtered(x, kernel):
+        return winograd.convolution(x, kernel.transpose(as_hwio))
+
+    return mlir.lower_fun(filtered, multiple_results=False)(context, x, kernel)
+
+
+def _is_worth_it(context: Any, options: dict[str, Any]) -> bool:
+    x, kernel = context.avals_in
+    (y,) = context.avals_out
+    numbers = options["dimension_numbers"]
+    nhwc = (0, 3, 1, 2)
+    if x.ndim != 4 or numbers.lhs_spec != nhwc or numbers.out_spec != nhwc:
+        return False
+    plain = {
+        "window_strides": (1, 1),
+        "padding": ((1, 1), (1, 1)),
+        **{"lhs_dilation": (1, 1), "rhs_dilation": (1, 1)},
+        **{"feature_group_count": 1, "batch_group_count": 1},
+    }
+    height, width = x.shape[1:3]
+    if not all(isinstance(length, int) for length in (*x.shape, *kernel.shape)):
+        return False  # exported for any batch
+    return (
+        all(_as_tuples(options[name]) == value for name, value in plain.items())
+        and {str(array.dtype) for array in (x, kernel, y)} == {"float32"}
+        and tuple(kernel.shape[axis] for axis in numbers.rhs_spec[2:]) == (3, 3)
+        and height % 2 == 0
+        and width % 2 == 0
+        and min(x.shape[-1], y.shape[-1]) >= CHANNELS
+        and math.prod(x.shape) * y.shape[-1] >= PRODUCTS
+        # Over several devices XLA splits convolutions; what it would make of the loop is unknown.
+        and getattr(context.module_context.axis_context, "num_devices", None) == 1
+    )
+
+
+def _as_tuples(value: Any) -> Any:
+    if isinstance(value, int):
+        return value
+    return tuple(each if isinstance(each, int) else tuple(each) for each in value)

@@ -1,0 +1,97 @@
+"""Convolutions by minimal filtering are convolutions, and chosen where that pays."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+from test_configure import child
+
+from scoresde.speed import convolutions, winograd
+
+
+def direct(x, g):
+    return lax.conv_general_dilated(
+        x, g, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+@pytest.mark.parametrize("height, width", [(2, 2), (4, 6), (8, 2)])
+def test_it_is_the_convolution(height, width):
+    rng = np.random.default_rng(0)
+    with jax.enable_x64(True):
+        x = jnp.asarray(rng.normal(size=(3, height, width, 5)))
+        g = jnp.asarray(rng.normal(size=(3, 3, 5, 4)))
+        found = winograd.convolution(x, g)
+        np.testing.assert_allclose(found, direct(x, g), atol=1e-13)
+        alone = [winograd.convolution(image[None], g)[0] for image in x]
+        np.testing.assert_allclose(found, alone, atol=1e-13)
+        # A pixel that is not a number stays in its image.
+        spoiled = winograd.convolution(x.at[0, 0, 0].set(jnp.nan), g)
+        np.testing.assert_array_equal(spoiled[1:], found[1:])
+
+
+CODE = """
+import functools, json, jax, jax.numpy as jnp, numpy as np, scoresde
+from jax import lax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from scoresde.speed import convolutions
+
+def convolution(x, g, stride=1):
+    return lax.conv_general_dilated(
+        x, g, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+def everything(x, g, dx, dg, dy):
+    y, back = jax.vjp(convolution, x, g)
+    return y, *back(dy), jax.jvp(convolution, (x, g), (dx, dg))[1], jax.vmap(
+        convolution, (0, None))(x[:, None], g)[:, 0]
+
+def filtered(f, *given):
+    return jax.jit(f).lower(*given).as_text().count("call @convolution")
+
+rng = np.random.default_rng(0)
+draw = lambda *shape: rng.normal(size=shape).astype(np.float32)
+x, g, dx, dg, dy = (draw(4, 32, 32, 128), draw(3, 3, 128, 128)) * 2 + (draw(4, 32, 32, 128),)
+before = jax.jit(everything)(x, g, dx, dg, dy)
+assert not filtered(convolution, x, g)
+convolutions.cores_are_few = lambda: True
+convolutions.filter_minimally()
+jax.clear_caches()
+after = jax.jit(everything)(x, g, dx, dg, dy)
+mesh = Mesh(jax.devices(), ("batch",))
+over_two = jax.device_put(x, NamedSharding(mesh, PartitionSpec("batch")))
+print(json.dumps({
+    "errors": [float(np.abs(a - b).max() / np.abs(a).max()) for a, b in zip(before, after)],
+    "chosen": [filtered(convolution, x, g), filtered(everything, x, g, dx, dg, dy)],
+    "left": [
+        filtered(jax.named_scope(convolutions.TRAINING)(convolution), x, g),
+        filtered(jax.grad(lambda x: jax.named_scope("training_step")(convolution)(x, g).sum()), x),
+        filtered(convolution, x[:2], g),
+        filtered(convolution, x[..., :32], g[:, :, :32]),
+        filtered(convolution, draw(4, 33, 32, 128), g),
+        filtered(convolution, x, draw(1, 1, 128, 128)),
+        filtered(functools.partial(convolution, stride=2), draw(16, 32, 32, 128), g),
+        filtered(convolution, x.astype(jnp.bfloat16), g.astype(jnp.bfloat16)),
+        filtered(convolution, over_two, g),
+    ],
+}))
+"""
+
+
+def test_large_ones_are_told_to_jax_with_their_derivatives():
+    flags = "--xla_force_host_platform_device_count=2"
+    found = json.loads(child(CODE, XLA_FLAGS=flags))
+    assert max(found["errors"]) < 2e-6 and len(found["errors"]) == 5
+    assert found["chosen"] == [1, 5]  # two of them in forward mode
+    assert not any(found["left"])
+
+
+def test_many_cores_and_a_jax_that_has_another_rule_keep_what_they_have(monkeypatch):
+    monkeypatch.setenv("SCORESDE_FAST", "1")
+    monkeypatch.setattr(convolutions, "cores_are_few", lambda: False)
+    assert convolutions.filter_minimally().why == "more than four cores"
+    monkeypatch.setattr(convolutions, "cores_are_few", lambda: True)
+    monkeypatch.setattr(convolutions, "_COMPLEX", "no_option_of_that_name")
+    assert "another way" in convolutions.filter_minimally().why
