@@ -71,7 +71,7 @@ WAYS = [
 ]
 
 
-@pytest.mark.parametrize("case, way, sampler", covering(WAYS, (WAYS[0], WAYS[3])))
+@pytest.mark.parametrize("case, way, sampler", covering(WAYS, (WAYS[3],)))
 def test_guided_samples_have_the_simulated_moments_which_are_not_the_tilted_laws(
     case, way, sampler
 ):

@@ -18,7 +18,6 @@ NUM = 4000
 
 QUICK = [
     ("a", "vp", "sde", "pigdm"),
-    ("a", "vp", "sde", "tmpd"),
     ("b", "ve", "ode", "dps"),
 ]
 CASES = [
@@ -78,7 +77,6 @@ def test_the_likelihood_of_a_guided_gaussian_is_that_of_its_posterior(key):
 
 MIXTURES = [
     ("a", "pigdm", "sde"),
-    ("b", "dps", "sde"),
     ("b", "tmpd", "ode"),
     ("noiseless", "replacement", "sde"),
 ]

@@ -92,6 +92,7 @@ def _draw_for_each(sampler, keys, z, times, processes, data):
 
 # Whose steps other tests compare with closed forms, and which take half of the time of all.
 DEAREST = ("annealed_langevin", "pc, ald, predictor first", "gotta_go_fast", "probability_flow")
+DEAREST += ("ancestral_sampling, forward variance", "ddim, half of the noise")
 
 
 @pytest.mark.slow

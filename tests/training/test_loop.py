@@ -7,6 +7,7 @@ import signal
 import jax
 import numpy as np
 import pytest
+from covering import covering
 from jax.sharding import PartitionSpec
 
 from scoresde import data, training
@@ -67,7 +68,7 @@ def test_things_happen_at_the_first_dispatch_that_reaches_them(tmp_path):
     assert rows[12] == {"step": 12, "eval_loss": 12.0}
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", covering([signal.SIGTERM, signal.SIGINT], [signal.SIGTERM]))
 def test_a_signal_saves_and_a_rerun_resumes_exactly(whole, tmp_path, capfd, number):
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
 

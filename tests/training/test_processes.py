@@ -92,6 +92,7 @@ def losses(workdir):
     return [row["loss"] for row in training.read_log(workdir)]
 
 
+@pytest.mark.thorough  # tests/cli/test_several_processes.py does so by the command line
 def test_eight_devices_train_as_one_and_exchange_checkpoints(whole, tmp_path):
     """With everything whole on every device, going on with a run of one device, and with a kernel's
     columns, and those of its average and moments, spread over them, one device going on with that.
