@@ -34,7 +34,7 @@ def filter_minimally() -> Setting:
         return setting("", f"{REFUSAL}={os.environ[REFUSAL]}")
     if reason := why_not_cpu_alone():
         return setting("", reason)
-    if not cores_are_few():  # over which XLA spreads each of its own; a tile has four products
+    if not cores_are_few():  # XLA spreads its own over all; a row of tiles has four products
         return setting("", "more than four cores")
     from jax import lax
     from jax._src.lax import convolution  # the rule that is replaced has no public name
