@@ -20,7 +20,7 @@ from scoresde.speed.setting import REFUSAL, Setting, refused
 # it is quicker, and by enough to be worth its compilation.
 CHANNELS, PRODUCTS = 64, 2**26
 
-# The name that a training step's loss and gradient have in their program.
+# The name of a training step's program.
 TRAINING = "training_step"
 
 
@@ -44,8 +44,7 @@ def filter_minimally() -> Setting:
     if direct is None or _COMPLEX not in inspect.signature(direct).parameters:
         return setting("", "this JAX makes convolutions another way")
     rule = functools.partial(_lower, functools.partial(direct, **{_COMPLEX: True}))
-    # Not cached: equal convolutions of a program may have different names.
-    mlir.register_lowering(lax.conv_general_dilated_p, rule, platform="cpu", cacheable=False)
+    mlir.register_lowering(lax.conv_general_dilated_p, rule, platform="cpu")
     return setting(
         "F(2x2, 3x3) where it pays",
         f"scoresde: large ones by fewer products; {REFUSAL}=0 leaves them",
@@ -56,7 +55,8 @@ _COMPLEX = "expand_complex_convolutions"  # as JAX has it for CPUs
 
 
 def _lower(direct: Any, context: Any, x: Any, kernel: Any, **options: Any) -> Any:
-    if TRAINING in str(context.name_stack) or not _is_worth_it(context, options):
+    program = context.module_context.module.operation.attributes["sym_name"]
+    if TRAINING in str(program) or not _is_worth_it(context, options):
         return direct(context, x, kernel, **options)
     from jax.interpreters import mlir
 

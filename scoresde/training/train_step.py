@@ -91,8 +91,7 @@ def make_train_step(
         # the activations, and moves those between the devices, which are more.
         gathered = jax.lax.with_sharding_constraint(params, whole) if rules else params
         inputs = gathered, key, batch, state.memory, *frozen
-        with jax.named_scope(TRAINING):
-            (loss, (metrics, memory)), gradient = gradient_fn(*inputs)
+        (loss, (metrics, memory)), gradient = gradient_fn(*inputs)
         if rules:
             parts = param_shardings(mesh, params, rules)
             gradient = jax.lax.with_sharding_constraint(gradient, parts)
@@ -136,10 +135,12 @@ def make_train_step(
         state, metrics = one_step(state, jax.tree.map(lambda leaf: leaf[0], batches), *frozen)
         return state, jax.tree.map(lambda value: value[None], metrics)
 
+    program = scanned if scan else single
+    program.__name__ = TRAINING  # what it is called in a profile, too
     whole = replicated(mesh)
     given = () if frozen is None else (frozen,)
     compiled = jax.jit(
-        scanned if scan else single,
+        program,
         # None: the state stays where `place` and the rules put it.
         in_shardings=(None, batch_sharding(mesh, axis=1), *[whole] * len(given)),
         out_shardings=(None, whole),

@@ -106,7 +106,7 @@ def final(workdir):
     "kills", [pytest.param(3, marks=pytest.mark.slow), pytest.param(20, marks=pytest.mark.thorough)]
 )
 def test_a_run_killed_at_random_moments_ends_as_one_that_was_not(tmp_path, kills):
-    """While it starts, compiles, trains, and writes a checkpoint: at moments of a fixed seed."""
+    """While it compiles, trains, writes a checkpoint and, of 20, starts: by a fixed seed."""
     steps, unfinished, rng = 48 * kills, 0, np.random.default_rng(0)
     assert main(arguments(tmp_path / "whole", steps)) == 0
     made_of = tmp_path / "run", steps, tmp_path / "said", tmp_path / "cache"

@@ -34,14 +34,18 @@ def test_it_is_the_convolution(height, width):
 
 
 CODE = """
-import functools, json, jax, jax.numpy as jnp, numpy as np, scoresde
+import functools, json, jax, jax.numpy as jnp, numpy as np, optax
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from scoresde import training
 from scoresde.speed import convolutions
 
-def convolution(x, g, stride=1):
-    return lax.conv_general_dilated(
-        x, g, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+def convolution(x, g, stride=1, padding="SAME", result="NHWC", **options):
+    return lax.conv_general_dilated(x, g, (stride, stride), padding,
+        dimension_numbers=("NHWC", "HWIO", result), **options)
+
+def another(**options):
+    return functools.partial(convolution, **options)
 
 def everything(x, g, dx, dg, dy):
     y, back = jax.vjp(convolution, x, g)
@@ -50,6 +54,18 @@ def everything(x, g, dx, dg, dy):
 
 def filtered(f, *given):
     return jax.jit(f).lower(*given).as_text().count("call @convolution")
+
+# Of a real step, whose convolution is deep in it.
+def trained(accumulate):
+    def loss(params, key, batch):
+        return jax.checkpoint(jax.jit(lambda *xg: convolution(*xg)))(batch, params).mean(), {}
+    optimizer, mesh = optax.sgd(0.1), training.make_mesh(jax.devices()[:1])
+    state = training.create_state(jax.random.key(0), jnp.asarray(g), optimizer, {})
+    step = training.make_train_step(loss, optimizer, mesh, averages={}, accumulate=accumulate)
+    batch = np.concatenate([x] * accumulate)[None]
+    text = step.lower(training.place(mesh, state), batch).as_text()
+    assert "stablehlo.convolution" in text
+    return text.count("call @convolution")
 
 rng = np.random.default_rng(0)
 draw = lambda *shape: rng.normal(size=shape).astype(np.float32)
@@ -66,13 +82,17 @@ print(json.dumps({
     "errors": [float(np.abs(a - b).max() / np.abs(a).max()) for a, b in zip(before, after)],
     "chosen": [filtered(convolution, x, g), filtered(everything, x, g, dx, dg, dy)],
     "left": [
-        filtered(jax.named_scope(convolutions.TRAINING)(convolution), x, g),
-        filtered(jax.grad(lambda x: jax.named_scope("training_step")(convolution)(x, g).sum()), x),
+        *(trained(accumulate) for accumulate in (1, 2)),
         filtered(convolution, x[:2], g),
         filtered(convolution, x[..., :32], g[:, :, :32]),
         filtered(convolution, draw(4, 33, 32, 128), g),
         filtered(convolution, x, draw(1, 1, 128, 128)),
-        filtered(functools.partial(convolution, stride=2), draw(16, 32, 32, 128), g),
+        filtered(another(stride=2), draw(16, 32, 32, 128), g),
+        filtered(another(padding="VALID"), x, g),
+        filtered(another(padding=((1, 1), (1, 1)), rhs_dilation=(2, 2)), x, g),
+        filtered(another(padding=((1, 1), (1, 1)), lhs_dilation=(2, 2)), x, g),
+        filtered(another(feature_group_count=2), draw(8, 32, 32, 256), g),
+        filtered(another(result="NCHW"), draw(4, 32, 64, 128), g),
         filtered(convolution, x.astype(jnp.bfloat16), g.astype(jnp.bfloat16)),
         filtered(convolution, over_two, g),
     ],
