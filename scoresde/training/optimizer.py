@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from scoresde import plain, registry
+from scoresde.training.norms import clip_by_global_norm
 from scoresde.training.optax_names import (
     OPTAX_OPTIMIZERS,
     OPTAX_SCHEDULES,
@@ -271,7 +272,7 @@ def make_optimizer(
         raise registry.UsageError("gradient_clip is the largest norm, or None; got nan.")
     if gradient_clip <= 0:
         return rule
-    return optax.chain(optax.clip_by_global_norm(gradient_clip), rule)
+    return optax.chain(clip_by_global_norm(gradient_clip), rule)
 
 
 def schedule_of(options: Mapping[str, Any], num_steps: int | None = None) -> optax.Schedule:

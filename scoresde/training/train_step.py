@@ -15,6 +15,7 @@ from scoresde.training.accumulation import accumulated
 from scoresde.training.averages import Average, update_averages
 from scoresde.training.loss_fn import LossFn, Metrics, checked
 from scoresde.training.mesh import batch_sharding, replicated
+from scoresde.training.norms import global_norm
 from scoresde.training.optax_names import with_loss
 from scoresde.training.packing import packed_as, unpacked
 from scoresde.training.sharding import Rules, param_shardings, state_shardings
@@ -99,7 +100,7 @@ def make_train_step(
         params = state.params if project is None else packed_as(state.params, params)
         updates, opt_state = optimizer.update(gradient, state.opt_state, params, value=loss)
         params = optax.apply_updates(params, updates)
-        step, norm = state.step + 1, optax.tree.norm(gradient)
+        step, norm = state.step + 1, global_norm(gradient)
         after = dataclasses.replace(
             state,
             params=params,
@@ -109,7 +110,7 @@ def make_train_step(
         )
         state = dataclasses.replace(unless_broken(loss, norm, state, after), step=step)
         state = jax.lax.with_sharding_constraint(state, state_shardings(mesh, state, rules))
-        norms = {"grad_norm": norm, "param_norm": optax.tree.norm(state.params)}
+        norms = {"grad_norm": norm, "param_norm": global_norm(state.params)}
         metrics = {"loss": loss, **norms, "skipped": state.skipped[0], **metrics}
         return state, jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), metrics)
 
