@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax.experimental.layout import Layout, with_layout_constraint
 from jax.sharding import Mesh
 
 from scoresde.registry import UsageError
@@ -97,6 +98,8 @@ def make_train_step(
             parts = param_shardings(mesh, params, rules)
             gradient = jax.lax.with_sharding_constraint(gradient, parts)
         gradient = packed_as(state.params, gradient)
+        # Of what rules split, XLA would gather some parts for it.
+        gradient = gradient if rules else _row_major(gradient)
         params = state.params if project is None else packed_as(state.params, params)
         updates, opt_state = optimizer.update(gradient, state.opt_state, params, value=loss)
         params = optax.apply_updates(params, updates)
@@ -166,3 +169,18 @@ def make_train_step(
         return state, jax.tree.map(lambda *values: jnp.concatenate(values), *history)
 
     return one_after_the_other
+
+
+def _row_major(tree: PyTree) -> PyTree:
+    """Arrays as parameters are stored, which on GPUs gradients are not.
+
+    cuDNN gives a weight's gradient with the input channels last. Left to itself XLA makes the whole
+    update in that order, of parameters, moments and averages that are transposed there and back.
+    """
+
+    def constrained(tree: PyTree) -> PyTree:
+        return jax.tree.map(
+            lambda leaf: with_layout_constraint(leaf, Layout(tuple(range(leaf.ndim)))), tree
+        )
+
+    return jax.lax.platform_dependent(tree, cuda=constrained, default=lambda tree: tree)

@@ -236,3 +236,15 @@ def test_a_step_starts_from_the_projection_and_keeps_what_it_made(mesh):
     for found, wanted in ((state.params, params), (state.averages["ema"], average)):
         for leaf, other in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
             np.testing.assert_allclose(leaf, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_updates_on_gpus_are_in_the_order_that_parameters_are_stored_in(mesh, split):
+    """cuDNN gives gradients in another one, which XLA would take for the whole update."""
+    step = make_step(mesh, rules=toy.SPLIT if split else ())
+    trace = step.trace(toy.make_state(), next(toy.ToyLoader()))
+    found = {
+        platform: trace.lower(lowering_platforms=(platform,)).as_text().count("@LayoutConstraint")
+        for platform in ("cpu", "cuda")
+    }
+    assert found == {"cpu": 0, "cuda": 0 if split else len(jax.tree.leaves(toy.make_params()))}
