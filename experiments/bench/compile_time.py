@@ -22,6 +22,7 @@ import numpy as np
 from scoresde import networks
 from scoresde.networks import blocks, embeddings, layers
 from scoresde.networks.attention import AttnBlockpp
+from scoresde.networks.group_norm import GroupNorm
 from scoresde.networks.initializers import INITIALIZERS, ScaledUniform
 
 KERNEL = (1, 3, 3, 1)
@@ -116,7 +117,7 @@ class ScannedNCSNpp(nn.Module):
                 h = AttnBlockpp(skip_rescale=True)(h)
             if level > 0:
                 h = residual_block(resample="up")(h, embedding)
-        h = nn.swish(layers.GroupNorm()(h))
+        h = nn.swish(GroupNorm()(h))
         h = layers.Conv(x.shape[-1], kernel_init=ScaledUniform(0.0))(h)
         return h / sigma[:, None, None, None]
 

@@ -14,6 +14,7 @@ from scoresde.networks import layers, options
 from scoresde.networks.adm_trunk import EPSILON, NEAR_ZERO, TrunkADM
 from scoresde.networks.attention import attend
 from scoresde.networks.classifier_network import ClassifierNetwork
+from scoresde.networks.group_norm import GroupNorm
 from scoresde.networks.initializers import PYTORCH, Normal, parameter
 from scoresde.networks.openai_unet import trunk_options
 
@@ -95,7 +96,7 @@ class EncoderADM(TrunkADM, kw_only=True):
 
     def _spatial_v2(self, maps: list, train: bool) -> jax.Array:
         def activate(hidden):
-            normalize = layers.GroupNorm(self.groups, EPSILON, self.wide)
+            normalize = GroupNorm(self.groups, EPSILON, self.wide)
             return nn.swish(normalize(hidden[:, None, None])[:, 0, 0])
 
         return self._of_means(maps, activate)

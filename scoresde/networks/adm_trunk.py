@@ -15,6 +15,8 @@ import jax.numpy as jnp
 from scoresde.networks import embeddings, layers, resampling
 from scoresde.networks.attention import AttnBlockpp
 from scoresde.networks.blocks import rematerialized
+from scoresde.networks.dropout import Dropout
+from scoresde.networks.group_norm import GroupNorm
 from scoresde.networks.initializers import PYTORCH, ScaledUniform
 from scoresde.registry import UsageError
 
@@ -54,21 +56,21 @@ class ResnetBlockADM(nn.Module):
     def __call__(self, x: jax.Array, embedding: jax.Array) -> jax.Array:
         """Maps x [batch, height, width, channels] with an activated embedding [batch, features]."""
         conv = functools.partial(layers.Conv, self.features, dtype=self.dtype)
-        norm = functools.partial(layers.GroupNorm, self.groups, EPSILON, self.dtype)
+        norm = functools.partial(GroupNorm, self.groups, EPSILON, self.dtype)
         h = nn.swish(norm()(x))
         if self.resample:
             resample = RESAMPLE[self.resample]
             h, x = resample(h, (1, 1)), resample(x, (1, 1))
-        h = conv(kernel_init=PYTORCH, random_bias=True)(h)
+        h, bias = conv(kernel_init=PYTORCH, random_bias=True)(h, apart=True)
         modulation = layers.Dense(
             (1 + self.scale_shift) * self.features, kernel_init=PYTORCH, dtype=self.dtype
-        )(embedding)[:, None, None, :]
+        )(embedding)
         if self.scale_shift:
-            scale, shift = jnp.split(modulation, 2, axis=-1)
-            h = norm()(h) * (1 + scale) + shift
+            scale, shift = jnp.split(modulation[:, None, None, :], 2, axis=-1)
+            h = norm()(h, bias) * (1 + scale) + shift
         else:
-            h = norm()(h + modulation)
-        h = nn.Dropout(self.dropout, deterministic=not self.train)(nn.swish(h))
+            h = norm()(h, bias + modulation)
+        h = Dropout(self.dropout, not self.train)(nn.swish(h))
         h = conv(kernel_init=NEAR_ZERO)(h)
         if x.shape[-1] != self.features:
             x = conv(size=1, kernel_init=PYTORCH, random_bias=True)(x)
@@ -145,7 +147,7 @@ class TrunkADM(nn.Module, kw_only=True):
 
     def normalize(self, h: jax.Array) -> jax.Array:
         """The activation of the group normalization of h."""
-        return nn.swish(layers.GroupNorm(self.groups, EPSILON, self.dtype)(h))
+        return nn.swish(GroupNorm(self.groups, EPSILON, self.dtype)(h))
 
     def embed_noise(
         self,

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from scoresde.networks import layers
+from scoresde.networks.group_norm import GroupNorm
 from scoresde.networks.initializers import Initializer, ScaledUniform
 from scoresde.registry import UsageError
 
@@ -105,7 +106,7 @@ class AttnBlockpp(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         batch, height, width, channels = x.shape
-        h = layers.GroupNorm(self.groups, self.epsilon, self.dtype)(x)
+        h = GroupNorm(self.groups, self.epsilon, self.dtype)(x)
         h = h.reshape(batch, height * width, channels)
         query, key, value = (
             layers.NIN(channels, self.kernel_init, self.dtype)(h).reshape(

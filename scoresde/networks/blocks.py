@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from scoresde.networks import layers, resampling
+from scoresde.networks.dropout import Dropout
+from scoresde.networks.group_norm import GroupNorm
 from scoresde.networks.initializers import ScaledUniform
 
 
@@ -38,18 +40,20 @@ class ResnetBlock(nn.Module):
     train: bool = False
     dtype: jnp.dtype = jnp.float32
 
-    def normalize(self, h: jax.Array) -> jax.Array:
-        """The activation of the group normalization of h."""
-        h = layers.GroupNorm(self.groups, dtype=self.dtype)(h)
+    def normalize(self, h: jax.Array, shift: jax.Array | None = None) -> jax.Array:
+        """The activation of the group normalization of h + shift [(batch,) channels]."""
+        h = GroupNorm(self.groups, dtype=self.dtype)(h, shift)
         return layers.ACTIVATIONS[self.nonlinearity](h)
 
     def convolve(self, h: jax.Array, embedding: jax.Array | None, features: int) -> jax.Array:
         """From the first convolution to the second, with the embedding added in between."""
-        h = layers.Conv(features, dtype=self.dtype)(h)
+        # What is the same at all pixels is left to the normalization, which needs no pass for it.
+        h, shift = layers.Conv(features, dtype=self.dtype)(h, apart=True)
         if embedding is not None:
             activated = layers.ACTIVATIONS[self.nonlinearity](embedding)
-            h += layers.Dense(features, dtype=self.dtype)(activated)[:, None, None, :]
-        h = nn.Dropout(self.dropout, deterministic=not self.train)(self.normalize(h))
+            shift += layers.Dense(features, dtype=self.dtype)(activated)
+        h = self.normalize(h, shift)
+        h = Dropout(self.dropout, not self.train)(h)
         return layers.Conv(features, kernel_init=ScaledUniform(self.init_scale), dtype=self.dtype)(
             h
         )

@@ -5,8 +5,8 @@ and at least float32.
 Images are [batch, height, width, channels]. Class and parameter names are Flax's.
 """
 
-import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -20,7 +20,6 @@ from scoresde.networks.initializers import (
     SymmetricUniform,
     parameter,
 )
-from scoresde.registry import UsageError
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "elu": nn.elu,
@@ -60,7 +59,8 @@ class Conv(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array, apart: bool = False) -> Any:
+        """The convolution of x; if `apart`, without the bias [features], and the bias."""
         shape = (self.size, self.size, x.shape[-1], self.features)
         kernel = parameter(self, "kernel", self.kernel_init, shape)
         y = lax.conv_general_dilated(
@@ -71,12 +71,30 @@ class Conv(nn.Module):
             rhs_dilation=(self.dilation, self.dilation),
             dimension_numbers=LAYOUT,
         )
-        if self.use_bias:
-            initializer = (
-                SymmetricUniform(self.kernel_init.bound(shape)) if self.random_bias else Constant()
-            )
-            y += parameter(self, "bias", initializer, (self.features,)).astype(self.dtype)
-        return y
+        if not self.use_bias:
+            return y
+        initializer = (
+            SymmetricUniform(self.kernel_init.bound(shape)) if self.random_bias else Constant()
+        )
+        bias = parameter(self, "bias", initializer, (self.features,))
+        return (y, bias) if apart else add_bias(y, bias)
+
+
+@jax.custom_jvp
+def add_bias(y: jax.Array, bias: jax.Array) -> jax.Array:
+    """y [batch, height, width, channels] + bias [channels], in y's type.
+
+    The bias's derivative is summed in its own type, over an image first and over images second: all
+    at once is one long sum for a few channels, which few parts of a GPU would be busy with.
+    """
+    return y + bias.astype(y.dtype)
+
+
+@add_bias.defjvp
+def _(primals, tangents):
+    (y, bias), (dy, dbias) = primals, tangents
+    each = lax.optimization_barrier(dbias + jnp.zeros_like(dy[:, 0, 0], dbias.dtype))
+    return add_bias(y, bias), dy + each[:, None, None, :].astype(y.dtype)
 
 
 class Dense(nn.Module):
@@ -138,72 +156,3 @@ class LayerNorm(nn.Module):
         bias = parameter(self, "bias", Constant(), x.shape[-1:])
         x = x - jnp.mean(x, axis=-1, keepdims=True)
         return x * lax.rsqrt(jnp.mean(x**2, axis=-1, keepdims=True) + self.epsilon) * scale + bias
-
-
-class GroupNorm(nn.Module):
-    """Group normalization (Wu and He 2018), then a scale and a bias for every channel.
-
-    Moments are taken a channel first and a group second, which never regroups the feature map, and
-    the variance is about the mean: a difference of moments would lose the digits of a map whose
-    mean is large against its spread.
-
-    Attributes:
-        groups: number of groups; None for four channels a group and at most 32 groups.
-        epsilon: added to the variance.
-        dtype: type of the result.
-    """
-
-    groups: int | None = None
-    epsilon: float = 1e-6
-    dtype: jnp.dtype = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        channels = x.shape[-1]
-        groups = min(channels // 4, 32) if self.groups is None else self.groups
-        if groups < 1 or channels % groups:
-            width = "32, or less than 128 and of 4" if self.groups is None else f"{groups}"
-            raise UsageError(
-                f"A feature map of {channels} channels cannot be normalized in {groups} groups; "
-                f"choose a width that makes every map a multiple of {width}."
-            )
-        scale = parameter(self, "scale", Constant(1.0), (channels,))
-        bias = parameter(self, "bias", Constant(), (channels,))
-        return _group_norm(x, scale, bias, groups, self.epsilon, self.dtype)
-
-
-@functools.partial(jax.jit, static_argnums=(3, 4, 5), inline=True)
-def _group_norm(
-    x: jax.Array, scale: jax.Array, bias: jax.Array, groups: int, epsilon: float, dtype: jnp.dtype
-) -> jax.Array:
-    """See `GroupNorm`; a part of the whole program, but traced once a shape, not once a layer."""
-    channels = x.shape[-1]
-
-    def group_mean(y: jax.Array) -> jax.Array:
-        return y.mean(axis=(1, 2)).reshape(-1, groups, channels // groups).mean(axis=-1)
-
-    def at_pixels(moment: jax.Array) -> jax.Array:
-        return _at_channels(moment, channels)[:, None, None, :]
-
-    y = x.astype(jnp.promote_types(dtype, jnp.float32))
-    y -= at_pixels(group_mean(y))
-    y *= at_pixels(lax.rsqrt(group_mean(jnp.square(y)) + epsilon)) * scale
-    return (y + bias).astype(dtype)
-
-
-def _at_channels(moment: jax.Array, channels: int) -> jax.Array:
-    """[batch, groups] -> [batch, channels], each group's number at all of its channels.
-
-    On CPUs by a product with zeros and ones, exactly: XLA would fuse the repetition into the loops
-    over the feature map, which are then not vectorized and take twice as long.
-    """
-    groups = moment.shape[1]
-
-    def product(m: jax.Array) -> jax.Array:
-        spread = jnp.repeat(jnp.eye(groups, dtype=m.dtype), channels // groups, axis=1)
-        return jnp.dot(m, spread, precision="highest")
-
-    def repetition(m: jax.Array) -> jax.Array:
-        return jnp.repeat(m, channels // groups, axis=1)
-
-    return lax.platform_dependent(moment, cpu=product, default=repetition)

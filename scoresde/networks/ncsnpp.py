@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from scoresde.networks import blocks, embeddings, layers, options
 from scoresde.networks.attention import AttnBlockpp
+from scoresde.networks.group_norm import GroupNorm
 from scoresde.networks.initializers import ScaledUniform
 from scoresde.networks.network import Network
 from scoresde.registry import UsageError
@@ -27,7 +28,7 @@ class NCSNpp(nn.Module):
 
     Attributes:
         name_in_errors: how messages call the network.
-        norm_groups: groups of every normalization, None for the default of `layers.GroupNorm`.
+        norm_groups: groups of every normalization, None for the default of `GroupNorm`.
         log_condition: whether the Fourier embedding takes the noise condition's logarithm.
         embedding_features: length of the noise embedding, None for 2 nf (Fourier) or nf.
         hidden_multiplier: length of the embedding that the blocks receive, in units of nf.
@@ -212,7 +213,7 @@ class NCSNpp(nn.Module):
 
     def _to_output(self, h, features: int, init_scale=None, dtype=jnp.float32) -> jax.Array:
         """GroupNorm, activation and a 3x3 convolution, in float32 where the result is an output."""
-        h = layers.GroupNorm(self.norm_groups, dtype=self.dtype)(h)
+        h = GroupNorm(self.norm_groups, dtype=self.dtype)(h)
         h = layers.ACTIVATIONS[self.nonlinearity](h)
         init_scale = self.init_scale if init_scale is None else init_scale
         return layers.Conv(features, kernel_init=ScaledUniform(init_scale), dtype=dtype)(h)

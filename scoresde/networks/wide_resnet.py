@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from scoresde.networks import embeddings, layers, options
 from scoresde.networks.classifier_network import ClassifierNetwork
+from scoresde.networks.group_norm import GroupNorm
 from scoresde.networks.initializers import ScaledUniform
 from scoresde.registry import UsageError
 
@@ -58,7 +59,7 @@ class WideResnetBlock(nn.Module):
 
 
 def _activated(x, name, dtype):
-    return nn.relu(layers.GroupNorm(None, EPSILON, dtype, name=name)(x))
+    return nn.relu(GroupNorm(None, EPSILON, dtype, name=name)(x))
 
 
 class WideResnetGroup(nn.Module):

@@ -1,62 +1,136 @@
-"""Group normalization against its definition; samples apart; one form on CPUs, one elsewhere."""
+"""Group normalization against its definition, in both of its forms; samples apart."""
+
+import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from scoresde.networks import layers
+from scoresde.networks import group_norm
 
 SHAPE, GROUPS = (3, 4, 2, 12), 3
+FORMS = {"cpu": group_norm.by_steps, "else": group_norm.by_channels}
+
+
+@pytest.fixture(params=FORMS)
+def normalize(request):
+    options = {"groups": GROUPS, "epsilon": 1e-6, "dtype": jnp.dtype("float32")}
+    return jax.jit(functools.partial(FORMS[request.param], **options))
 
 
 @pytest.fixture
 def arrays():
+    """x, shift, scale and bias."""
     rng = np.random.default_rng(0)
     x = rng.normal(2.0, 3.0, SHAPE).astype(np.float32)
-    return x, rng.normal(size=12).astype(np.float32), rng.normal(size=12).astype(np.float32)
+    return x, *rng.normal(size=(3, 12)).astype(np.float32)
 
 
-def normalize(x, scale, bias):
-    variables = {"params": {"scale": scale, "bias": bias}}
-    return layers.GroupNorm(GROUPS).apply(variables, x)
-
-
-def test_it_is_its_definition(arrays):
-    x, scale, bias = arrays
-    grouped = x.astype(np.float64).reshape(3, 8, GROUPS, 4)
+def definition(x, shift, scale, bias):
+    """In float64."""
+    x = np.asarray(x, np.float64) + np.asarray(shift, np.float64)[..., None, None, :]
+    grouped = x.reshape(SHAPE[0], -1, GROUPS, 4)
     mean, variance = (f(grouped, axis=(1, 3), keepdims=True) for f in (np.mean, np.var))
-    expected = ((grouped - mean) / np.sqrt(variance + 1e-6)).reshape(SHAPE) * scale + bias
-    np.testing.assert_allclose(normalize(*arrays), expected, rtol=1e-5, atol=1e-5)
+    return ((grouped - mean) / np.sqrt(variance + 1e-6)).reshape(SHAPE) * scale + bias
 
 
-def test_derivatives_in_both_modes_agree(arrays):
-    x, scale, bias = arrays
+def test_it_is_its_definition(normalize, arrays):
+    np.testing.assert_allclose(normalize(*arrays), definition(*arrays), rtol=1e-5, atol=1e-5)
+
+
+def test_each_image_has_its_own_shift(normalize, arrays):
+    x, _, scale, bias = arrays
+    shift = np.random.default_rng(1).normal(size=(3, 12)).astype(np.float32)
+    expected = definition(x, shift, scale, bias)
+    np.testing.assert_allclose(normalize(x, shift, scale, bias), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("mean, error", [(0, 3e-7), (30, 2e-6), (300, 3e-5)])
+def test_a_large_mean_costs_no_more_digits_than_it_must(normalize, arrays, mean, error):
+    x, *others = arrays
+    x = x / 3 + np.float32(mean)
+    expected = definition(x, *others)
+    found = normalize(x, *others)
+    assert np.linalg.norm(found - expected) < error * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("mean", [0, 30])
+def test_sixteen_bits_lose_less_than_their_own_rounding(normalize, arrays, mean):
+    x, *others = arrays
+    x = jnp.asarray(x / 3 + mean, jnp.bfloat16)
+    expected = definition(np.asarray(x, np.float64), *others)
+    assert np.linalg.norm(normalize(x, *others) - expected) < 1e-4 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("type_", ["float32", "bfloat16"])
+def test_a_constant_map_is_finite_and_so_is_its_derivative(normalize, arrays, type_):
+    _, shift, scale, bias = arrays
+    x = jnp.full(SHAPE, 10.0, type_)
+    found, pullback = jax.vjp(lambda x: normalize(x, 0 * shift, scale, bias), x)
+    np.testing.assert_allclose(found, np.broadcast_to(bias, SHAPE), atol=1e-2)
+    assert np.isfinite(np.asarray(pullback(jnp.ones(SHAPE))[0], np.float32)).all()
+
+
+def test_both_forms_have_the_same_derivatives_first_and_second(arrays):
+    arrays = [np.float64(each) for each in arrays]
+    v = np.random.default_rng(2).normal(size=SHAPE)
+    options = {"groups": GROUPS, "epsilon": 1e-6, "dtype": jnp.dtype("float64")}
+
+    def derivatives(form):
+        def along(*arrays):  # of the directional derivative, for a second one
+            f = functools.partial(form, **options)
+            tangents = (v, *(0.3 * each for each in arrays[1:]))
+            return jnp.sum(jnp.sin(jax.jvp(f, arrays, tangents)[1]))
+
+        first = jax.vjp(functools.partial(form, **options), *arrays)[1](v)
+        return [*first, *jax.grad(along, argnums=(0, 1, 2, 3))(*arrays)]
+
+    with jax.enable_x64():
+        by_steps, by_channels = (jax.jit(derivatives, static_argnums=0)(f) for f in FORMS.values())
+        for one, other in zip(by_steps, by_channels, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-11)
+
+
+def test_derivatives_in_both_modes_agree(normalize, arrays):
+    x, *others = arrays
     v, g = np.random.default_rng(1).normal(size=(2, *SHAPE)).astype(np.float32)
-    _, tangent = jax.jvp(lambda x: normalize(x, scale, bias), (x,), (v,))
-    _, pullback = jax.vjp(lambda x: normalize(x, scale, bias), x)
+    _, tangent = jax.jvp(lambda x: normalize(x, *others), (x,), (v,))
+    _, pullback = jax.vjp(lambda x: normalize(x, *others), x)
     np.testing.assert_allclose(np.sum(g * tangent), np.sum(pullback(g)[0] * v), rtol=1e-4)
     # What moves a group as a whole, or stretches it, changes nothing.
-    _, along = jax.jvp(lambda x: normalize(x, scale, bias), (x,), (jnp.ones_like(x),))
+    _, along = jax.jvp(lambda x: normalize(x, *others), (x,), (jnp.ones_like(x),))
     np.testing.assert_allclose(along, 0, atol=1e-5)
 
 
-def test_a_sample_that_is_not_finite_spoils_no_other(arrays):
-    x, scale, bias = arrays
+def test_a_sample_that_is_not_finite_spoils_no_other(normalize, arrays):
+    x, *others = arrays
     broken = x.copy()
     broken[1, 0, 0, 0] = np.nan
-    whole, spoilt = normalize(*arrays), normalize(broken, scale, bias)
+    whole, spoilt = normalize(*arrays), normalize(broken, *others)
     np.testing.assert_array_equal(np.delete(spoilt, 1, axis=0), np.delete(whole, 1, axis=0))
+
+
+@pytest.mark.parametrize("platform, sums", [("cpu", 2), ("cuda", 2), ("tpu", 2)])
+def test_a_map_of_sixteen_bits_is_read_once_for_both_sums(platform, sums):
+    layer = group_norm.GroupNorm(dtype=jnp.bfloat16)
+    x = jnp.ones((2, 8, 8, 16), jnp.bfloat16)
+    variables = jax.eval_shape(layer.init, jax.random.key(0), x)
+    lowered = jax.jit(layer.apply).trace(variables, x).lower(lowering_platforms=(platform,))
+    text = lowered.as_text()
+    assert text.count("applies stablehlo.add across dimensions = [1, 2]") == sums
+    # The map as it is goes into both sums, but on CPUs, where its mean is taken off in between.
+    assert text.count("stablehlo.subtract %") == {"cpu": 1}.get(platform, 2)
 
 
 @pytest.mark.parametrize("platform, products", [("cpu", 1), ("cuda", 0), ("tpu", 0)])
 def test_only_cpus_spread_moments_by_a_product(platform, products):
-    spread = jax.jit(layers._at_channels, static_argnums=1)
+    spread = jax.jit(group_norm._at_channels, static_argnums=1)
     lowered = spread.trace(jnp.ones((2, 3)), 12).lower(lowering_platforms=(platform,))
     assert lowered.as_text().count("dot_general") == products
 
 
 def test_the_product_is_the_repetition_to_the_bit():
     moment = np.random.default_rng(2).normal(0, 1e10, (5, 8)).astype(np.float32)
-    spread = jax.jit(layers._at_channels, static_argnums=1)(moment, 24)
+    spread = jax.jit(group_norm._at_channels, static_argnums=1)(moment, 24)
     np.testing.assert_array_equal(spread, np.repeat(moment, 3, axis=1))

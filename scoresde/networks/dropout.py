@@ -1,0 +1,71 @@
+"""Dropout, with four decisions of one call of the random generator."""
+
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.extend.random import threefry2x32_p
+
+LEVELS = 2**16
+"""In so many steps a probability is told."""
+
+
+class Dropout(nn.Module):
+    """Zeros in the place of some numbers, and the others made larger (Srivastava et al. 2014).
+
+    Attributes:
+        rate: probability of a zero, rounded to a multiple of 2^-16.
+        deterministic: whether nothing is done.
+    """
+
+    rate: float
+    deterministic: bool
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        if self.deterministic or not self.rate:
+            return x
+        below = round((1 - self.rate) * LEVELS)
+        kept = bernoulli(self.make_rng("dropout"), below, x.shape)
+        return jnp.where(kept, x * (LEVELS / max(below, 1)), jnp.zeros((), x.dtype))
+
+
+def bernoulli(key: jax.Array, below: int, shape: tuple[int, ...]) -> jax.Array:
+    """Booleans, each true with the probability below / 2^16; the same ones on all platforms.
+
+    Most of dropout's work is threefry's, a call of which gives 64 random bits. JAX makes one
+    decision of them, here they are four, where the last axis allows it.
+    """
+    calls = math.prod(shape) // 4
+    if jax.random.key_impl(key) != "threefry2x32" or shape[-1] % 4 or calls >= 2**32:
+        return jax.random.bernoulli(key, below / LEVELS, shape)
+    first, second = jax.random.key_data(key)
+
+    def decide(bits: jax.Array) -> jax.Array:
+        return (bits & (LEVELS - 1)) < below
+
+    def packed(first: jax.Array, second: jax.Array) -> jax.Array:
+        count = _positions((*shape[:-1], shape[-1] // 4))
+        low, high = threefry2x32_p.bind(first, second, jnp.zeros_like(count), count)
+        quarters = (low, low >> 16, high, high >> 16)
+        four = sum(decide(bits).astype(jnp.uint32) << 8 * k for k, bits in enumerate(quarters))
+        return lax.bitcast_convert_type(four, jnp.uint8).reshape(shape) != 0
+
+    def apart(first: jax.Array, second: jax.Array) -> jax.Array:
+        # A TPU draws them where they are used, each anew, but would keep in memory what is shared.
+        count = _positions(shape)
+        low, high = threefry2x32_p.bind(first, second, jnp.zeros_like(count), count // 4)
+        return decide(jnp.where(count & 2, high, low) >> 16 * (count & 1))
+
+    return lax.platform_dependent(first, second, tpu=apart, default=packed)
+
+
+def _positions(shape: tuple[int, ...]) -> jax.Array:
+    """The number of each element in row-major order."""
+    total, stride = jnp.zeros(shape, jnp.uint32), 1
+    for axis in reversed(range(len(shape))):
+        total += lax.broadcasted_iota(jnp.uint32, shape, axis) * jnp.uint32(stride)
+        stride *= shape[axis]
+    return total

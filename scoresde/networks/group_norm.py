@@ -1,0 +1,122 @@
+"""Group normalization, in the form that each platform computes fastest."""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from scoresde.networks.initializers import Constant, parameter
+from scoresde.registry import UsageError
+
+
+class GroupNorm(nn.Module):
+    """Group normalization (Wu and He 2018), then a scale and a bias for every channel.
+
+    Moments are taken a channel first and a group second, which never regroups the feature map, and
+    are float32 at least. The variance is about the mean, or close to it: a difference of moments
+    would lose the digits of a map whose mean is large against its spread. A map in 16 bits has no
+    such digits: its own rounding is worse than that of float32 sums, and it is read once for both.
+
+    Attributes:
+        groups: number of groups; None for four channels a group and at most 32 groups.
+        epsilon: added to the variance.
+        dtype: type of the result.
+    """
+
+    groups: int | None = None
+    epsilon: float = 1e-6
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, shift: jax.Array | None = None) -> jax.Array:
+        """That of x [batch, height, width, channels] + shift [(batch,) channels] at all pixels."""
+        channels = x.shape[-1]
+        groups = min(channels // 4, 32) if self.groups is None else self.groups
+        if groups < 1 or channels % groups:
+            width = "32, or less than 128 and of 4" if self.groups is None else f"{groups}"
+            raise UsageError(
+                f"A feature map of {channels} channels cannot be normalized in {groups} groups; "
+                f"choose a width that makes every map a multiple of {width}."
+            )
+        scale = parameter(self, "scale", Constant(1.0), (channels,))
+        bias = parameter(self, "bias", Constant(), (channels,))
+        shift = jnp.zeros(channels, x.dtype) if shift is None else shift
+        return _group_norm(x, shift, scale, bias, groups, self.epsilon, self.dtype)
+
+
+@functools.partial(jax.jit, static_argnums=(4, 5, 6), inline=True)
+def _group_norm(x, shift, scale, bias, groups: int, epsilon: float, dtype: jnp.dtype) -> jax.Array:
+    """See `GroupNorm`; a part of the whole program, but traced once a shape, not once a layer."""
+    options = {"groups": groups, "epsilon": epsilon, "dtype": jnp.dtype(dtype)}
+    steps, channels = (functools.partial(f, **options) for f in (by_steps, by_channels))
+    return lax.platform_dependent(x, shift, scale, bias, cpu=steps, default=channels)
+
+
+def by_steps(x, shift, scale, bias, *, groups: int, epsilon: float, dtype: jnp.dtype) -> jax.Array:
+    """It as its definition says. What leads to a sum is short, since XLA repeats it on CPUs."""
+    y = x.astype(jnp.promote_types(dtype, jnp.float32))
+    y += _at_pixels(shift.astype(y.dtype))
+    y -= _at_pixels(_at_channels(_group_mean(_pixel_mean(y), groups), x.shape[-1]))
+    variance = _group_mean(_pixel_mean(jnp.square(y)), groups)
+    y *= _at_pixels(_at_channels(lax.rsqrt(variance + epsilon), x.shape[-1]) * scale)
+    return (y + bias).astype(dtype)
+
+
+def by_channels(
+    x, shift, scale, bias, *, groups: int, epsilon: float, dtype: jnp.dtype
+) -> jax.Array:
+    """It as an affine function of the map, of which all but two sums is a matter of channels.
+
+    A GPU is waiting for memory here: so the map is read twice, or three times where it has more
+    than 16 bits, and by its derivative twice, for sums and for the result.
+    """
+    y = x.astype(jnp.promote_types(dtype, jnp.float32))
+    first, shift = _pixel_mean(y), shift.astype(y.dtype)
+    if x.dtype.itemsize > 2:
+        # What is taken off a whole group changes nothing, and so has no derivative.
+        center = _at_channels(_group_mean(first + shift, groups), x.shape[-1]) - shift
+        center = lax.stop_gradient(center)
+        y, first = y - _at_pixels(center), first - center
+        shift -= lax.stop_gradient(shift)
+    second = _pixel_mean(jnp.square(y))
+    mean = _group_mean(first + shift, groups)
+    square = _group_mean(second + shift * (2 * first + shift), groups)
+    variance = jnp.maximum(square - jnp.square(mean), 0)
+    scale *= _at_channels(lax.rsqrt(variance + epsilon), x.shape[-1])
+    bias += scale * (shift - _at_channels(mean, x.shape[-1]))
+    return (y * _at_pixels(scale) + _at_pixels(bias)).astype(dtype)
+
+
+def _pixel_mean(y: jax.Array) -> jax.Array:
+    """[batch, height, width, channels] -> [batch, channels]."""
+    return y.mean(axis=(1, 2))
+
+
+def _group_mean(y: jax.Array, groups: int) -> jax.Array:
+    """[batch, channels] -> [batch, groups]."""
+    return y.reshape(len(y), groups, -1).mean(axis=-1)
+
+
+def _at_pixels(y: jax.Array) -> jax.Array:
+    """[(batch,) channels], to be added to images."""
+    return y[..., None, None, :]
+
+
+def _at_channels(moment: jax.Array, channels: int) -> jax.Array:
+    """[batch, groups] -> [batch, channels], each group's number at all of its channels.
+
+    On CPUs by a product with zeros and ones, exactly: XLA would fuse the repetition into the loops
+    over the feature map, which are then not vectorized and take twice as long.
+    """
+    groups = moment.shape[1]
+
+    def product(m: jax.Array) -> jax.Array:
+        spread = jnp.repeat(jnp.eye(groups, dtype=m.dtype), channels // groups, axis=1)
+        return jnp.dot(m, spread, precision="highest")
+
+    def repetition(m: jax.Array) -> jax.Array:
+        return jnp.repeat(m, channels // groups, axis=1)
+
+    return lax.platform_dependent(moment, cpu=product, default=repetition)
