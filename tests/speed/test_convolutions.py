@@ -80,14 +80,18 @@ mesh = Mesh(jax.devices(), ("batch",))
 over_two = jax.device_put(x, NamedSharding(mesh, PartitionSpec("batch")))
 print(json.dumps({
     "errors": [float(np.abs(a - b).max() / np.abs(a).max()) for a, b in zip(before, after)],
-    "chosen": [filtered(convolution, x, g), filtered(everything, x, g, dx, dg, dy)],
+    "chosen": [
+        filtered(convolution, x, g),
+        filtered(everything, x, g, dx, dg, dy),
+        filtered(another(stride=np.int64(1)), x, g),
+    ],
     "left": [
         *(trained(accumulate) for accumulate in (1, 2)),
         filtered(convolution, x[:2], g),
         filtered(convolution, x[..., :32], g[:, :, :32]),
         filtered(convolution, draw(4, 33, 32, 128), g),
         filtered(convolution, x, draw(1, 1, 128, 128)),
-        filtered(another(stride=2), draw(16, 32, 32, 128), g),
+        filtered(another(stride=np.int64(2)), draw(16, 32, 32, 128), g),
         filtered(another(padding="VALID"), x, g),
         filtered(another(padding=((1, 1), (1, 1)), rhs_dilation=(2, 2)), x, g),
         filtered(another(padding=((1, 1), (1, 1)), lhs_dilation=(2, 2)), x, g),
@@ -104,8 +108,12 @@ def test_large_ones_are_told_to_jax_with_their_derivatives():
     flags = "--xla_force_host_platform_device_count=2"
     found = json.loads(child(CODE, XLA_FLAGS=flags))
     assert max(found["errors"]) < 2e-6 and len(found["errors"]) == 5
-    assert found["chosen"] == [1, 5]  # two of them in forward mode
+    assert found["chosen"] == [1, 5, 1]  # five, two of them in forward mode
     assert not any(found["left"])
+
+
+def test_what_is_unexpected_is_left_to_jax():
+    assert not convolutions._is_worth_it(None, {})
 
 
 def test_many_cores_and_a_jax_that_has_another_rule_keep_what_they_have(monkeypatch):
