@@ -80,6 +80,7 @@ def _is_worth_it(context: Any, options: dict[str, Any]) -> bool:
 
 def _is_plain_and_large(context: Any, options: dict[str, Any]) -> bool:
     import numpy as np  # which a short command need not wait for
+    from jax.sharding import AxisType
 
     x, kernel = context.avals_in
     (y,) = context.avals_out
@@ -106,4 +107,6 @@ def _is_plain_and_large(context: Any, options: dict[str, Any]) -> bool:
         and math.prod(x.shape) * y.shape[-1] >= PRODUCTS
         # Over several devices XLA splits convolutions; what it would make of the loop is unknown.
         and getattr(context.module_context.axis_context, "num_devices", None) == 1
+        # Nor has the loop's every operation a sharding that JAX could tell by itself.
+        and not any(AxisType.Explicit in a.sharding.mesh.axis_types for a in (x, kernel))
     )

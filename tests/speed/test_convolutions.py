@@ -78,6 +78,8 @@ jax.clear_caches()
 after = jax.jit(everything)(x, g, dx, dg, dy)
 mesh = Mesh(jax.devices(), ("batch",))
 over_two = jax.device_put(x, NamedSharding(mesh, PartitionSpec("batch")))
+explicit = Mesh(jax.devices()[:1], ("batch",), axis_types=(jax.sharding.AxisType.Explicit,))
+on_an_explicit_mesh = jax.device_put((x, g), NamedSharding(explicit, PartitionSpec()))
 print(json.dumps({
     "errors": [float(np.abs(a - b).max() / np.abs(a).max()) for a, b in zip(before, after)],
     "chosen": [
@@ -99,6 +101,7 @@ print(json.dumps({
         filtered(another(result="NCHW"), draw(4, 32, 64, 128), g),
         filtered(convolution, x.astype(jnp.bfloat16), g.astype(jnp.bfloat16)),
         filtered(convolution, over_two, g),
+        filtered(convolution, *on_an_explicit_mesh),
     ],
 }))
 """
