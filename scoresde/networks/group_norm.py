@@ -107,8 +107,9 @@ def _at_pixels(y: jax.Array) -> jax.Array:
 def _at_channels(moment: jax.Array, channels: int) -> jax.Array:
     """[batch, groups] -> [batch, channels], each group's number at all of its channels.
 
-    On CPUs by a product with zeros and ones, exactly: XLA would fuse the repetition into the loops
-    over the feature map, which are then not vectorized and take twice as long.
+    On CPUs by a product with zeros and ones, exactly while all are finite: XLA would fuse the
+    repetition into the loops over the feature map, which would not be vectorized and take twice as
+    long. A group that is not finite spoils the others of its image there.
     """
     groups = moment.shape[1]
 

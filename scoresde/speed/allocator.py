@@ -1,10 +1,13 @@
 """glibc's allocator, told to keep the memory that a step frees for the next one.
 
 By default it gives large blocks back to the system as soon as they are free, and a quarter of the
-time of a training step goes into fresh pages.
+time of a training step goes into fresh pages. What is kept would grow where shapes change, as what
+stays between two blocks makes holes that fit none of the next shape: so the system gets all that is
+free whenever a program is compiled, which in a loop that runs is never.
 """
 
 import ctypes
+import functools
 import os
 
 from scoresde.speed.cpu import why_not_cpu_alone
@@ -44,6 +47,21 @@ def keep_memory() -> Setting:
         " ".join(f"{name}={_OPTIONS[name][1]}" for name in done),
         f"scoresde: freed memory is kept for the next step; {REFUSAL}=0 leaves it",
     )
+
+
+@functools.cache  # a listener cannot be taken back
+def give_back_when_compiled() -> None:
+    """Has JAX say when it has compiled a program, and gives back what is free then. Imports JAX."""
+    import jax
+
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+
+    def listen(event: str, seconds: float, **_: object) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            trim(0)
+
+    if trim is not None:
+        jax.monitoring.register_event_duration_secs_listener(listen)
 
 
 def _is_glibc() -> bool:

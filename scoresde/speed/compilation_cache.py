@@ -18,7 +18,11 @@ def cache_programs(directory: str | os.PathLike | None = None) -> Setting:
     name = "compilation cache"
     jax = sys.modules.get("jax")
     there = os.environ.get(_VARIABLE) if jax is None else jax.config.jax_compilation_cache_dir
-    where = pathlib.Path("~/.cache/scoresde/jax" if directory is None else directory).expanduser()
+    try:
+        where = pathlib.Path("~/.cache/scoresde/jax" if directory is None else directory)
+        where = where.expanduser()
+    except RuntimeError:  # as for a container's user without a name
+        return Setting(name, there or "", f"there is no home directory; {_VARIABLE} says where")
     if there and (directory is None or there == str(where)):
         ours = there == str(where)
         return Setting(name, there, _OURS if ours else f"{_VARIABLE}, or JAX's configuration")

@@ -66,21 +66,25 @@ def starts_with_it(version: str, record: pathlib.Path | None = None) -> bool:
     """
     if version in TRIED:
         return True
-    record = record or pathlib.Path("~/.cache/scoresde/xla_flags.json").expanduser()
+    what, known = f"{version} {FLAGS}", {}
     try:
+        record = record or pathlib.Path("~/.cache/scoresde/xla_flags.json").expanduser()
         known = json.loads(record.read_text())
-        return bool(known[version])
-    except (OSError, ValueError, LookupError, TypeError):
+        return bool(known[what])
+    except (OSError, RuntimeError, ValueError, LookupError, TypeError):  # no home, no file, not it
         works = _try()
+    if works is None or record is None:
+        return bool(works)
     from scoresde import files  # and NumPy, which a short command need not wait for
 
+    known = known if isinstance(known, dict) else {}
     with contextlib.suppress(OSError):  # where nothing can be written, it is tried every time
-        files.write_json(record, {version: works})
+        files.write_json(record, {**known, what: works})
     return works
 
 
-def _try() -> bool:
-    """Whether a process that has the flags gets its devices."""
+def _try() -> bool | None:
+    """Whether a process that has the flags gets its devices; None if there was no answer."""
     environment = {**os.environ, "XLA_FLAGS": FLAGS, "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-c", "import jax; jax.devices()"]
     try:
@@ -88,4 +92,4 @@ def _try() -> bool:
             command, env=environment, capture_output=True, timeout=60
         ).returncode
     except (OSError, subprocess.SubprocessError):
-        return False
+        return None

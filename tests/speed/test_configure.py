@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -93,6 +94,10 @@ def test_a_step_finds_the_memory_of_the_last_one():
         ({"JAX_PLATFORMS": "cuda,cpu"}, "XLA_FLAGS", ("", "JAX runs on cuda,cpu")),
         ({"JAX_PLATFORMS": "tpu"}, "allocator", ("", "JAX runs on tpu")),
         ({"MALLOC_ARENA_MAX": "2"}, "dispatch", ("", "as the allocator: the environment")),
+        (
+            {"JAX_CPU_ENABLE_ASYNC_DISPATCH": "1", "JAX_PLATFORMS": "cpu"},
+            *("dispatch", ("JAX_CPU_ENABLE_ASYNC_DISPATCH=1", "the environment")),
+        ),
         ({"JAX_COMPILATION_CACHE_DIR": "there"}, "cache", ("there", "JAX_COMPILATION_CACHE_DIR")),
     ],
 )
@@ -130,9 +135,39 @@ def test_an_unknown_jaxlib_is_tried_once_in_a_process_of_its_own(monkeypatch, tm
     assert xla_flags.starts_with_it("0.10.2", record) and not tries
     assert not xla_flags.starts_with_it("0.99.0", record)
     assert not xla_flags.starts_with_it("0.99.0", record) and len(tries) == 1
-    assert json.loads(record.read_text()) == {"0.99.0": False}
-    record.write_text("{")
+    monkeypatch.setattr(xla_flags, "FLAGS", "--others")
     assert not xla_flags.starts_with_it("0.99.0", record) and len(tries) == 2
+    assert len(json.loads(record.read_text())) == 2
+    record.write_text("{")
+    assert not xla_flags.starts_with_it("0.99.0", record) and len(tries) == 3
+
+
+def test_a_try_without_an_answer_is_not_kept(monkeypatch, tmp_path):
+    record = tmp_path / "xla_flags.json"
+    monkeypatch.setattr(xla_flags, "_try", lambda: None)
+    assert not xla_flags.starts_with_it("0.99.0", record) and not record.exists()
+
+
+def test_a_user_without_a_home_directory_is_told_so(monkeypatch):
+    def homeless(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(pathlib.Path, "expanduser", homeless)
+    monkeypatch.setattr(xla_flags, "_try", lambda: True)
+    assert "no home" in compilation_cache.cache_programs().why
+    assert xla_flags.starts_with_it("0.99.0")
+
+
+def test_memory_does_not_grow_with_every_new_shape():
+    code = (
+        "import scoresde; scoresde.configure()\n"
+        "import resource, jax.numpy as jnp\n"
+        "for count in range(1, 21):\n"
+        "    x = jnp.ones(count * 2**19)\n"
+        "    float((jnp.sin(x) + x)[0])\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    assert int(child(code)) < 900_000  # KiB; 1.5 million if nothing were given back
 
 
 def test_a_flag_that_ends_the_process_is_found_out(monkeypatch):
