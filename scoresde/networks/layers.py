@@ -82,10 +82,11 @@ class Conv(nn.Module):
 
 @jax.custom_jvp
 def add_bias(y: jax.Array, bias: jax.Array) -> jax.Array:
-    """y [batch, height, width, channels] + bias [channels], in y's type.
+    """y [batch, ..., channels] + bias [channels], in y's type.
 
-    The bias's derivative is summed in its own type, over an image first and over images second: all
-    at once is one long sum for a few channels, which few parts of a GPU would be busy with.
+    The bias's derivative is summed in its own type: in bfloat16 a sum of ones ends at 256. It is
+    summed over a sample first and over samples second: all at once is one long sum for a few
+    channels, which few parts of a GPU would be busy with.
     """
     return y + bias.astype(y.dtype)
 
@@ -93,8 +94,10 @@ def add_bias(y: jax.Array, bias: jax.Array) -> jax.Array:
 @add_bias.defjvp
 def _(primals, tangents):
     (y, bias), (dy, dbias) = primals, tangents
-    each = lax.optimization_barrier(dbias + jnp.zeros_like(dy[:, 0, 0], dbias.dtype))
-    return add_bias(y, bias), dy + each[:, None, None, :].astype(y.dtype)
+    within = tuple(range(1, y.ndim - 1))
+    each = dbias + jnp.zeros_like(dy[(slice(None), *(0 for _ in within))], dbias.dtype)
+    each = jnp.expand_dims(lax.optimization_barrier(each), within)
+    return add_bias(y, bias), dy + jnp.broadcast_to(each, dy.shape).astype(y.dtype)
 
 
 class Dense(nn.Module):
@@ -116,9 +119,9 @@ class Dense(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         kernel = parameter(self, "kernel", self.kernel_init, (x.shape[-1], self.features))
         y = x.astype(self.dtype) @ kernel.astype(self.dtype)
-        if self.use_bias:
-            y += parameter(self, "bias", Constant(), (self.features,)).astype(self.dtype)
-        return y
+        if not self.use_bias:
+            return y
+        return add_bias(y, parameter(self, "bias", Constant(), (self.features,)))
 
 
 class NIN(nn.Module):
@@ -138,7 +141,7 @@ class NIN(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         weight = parameter(self, "W", self.kernel_init, (x.shape[-1], self.features))
         bias = parameter(self, "b", Constant(), (self.features,))
-        return x.astype(self.dtype) @ weight.astype(self.dtype) + bias.astype(self.dtype)
+        return add_bias(x.astype(self.dtype) @ weight.astype(self.dtype), bias)
 
 
 class LayerNorm(nn.Module):

@@ -25,7 +25,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from scoresde.networks.initializers import Constant, ScaledUniform, parameter
-from scoresde.networks.layers import LAYOUT
+from scoresde.networks.layers import LAYOUT, add_bias
 from scoresde.registry import UsageError
 
 HEIGHT, WIDTH = 1, 2
@@ -154,4 +154,4 @@ class Conv2d(nn.Module):
         y = lax.conv_general_dilated(
             x, weight.astype(self.dtype), (stride, stride), "VALID", dimension_numbers=LAYOUT
         )
-        return y + bias.astype(self.dtype)
+        return add_bias(y, bias)

@@ -1,8 +1,9 @@
-"""The bias of a convolution: with the map or apart, and a derivative that loses nothing."""
+"""Biases: of a convolution with the map or apart, and a derivative that loses nothing."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from scoresde.networks import layers
 
@@ -17,12 +18,27 @@ def test_apart_from_the_map_it_is_the_same_sum():
     np.testing.assert_allclose(y + bias, conv.apply(variables, x), rtol=1e-6)
 
 
-def test_its_derivative_is_summed_in_its_own_type():
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layers.Conv(4, 1, dtype=jnp.bfloat16),
+        layers.NIN(4, dtype=jnp.bfloat16),
+        layers.Dense(4, dtype=jnp.bfloat16),
+    ],
+)
+@pytest.mark.parametrize("shape", [(8, 32, 32, 3), (1, 32, 32, 3)])
+def test_derivatives_are_summed_in_the_types_of_biases(layer, shape):
     """In bfloat16 a sum of ones stops at 256."""
-    y, bias = jnp.zeros((8, 32, 32, 4), jnp.bfloat16), jnp.zeros(4)
-    gradient = jax.jit(jax.grad(lambda b: layers.add_bias(y, b).astype(jnp.float32).sum()))(bias)
-    assert gradient.dtype == jnp.float32
-    np.testing.assert_array_equal(gradient, 8 * 32 * 32)
+    x = jnp.zeros(shape)
+    params = layer.init(jax.random.key(0), x)["params"]
+
+    def total(params):
+        return layer.apply({"params": params}, x).astype(jnp.float32).sum()
+
+    gradient = jax.jit(jax.grad(total))(params)
+    bias = gradient.get("bias", gradient.get("b"))
+    assert bias.dtype == jnp.float32
+    np.testing.assert_array_equal(bias, np.prod(shape[:3]))
 
 
 def test_both_modes_are_those_of_a_plain_sum():
