@@ -72,7 +72,7 @@ class Conv(nn.Module):
             dimension_numbers=LAYOUT,
         )
         if not self.use_bias:
-            return y
+            return (y, jnp.zeros(self.features)) if apart else y
         initializer = (
             SymmetricUniform(self.kernel_init.bound(shape)) if self.random_bias else Constant()
         )

@@ -213,8 +213,8 @@ class NCSNpp(nn.Module):
 
     def _to_output(self, h, features: int, init_scale=None, dtype=jnp.float32) -> jax.Array:
         """GroupNorm, activation and a 3x3 convolution, in float32 where the result is an output."""
-        h = GroupNorm(self.norm_groups, dtype=self.dtype)(h)
-        h = layers.ACTIVATIONS[self.nonlinearity](h)
+        norm = GroupNorm(self.norm_groups, dtype=self.dtype)
+        h = layers.ACTIVATIONS[self.nonlinearity](norm(h))
         init_scale = self.init_scale if init_scale is None else init_scale
         return layers.Conv(features, kernel_init=ScaledUniform(init_scale), dtype=dtype)(h)
 
@@ -341,11 +341,5 @@ def build(
         raise UsageError(f"network {name!r}: the noise embedding needs an even width, not {width}.")
     dtype, attention = fields["dtype"], fields["attention_implementation"]
     fields["dtype"] = options.compute_options(name, dtype, attention)
-    return Network(
-        NCSNpp(
-            **fields,
-            name_in_errors=name,
-            norm_groups=norm_groups,
-            embedding_features=embedding_features,
-        )
-    )
+    given = {"norm_groups": norm_groups, "embedding_features": embedding_features}
+    return Network(NCSNpp(**fields, **given, name_in_errors=name))

@@ -158,14 +158,15 @@ def test_a_user_without_a_home_directory_is_told_so(monkeypatch):
     assert xla_flags.starts_with_it("0.99.0")
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_memory_does_not_grow_with_every_new_shape():
     code = (
         "import scoresde; scoresde.configure()\n"
-        "import resource, jax.numpy as jnp\n"
+        "import jax.numpy as jnp\n"
         "for count in range(1, 21):\n"
         "    x = jnp.ones(count * 2**19)\n"
         "    float((jnp.sin(x) + x)[0])\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        "print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])"
     )
     assert int(child(code)) < 900_000  # KiB; 1.5 million if nothing were given back
 
