@@ -38,8 +38,8 @@ def bernoulli(key: jax.Array, below: int, shape: tuple[int, ...]) -> jax.Array:
     Most of dropout's work is threefry's, a call of which gives 64 random bits. JAX makes one
     decision of them, here they are four, where the last axis allows it.
     """
-    calls = math.prod(shape) // 4
-    if jax.random.key_impl(key) != "threefry2x32" or shape[-1] % 4 or calls >= 2**32:
+    size = math.prod(shape)
+    if jax.random.key_impl(key) != "threefry2x32" or shape[-1] % 4 or size >= 2**32:
         return jax.random.bernoulli(key, below / LEVELS, shape)
     first, second = jax.random.key_data(key)
 

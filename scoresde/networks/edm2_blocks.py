@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from scoresde.networks.attention import attend
+from scoresde.networks.dropout import Dropout
 from scoresde.networks.magnitude import (
     LARGEST,
     MPFourier,
@@ -58,7 +59,7 @@ class MPBlock(nn.Module):
             embedding, scalar(self, "emb_gain")
         )
         h = mp_silu(h * (1 + modulation[:, None, None, :]))
-        h = nn.Dropout(self.dropout, deterministic=not self.train)(h)
+        h = Dropout(self.dropout, not self.train)(h)
         h = self._conv("conv_res1", 3)(h)
         if not self.encoder:
             x = self._skip(x)

@@ -39,6 +39,7 @@ def test_neither_pixels_nor_samples_nor_keys_share_decisions():
 def test_each_form_has_the_same_decisions(monkeypatch):
     key, below = jax.random.key(3), 58982
     packed = dropout.bernoulli(key, below, SHAPE)
+    assert not np.array_equal(packed, jax.random.bernoulli(key, below / 2**16, SHAPE))
     monkeypatch.setattr(lax, "platform_dependent", lambda *arrays, tpu, default: tpu(*arrays))
     np.testing.assert_array_equal(packed, dropout.bernoulli(key, below, SHAPE))
 
