@@ -72,6 +72,13 @@ def test_a_constant_map_is_finite_and_so_is_its_derivative(normalize, arrays, ty
     assert np.isfinite(np.asarray(pullback(jnp.ones(SHAPE))[0], np.float32)).all()
 
 
+def test_rounding_makes_no_variance_negative(normalize, arrays):
+    *_, scale, bias = arrays
+    x = jnp.full(SHAPE, 100, jnp.bfloat16)
+    for levels in np.linspace(1, 900, 90, dtype=np.float32).reshape(30, 3, 1):
+        assert np.isfinite(normalize(x, levels * np.ones((1, 12), np.float32), scale, bias)).all()
+
+
 def test_both_forms_have_the_same_derivatives_first_and_second(arrays):
     arrays = [np.float64(each) for each in arrays]
     v = np.random.default_rng(2).normal(size=SHAPE)
