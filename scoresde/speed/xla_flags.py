@@ -38,6 +38,10 @@ def set_flags() -> Setting:
         return Setting("XLA_FLAGS", value, why)
 
     if given := os.environ.get("XLA_FLAGS"):
+        # Of a parent on CPUs, to a child that has a GPU.
+        if given == FLAGS and not has_devices() and (reason := why_not_cpu_alone()):
+            del os.environ["XLA_FLAGS"]
+            return setting("", reason)
         return setting(given, _OURS if given == FLAGS else "the environment")
     if refused():
         return setting("", f"{REFUSAL}={os.environ[REFUSAL]}")

@@ -120,6 +120,16 @@ def test_the_users_word_goes_before(environment, name, expected, monkeypatch):
     assert dict(os.environ) == before
 
 
+def test_a_child_on_a_gpu_does_not_inherit_the_flags_for_cpus(monkeypatch):
+    monkeypatch.setattr(xla_flags, "has_devices", lambda: False)
+    monkeypatch.setenv("XLA_FLAGS", xla_flags.FLAGS)
+    assert xla_flags.set_flags().value == xla_flags.FLAGS
+    monkeypatch.setattr(xla_flags, "why_not_cpu_alone", lambda: "a GPU")
+    assert xla_flags.set_flags()[1:] == ("", "a GPU") and "XLA_FLAGS" not in os.environ
+    monkeypatch.setenv("XLA_FLAGS", "--mine=1")
+    assert xla_flags.set_flags().value == "--mine=1"
+
+
 def test_an_accelerator_that_is_installed_is_seen_without_jax(monkeypatch):
     monkeypatch.delenv("JAX_PLATFORMS")
     monkeypatch.setattr(sys, "modules", {k: v for k, v in sys.modules.items() if k != "jax"})
