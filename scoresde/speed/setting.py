@@ -22,5 +22,6 @@ REFUSAL = "SCORESDE_FAST"
 
 
 def refused() -> bool:
-    """Whether the environment says SCORESDE_FAST=0."""
-    return os.environ.get(REFUSAL, "").lower() in ("0", "false", "no", "off")
+    """Whether the environment says SCORESDE_FAST=0, or no in another way."""
+    word = os.environ.get(REFUSAL, "").strip().lower()
+    return word in ("0", "00", "false", "no", "n", "none", "off")

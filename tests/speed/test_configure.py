@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from scoresde.speed import allocator, compilation_cache, cpu, dispatch, xla_flags
+from scoresde.speed.setting import refused
 
 CLEAN = ("XLA_FLAGS", "JAX_COMPILATION_CACHE_DIR", "SCORESDE_FAST")
 
@@ -118,6 +119,14 @@ def test_the_users_word_goes_before(environment, name, expected, monkeypatch):
     setting = setters[name]()
     assert setting.value == expected[0] and setting.why.startswith(expected[1])
     assert dict(os.environ) == before
+
+
+def test_no_is_understood_in_many_words(monkeypatch):
+    found = []
+    for word in ("0", "00", " 0 ", "False", "no", "N", "none", "off", "", "1", "yes"):
+        monkeypatch.setenv("SCORESDE_FAST", word)
+        found.append(refused())
+    assert found == [True] * 8 + [False] * 3
 
 
 def test_a_child_on_a_gpu_does_not_inherit_the_flags_for_cpus(monkeypatch):
