@@ -11,6 +11,7 @@ from typing import Any
 import jax
 
 from scoresde import __version__
+from scoresde.registry import UsageError
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax")
 
@@ -26,12 +27,15 @@ def environment() -> dict[str, Any]:
         runs from and of the repository of the current directory, if that is another; None where
         there is none, or no git. Dirty is a checkout of which a tracked file is changed. "versions"
         are of scoresde, Python, and the packages of JAX, and "devices" the number of each kind.
+
+    Raises:
+        UsageError: JAX has no device.
     """
     package = pathlib.Path(__file__).resolve().parent
     own, here = _root(package), _root(pathlib.Path.cwd())
     if own is not None and not _git(package, "ls-files", "--error-unmatch", "--", __file__):
         own = None  # installed below somebody's repository, and no part of it
-    kinds = collections.Counter(device.device_kind for device in jax.devices())
+    kinds = collections.Counter(device.device_kind for device in _devices())
     return {
         "scoresde": _checkout(own),
         "directory": _checkout(None if here == own else here),
@@ -54,6 +58,17 @@ def revision_words(checkout: dict[str, Any] | None) -> str:
     if checkout is None:
         return "not a git checkout"
     return checkout["revision"][:12] + ", with changes" * checkout["dirty"]
+
+
+def _devices() -> list[jax.Device]:
+    try:
+        return jax.devices()
+    except (RuntimeError, AssertionError) as error:  # JAX asserts it of platforms that it knows
+        said = f" ({error})" if str(error) else ""
+        raise UsageError(
+            f"JAX has no devices with JAX_PLATFORMS={jax.config.jax_platforms}{said}: name one "
+            "that is installed, as cpu always is."
+        ) from None
 
 
 def _root(folder: pathlib.Path) -> str | None:

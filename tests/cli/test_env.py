@@ -24,3 +24,13 @@ def test_it_says_what_runs_and_what_is_set(capsys, monkeypatch):
 def test_it_has_no_config(capsys):
     assert main(["env", "--config.seed=1"]) == 2
     assert "depends on no config" in capsys.readouterr().err
+
+
+def test_without_devices_it_is_one_line(capsys, monkeypatch):
+    def devices():
+        raise RuntimeError("Unable to initialize backend 'nosuch'")
+
+    monkeypatch.setattr(jax, "devices", devices)
+    assert main(["env"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "no devices" in line and "nosuch" in line
