@@ -49,6 +49,7 @@ def take_turns(config, steps: int, rounds: int, workdir: pathlib.Path):
     setup = set_up(config, steps_per_dispatch=1)
     loader, settings = Waits(setup.loader), setup.experiment.training
     batch = training.shard_batch(setup.mesh, next(setup.loader), axis=1)
+    packs = setup.experiment.elementwise and not setup.rules  # as `set_up` does
     loop, bare, waits, work, held = [], [], [], [], []
     since = since_work = 0.0
 
@@ -60,7 +61,7 @@ def take_turns(config, steps: int, rounds: int, workdir: pathlib.Path):
             waits.append(loader.seconds)
         if not held:
             copy = jax.tree.map(jnp.copy, state)
-            held.append(training.packed(copy) if setup.experiment.elementwise else copy)
+            held.append(training.packed(copy) if packs else copy)
         start, start_work = time.perf_counter(), time.thread_time()
         for _ in range(steps):
             held[0], metrics = setup.train_step(held[0], batch)
@@ -74,6 +75,7 @@ def take_turns(config, steps: int, rounds: int, workdir: pathlib.Path):
         setup.train_step,
         loader,
         mesh=setup.mesh,
+        rules=setup.rules,
         workdir=workdir,
         num_steps=steps * (rounds + 1),
         log_every=settings.log_every,
