@@ -5,7 +5,8 @@ convolution on CPUs: forward, in forward mode, and in the derivative by the map,
 turned around. Only where it saves much, since each takes longer to compile, on few cores, where it
 was measured, and outside of training, whose step would be ready after 1.4 times the time for 0.93
 of it. Rounding errors of feature maps are as large as before; of what differs widely from pixel to
-pixel they are not (`winograd`).
+pixel they are not (`winograd`), and with `precision="highest"`, or `jax_default_matmul_precision`,
+convolutions stay as they are.
 """
 
 import functools
@@ -81,6 +82,7 @@ def _is_worth_it(context: Any, options: dict[str, Any]) -> bool:
 
 def _is_plain_and_large(context: Any, options: dict[str, Any]) -> bool:
     import numpy as np  # which a short command need not wait for
+    from jax import lax
     from jax.sharding import AxisType
 
     x, kernel = context.avals_in
@@ -100,6 +102,7 @@ def _is_plain_and_large(context: Any, options: dict[str, Any]) -> bool:
         return False  # exported for any batch
     return (
         all(np.array_equal(options[name], value) for name, value in plain.items())
+        and lax.Precision.HIGHEST not in (options["precision"] or ())
         and {str(array.dtype) for array in (x, kernel, y)} == {"float32"}
         and tuple(kernel.shape[axis] for axis in numbers.rhs_spec[2:]) == (3, 3)
         and height % 2 == 0

@@ -100,6 +100,8 @@ print(json.dumps({
         filtered(another(feature_group_count=2), draw(8, 32, 32, 256), g),
         filtered(another(result="NCHW"), draw(4, 32, 64, 128), g),
         filtered(convolution, x.astype(jnp.bfloat16), g.astype(jnp.bfloat16)),
+        filtered(another(precision="highest"), x, g),
+        filtered(jax.default_matmul_precision("float32")(lambda x, g: convolution(x, g)), x, g),
         filtered(convolution, over_two, g),
         filtered(convolution, *on_an_explicit_mesh),
     ],
