@@ -14,11 +14,12 @@ def configure(cache: str | os.PathLike | None = None) -> tuple[Setting, ...]:
     """Makes this process quick; call it before JAX computes anything.
 
     On CPUs alone: XLA flags for convolutions and compilation, where XLA_FLAGS is not set; large 3x3
-    convolutions by fewer products, those of other libraries in this process as well; and an
-    allocator that keeps memory, under glibc, where no MALLOC_ variable is set, with programs that
-    run in the thread that calls them, since it keeps most there. SCORESDE_FAST=0 in the environment
-    refuses these. On all devices: a directory in which JAX caches compiled programs, where it has
-    none. It never takes back what the user has set, and may be called again.
+    convolutions by fewer products, in all programs of this process, other libraries' too, but those
+    that `training.make_train_step` makes; and an allocator that keeps memory, under glibc, where no
+    MALLOC_ variable is set, with programs that run in the thread that calls them, since it keeps
+    most there. SCORESDE_FAST=0 in the environment refuses these. On all devices: a directory in
+    which JAX caches compiled programs, where it has none. It never takes back what the user has
+    set, and may be called again.
 
     The command line calls it; `import scoresde` does not. `scoresde env` shows what it does.
 

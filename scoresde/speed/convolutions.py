@@ -22,7 +22,8 @@ from scoresde.speed.setting import REFUSAL, Setting, refused
 # it is quicker, and by enough to be worth its compilation.
 CHANNELS, PRODUCTS = 64, 2**26
 
-# The name of a training step's program.
+# The name of a training step's program. A program of another name has its convolutions filtered,
+# also one that calls the step.
 TRAINING = "training_step"
 
 
