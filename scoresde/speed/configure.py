@@ -17,9 +17,10 @@ def configure(cache: str | os.PathLike | None = None) -> tuple[Setting, ...]:
     convolutions by fewer products, in all programs of this process, other libraries' too, but those
     that `training.make_train_step` makes; and an allocator that keeps memory, under glibc, where no
     MALLOC_ variable is set, with programs that run in the thread that calls them, since it keeps
-    most there. SCORESDE_FAST=0 in the environment refuses these. On all devices: a directory in
-    which JAX caches compiled programs, where it has none. It never takes back what the user has
-    set, and may be called again.
+    most there. It gives memory back when another program is compiled; computing again and again
+    with arrays of many sizes outside of programs may take several times the memory. SCORESDE_FAST=0
+    in the environment refuses these. On all devices: a directory in which JAX caches compiled
+    programs, where it has none. It never takes back what the user has set, and may be called again.
 
     The command line calls it; `import scoresde` does not. `scoresde env` shows what it does.
 
