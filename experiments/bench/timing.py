@@ -3,7 +3,9 @@
 Who goes first changes from round to round, so that nobody always runs after the same other.
 """
 
+import contextlib
 import json
+import os
 import pathlib
 import platform
 import statistics
@@ -53,10 +55,21 @@ def medians(candidates: dict[str, Callable[[], object]], rounds: int = 5) -> dic
 def machine() -> str:
     """One line on what this was measured on."""
     device = jax.devices()[0]
-    name = device.device_kind if device.platform != "cpu" else platform.processor() or "CPU"
+    name = device.device_kind if device.platform != "cpu" else _cpu()
     return (
         f"{len(jax.devices())} x {name}, JAX {jax.__version__}, Python {platform.python_version()}"
     )
+
+
+def _cpu() -> str:
+    """The model, which Python's platform does not tell on all systems, and the usable cores."""
+    model = platform.processor() or "CPU"
+    with contextlib.suppress(OSError):  # not on a Mac, nor on Windows
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+        models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        model = models[0] if models else model
+    usable = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
+    return f"{model} ({len(usable)} cores)"
 
 
 def results(path: pathlib.Path) -> dict[str, Any]:
