@@ -10,7 +10,7 @@ _VARIABLE = "JAX_COMPILATION_CACHE_DIR"
 
 
 def cache_programs(directory: str | os.PathLike | None = None) -> Setting:
-    """Sets it, unless the environment or JAX's configuration has one; says what it did.
+    """Sets it, unless the environment or JAX's configuration does, "" for none; says what it did.
 
     Args:
         directory: where; `~/.cache/scoresde/jax` if None.
@@ -23,7 +23,7 @@ def cache_programs(directory: str | os.PathLike | None = None) -> Setting:
         where = where.expanduser()
     except RuntimeError:  # as for a container's user without a name
         return Setting(name, there or "", f"there is no home directory; {_VARIABLE} says where")
-    if there and (directory is None or there == str(where)):
+    if there is not None and (directory is None or there == str(where)):
         ours = there == str(where)
         return Setting(name, there, _OURS if ours else f"{_VARIABLE}, or JAX's configuration")
     if jax is None:  # which reads it when it is imported

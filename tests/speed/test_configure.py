@@ -99,6 +99,7 @@ def test_a_step_finds_the_memory_of_the_last_one():
             {"JAX_CPU_ENABLE_ASYNC_DISPATCH": "1", "JAX_PLATFORMS": "cpu"},
             *("dispatch", ("JAX_CPU_ENABLE_ASYNC_DISPATCH=1", "the environment")),
         ),
+        ({"JAX_COMPILATION_CACHE_DIR": ""}, "cache", ("", "JAX_COMPILATION_CACHE_DIR")),
         ({"JAX_COMPILATION_CACHE_DIR": "there"}, "cache", ("there", "JAX_COMPILATION_CACHE_DIR")),
     ],
 )
