@@ -80,9 +80,11 @@ def starts_with_it(version: str, record: pathlib.Path | None = None) -> bool:
     if works is None or record is None:
         return bool(works)
     from scoresde import files  # and NumPy, which a short command need not wait for
+    from scoresde.registry import UsageError
 
     known = known if isinstance(known, dict) else {}
-    with contextlib.suppress(OSError):  # where nothing can be written, it is tried every time
+    # Where nothing can be written, it is tried every time.
+    with contextlib.suppress(OSError, UsageError):
         files.write_json(record, {**known, what: works})
     return works
 

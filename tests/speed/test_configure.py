@@ -168,6 +168,12 @@ def test_a_try_without_an_answer_is_not_kept(monkeypatch, tmp_path):
     assert not xla_flags.starts_with_it("0.99.0", record) and not record.exists()
 
 
+def test_an_answer_that_cannot_be_kept_is_given(monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(xla_flags, "_try", lambda: True)
+    assert xla_flags.starts_with_it("0.99.0", tmp_path / "file" / "xla_flags.json")
+
+
 def test_a_user_without_a_home_directory_is_told_so(monkeypatch):
     def homeless(path):
         raise RuntimeError("Could not determine home directory.")
