@@ -5,6 +5,7 @@ and at least float32.
 Images are [batch, height, width, channels]. Class and parameter names are Flax's.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.custom_derivatives import SymbolicZero
 
 from scoresde.networks.initializers import (
     Constant,
@@ -91,13 +93,16 @@ def add_bias(y: jax.Array, bias: jax.Array) -> jax.Array:
     return y + bias.astype(y.dtype)
 
 
-@add_bias.defjvp
+@functools.partial(add_bias.defjvp, symbolic_zeros=True)
 def _(primals, tangents):
     (y, bias), (dy, dbias) = primals, tangents
+    if isinstance(dbias, SymbolicZero):  # along the map alone, as likelihoods differentiate
+        return add_bias(y, bias), dy
     within = tuple(range(1, y.ndim - 1))
-    each = dbias + jnp.zeros_like(dy[(slice(None), *(0 for _ in within))], dbias.dtype)
+    each = dbias + jnp.zeros_like(y[(slice(None), *(0 for _ in within))], dbias.dtype)
     each = jnp.expand_dims(lax.optimization_barrier(each), within)
-    return add_bias(y, bias), dy + jnp.broadcast_to(each, dy.shape).astype(y.dtype)
+    each = jnp.broadcast_to(each, y.shape).astype(y.dtype)
+    return add_bias(y, bias), each if isinstance(dy, SymbolicZero) else dy + each
 
 
 class Dense(nn.Module):

@@ -59,3 +59,18 @@ def test_both_modes_are_those_of_a_plain_sum():
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
     batched = jax.vmap(layers.add_bias, (0, None))(jnp.stack([y, 2 * y]), bias)
     np.testing.assert_array_equal(batched[1], 2 * y + bias)
+
+
+def test_along_the_map_alone_nothing_is_added():
+    y, bias = jnp.ones((2, 3, 3, 4)), jnp.arange(4.0)
+
+    def along(y):
+        return jax.jvp(lambda y: layers.add_bias(y, bias), (y,), (y,))[1]
+
+    def pulled(y):
+        return jax.vjp(lambda y: layers.add_bias(y, bias), y)[1](y)[0]
+
+    for f in (along, pulled):
+        text = jax.jit(f).lower(y).as_text()
+        assert "stablehlo.add" not in text and "barrier" not in text
+        np.testing.assert_array_equal(f(y), y)
