@@ -49,9 +49,18 @@ def keep_memory() -> Setting:
     )
 
 
-@functools.cache  # a listener cannot be taken back
-def give_back_when_compiled() -> None:
-    """Has JAX say when it has compiled a program, and gives back what is free then. Imports JAX."""
+def give_back_when_compiled(allocator: Setting) -> None:
+    """Where memory is kept by our word, it goes back when JAX compiles a program. Imports JAX.
+
+    Args:
+        allocator: what `keep_memory` said.
+    """
+    if allocator.why.startswith("scoresde"):
+        _listen()
+
+
+@functools.cache  # once: listeners add up
+def _listen() -> None:
     import jax
 
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)

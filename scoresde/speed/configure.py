@@ -2,7 +2,7 @@
 
 import os
 
-from scoresde.speed.allocator import keep_memory
+from scoresde.speed.allocator import give_back_when_compiled, keep_memory
 from scoresde.speed.compilation_cache import cache_programs
 from scoresde.speed.convolutions import filter_minimally
 from scoresde.speed.dispatch import run_in_caller
@@ -34,4 +34,5 @@ def configure(cache: str | os.PathLike | None = None) -> tuple[Setting, ...]:
     allocator = keep_memory()
     cached = cache_programs(cache)  # before JAX is imported, which takes nothing away from it then
     flags = set_flags()  # before a device is asked for
+    give_back_when_compiled(allocator)
     return flags, filter_minimally(), allocator, run_in_caller(allocator), cached

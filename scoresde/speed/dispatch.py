@@ -7,7 +7,6 @@ main thread has no such limit. A call then returns when its program is done; oth
 
 import os
 
-from scoresde.speed.allocator import give_back_when_compiled
 from scoresde.speed.cpu import has_devices
 from scoresde.speed.setting import REFUSAL, Setting
 
@@ -18,7 +17,7 @@ def run_in_caller(allocator: Setting) -> Setting:
     """Sets it where the allocator keeps memory by our word; says what it did. Imports JAX.
 
     Args:
-        allocator: what `keep_memory` said. What it keeps goes back when a program is compiled.
+        allocator: what `keep_memory` said.
     """
 
     def setting(value, why):
@@ -26,7 +25,6 @@ def run_in_caller(allocator: Setting) -> Setting:
 
     if not allocator.why.startswith("scoresde"):
         return setting("", f"as the allocator: {allocator.why}")
-    give_back_when_compiled()
     if given := os.environ.get(_OPTION.upper()):
         return setting(f"{_OPTION.upper()}={given}", "the environment")
     import jax
