@@ -18,23 +18,30 @@ def cache_programs(directory: str | os.PathLike | None = None) -> Setting:
     name = "compilation cache"
     jax = sys.modules.get("jax")
     there = os.environ.get(_VARIABLE) if jax is None else jax.config.jax_compilation_cache_dir
-    try:
-        where = pathlib.Path("~/.cache/scoresde/jax" if directory is None else directory)
-        where = where.expanduser()
-    except RuntimeError:  # as for a container's user without a name
-        return Setting(name, there or "", f"there is no home directory; {_VARIABLE} says where")
-    if there is not None and (directory is None or there == str(where)):
-        ours = there == str(where)
-        return Setting(name, there, _OURS if ours else f"{_VARIABLE}, or JAX's configuration")
+    where = _expanded("~/.cache/scoresde/jax" if directory is None else directory)
+    if there is not None and (directory is None or there == where):
+        return Setting(
+            name, there, _OURS if there == where else f"{_VARIABLE}, or JAX's configuration"
+        )
+    if where is None:
+        return Setting(name, "", f"there is no home directory; {_VARIABLE} says where")
     if jax is None:  # which reads it when it is imported
-        os.environ[_VARIABLE] = str(where)
+        os.environ[_VARIABLE] = where
     else:
-        jax.config.update("jax_compilation_cache_dir", str(where))
+        jax.config.update("jax_compilation_cache_dir", where)
         # What was compiled before has settled that there is no cache.
         from jax.experimental.compilation_cache import compilation_cache
 
         compilation_cache.reset_cache()
-    return Setting(name, str(where), _OURS)
+    return Setting(name, where, _OURS)
 
 
 _OURS = f"scoresde: programs compiled once are read back; {_VARIABLE} says where"
+
+
+def _expanded(directory: str | os.PathLike) -> str | None:
+    """A path without ~, or None for a user without a home, as a container's without a name."""
+    try:
+        return str(pathlib.Path(directory).expanduser())
+    except RuntimeError:
+        return None

@@ -180,7 +180,12 @@ def test_a_user_without_a_home_directory_is_told_so(monkeypatch):
 
     monkeypatch.setattr(pathlib.Path, "expanduser", homeless)
     monkeypatch.setattr(xla_flags, "_try", lambda: True)
+    monkeypatch.setattr(sys, "modules", {k: v for k, v in sys.modules.items() if k != "jax"})
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
     assert "no home" in compilation_cache.cache_programs().why
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "there")
+    given = compilation_cache.cache_programs()
+    assert given.value == "there" and given.why.startswith("JAX_COMPILATION_CACHE_DIR")
     assert xla_flags.starts_with_it("0.99.0")
 
 
