@@ -118,16 +118,17 @@ def test_a_sample_that_is_not_finite_spoils_no_other(normalize, arrays):
     np.testing.assert_array_equal(np.delete(spoilt, 1, axis=0), np.delete(whole, 1, axis=0))
 
 
-@pytest.mark.parametrize("platform, sums", [("cpu", 2), ("cuda", 2), ("tpu", 2)])
-def test_a_map_of_sixteen_bits_is_read_once_for_both_sums(platform, sums):
+@pytest.mark.parametrize("platform, passes", [("cpu", 2), ("cuda", 1), ("tpu", 1)])
+def test_a_map_of_sixteen_bits_is_read_once_for_both_sums(platform, passes):
     layer = group_norm.GroupNorm(dtype=jnp.bfloat16)
     x = jnp.ones((2, 8, 8, 16), jnp.bfloat16)
     variables = jax.eval_shape(layer.init, jax.random.key(0), x)
     lowered = jax.jit(layer.apply).trace(variables, x).lower(lowering_platforms=(platform,))
-    text = lowered.as_text()
-    assert text.count("applies stablehlo.add across dimensions = [1, 2]") == sums
-    # The map as it is goes into both sums, but on CPUs, where its mean is taken off in between.
-    assert text.count("stablehlo.subtract %") == {"cpu": 1}.get(platform, 2)
+    operations = lowered.as_text().splitlines()
+    assert sum("across dimensions = [1, 2]" in line for line in operations) == 2
+    # A second pass takes the mean that the first one gave off the map.
+    off = [line for line in operations if "subtract" in line and "tensor<2x8x8x16xf32>" in line]
+    assert len(off) == passes - 1
 
 
 @pytest.mark.parametrize("platform, products", [("cpu", 1), ("cuda", 0), ("tpu", 0)])
