@@ -19,30 +19,34 @@ import sys
 from scoresde.speed.cpu import cores_are_few, has_devices, why_not_cpu_alone
 from scoresde.speed.setting import REFUSAL, Setting, refused
 
-FLAGS = " ".join(
-    [
-        "--xla_cpu_experimental_ynn_fusion_type=-LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION",
-        "--xla_backend_optimization_level=1",
-    ]
-    + ["--xla_cpu_scheduler_type=CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"] * cores_are_few()
+_MANY_CORES = (
+    "--xla_cpu_experimental_ynn_fusion_type=-LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION "
+    "--xla_backend_optimization_level=1"
 )
+_FEW_CORES = f"{_MANY_CORES} --xla_cpu_scheduler_type=CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"
+
+FLAGS = _FEW_CORES if cores_are_few() else _MANY_CORES
 
 # The versions of jaxlib that were started with them.
 TRIED = ("0.10.2", "0.11.2", "0.12.0")
 
 
 def set_flags() -> Setting:
-    """Sets them where they are known and XLA_FLAGS is not set; says what it did."""
+    """Sets them where they are known and XLA_FLAGS is not set; says what it did.
+
+    A process inherits what one before it has set, also on a machine with a GPU, or of another
+    number of cores. Where it would not set them itself, it takes them out.
+    """
 
     def setting(value, why):
         return Setting("XLA_FLAGS", value, why)
 
     if given := os.environ.get("XLA_FLAGS"):
-        # Of a parent on CPUs, to a child that has a GPU.
-        if given == FLAGS and not has_devices() and (reason := why_not_cpu_alone()):
+        ours = given in (_FEW_CORES, _MANY_CORES)
+        if ours and not has_devices() and (reason := why_not_cpu_alone()):
             del os.environ["XLA_FLAGS"]
             return setting("", reason)
-        return setting(given, _OURS if given == FLAGS else "the environment")
+        return setting(given, _OURS if ours else "the environment")
     if refused():
         return setting("", f"{REFUSAL}={os.environ[REFUSAL]}")
     if reason := why_not_cpu_alone():

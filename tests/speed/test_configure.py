@@ -130,10 +130,14 @@ def test_no_is_understood_in_many_words(monkeypatch):
     assert found == [True] * 8 + [False] * 3
 
 
-def test_a_child_on_a_gpu_does_not_inherit_the_flags_for_cpus(monkeypatch):
+@pytest.mark.parametrize("cores", ["few", "many"])  # of the parent
+def test_a_child_on_a_gpu_does_not_inherit_the_flags_for_cpus(cores, monkeypatch):
+    scheduler = "--xla_cpu_scheduler_type=CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"
+    flags = xla_flags.FLAGS.replace(f" {scheduler}", "") + f" {scheduler}" * (cores == "few")
+    monkeypatch.delenv("SCORESDE_FAST", raising=False)
     monkeypatch.setattr(xla_flags, "has_devices", lambda: False)
-    monkeypatch.setenv("XLA_FLAGS", xla_flags.FLAGS)
-    assert xla_flags.set_flags().value == xla_flags.FLAGS
+    monkeypatch.setenv("XLA_FLAGS", flags)
+    assert xla_flags.set_flags().value == flags
     monkeypatch.setattr(xla_flags, "why_not_cpu_alone", lambda: "a GPU")
     assert xla_flags.set_flags()[1:] == ("", "a GPU") and "XLA_FLAGS" not in os.environ
     monkeypatch.setenv("XLA_FLAGS", "--mine=1")
