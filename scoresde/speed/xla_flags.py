@@ -41,15 +41,17 @@ def set_flags() -> Setting:
     def setting(value, why):
         return Setting("XLA_FLAGS", value, why)
 
-    if given := os.environ.get("XLA_FLAGS"):
-        ours = given in (_FEW_CORES, _MANY_CORES)
-        if ours and not has_devices() and (reason := why_not_cpu_alone()):
-            del os.environ["XLA_FLAGS"]
-            return setting("", reason)
-        return setting(given, _OURS if ours else "the environment")
-    if refused():
-        return setting("", f"{REFUSAL}={os.environ[REFUSAL]}")
-    if reason := why_not_cpu_alone():
+    given = os.environ.get("XLA_FLAGS")
+    reason = f"{REFUSAL}={os.environ[REFUSAL]}" if refused() else why_not_cpu_alone()
+    if given in (_FEW_CORES, _MANY_CORES):
+        if not reason:
+            return setting(given, _OURS)
+        if has_devices():
+            return setting(given, f"scoresde; {reason}, but too late, JAX has its devices")
+        del os.environ["XLA_FLAGS"]
+    elif given:
+        return setting(given, "the environment")
+    if reason:
         return setting("", reason)
     if has_devices():
         return setting("", "too late, JAX has its devices: call scoresde.configure() first")

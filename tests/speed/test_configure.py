@@ -144,6 +144,18 @@ def test_a_child_on_a_gpu_does_not_inherit_the_flags_for_cpus(cores, monkeypatch
     assert xla_flags.set_flags().value == "--mine=1"
 
 
+def test_a_refusal_takes_out_inherited_flags_while_there_are_no_devices(monkeypatch):
+    monkeypatch.setenv("SCORESDE_FAST", "0")
+    monkeypatch.setenv("XLA_FLAGS", xla_flags.FLAGS)
+    monkeypatch.setattr(xla_flags, "has_devices", lambda: True)
+    kept = xla_flags.set_flags()
+    assert kept.value == xla_flags.FLAGS and "SCORESDE_FAST=0, but too late" in kept.why
+    monkeypatch.setattr(xla_flags, "has_devices", lambda: False)
+    assert xla_flags.set_flags()[1:] == ("", "SCORESDE_FAST=0") and "XLA_FLAGS" not in os.environ
+    monkeypatch.setenv("XLA_FLAGS", "--mine=1")
+    assert xla_flags.set_flags().value == "--mine=1"
+
+
 def test_an_accelerator_that_is_installed_is_seen_without_jax(monkeypatch):
     monkeypatch.delenv("JAX_PLATFORMS")
     monkeypatch.setattr(sys, "modules", {k: v for k, v in sys.modules.items() if k != "jax"})
