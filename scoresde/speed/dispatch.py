@@ -5,8 +5,6 @@ step needs comes fresh from the system every time, page by page, which takes a f
 main thread has no such limit. A call then returns when its program is done; other threads run on.
 """
 
-import os
-
 from scoresde.speed.cpu import has_devices
 from scoresde.speed.setting import REFUSAL, Setting
 
@@ -25,8 +23,6 @@ def run_in_caller(allocator: Setting) -> Setting:
 
     if not allocator.why.startswith("scoresde"):
         return setting("", f"as the allocator: {allocator.why}")
-    if given := os.environ.get(_OPTION.upper()):
-        return setting(f"{_OPTION.upper()}={given}", "the environment")
     import jax
 
     given = jax.config.values.get(_OPTION)
