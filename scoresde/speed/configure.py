@@ -1,6 +1,7 @@
 """`configure`: everything at once."""
 
 import os
+import threading
 
 from scoresde.speed.allocator import give_back_when_compiled, keep_memory
 from scoresde.speed.compilation_cache import cache_programs
@@ -31,8 +32,13 @@ def configure(cache: str | os.PathLike | None = None) -> tuple[Setting, ...]:
     Returns:
         What is set now, and why.
     """
-    allocator = keep_memory()
-    cached = cache_programs(cache)  # before JAX is imported, which takes nothing away from it then
-    flags = set_flags()  # before a device is asked for
-    give_back_when_compiled(allocator)
-    return flags, filter_minimally(), allocator, run_in_caller(allocator), cached
+    with _ONE_AT_A_TIME:
+        allocator = keep_memory()
+        cached = cache_programs(cache)  # before JAX is imported, which reads it then
+        flags = set_flags()  # before a device is asked for
+        give_back_when_compiled(allocator)
+        return flags, filter_minimally(), allocator, run_in_caller(allocator), cached
+
+
+# Some of it imports JAX, and another thread would find half of JAX there.
+_ONE_AT_A_TIME = threading.Lock()

@@ -54,6 +54,19 @@ def test_one_call_sets_all_before_and_after_jax_is_imported(tmp_path):
         assert out.splitlines()[-1] == xla_flags.FLAGS
 
 
+def test_threads_may_call_it_at_once_and_memory_is_given_back_once():
+    code = (
+        "import concurrent.futures, scoresde\n"
+        "with concurrent.futures.ThreadPoolExecutor(8) as pool:\n"
+        "    calls = [pool.submit(scoresde.configure) for _ in range(8)]\n"
+        "assert len({call.result() for call in calls}) == 1\n"
+        "from jax._src import monitoring\n"
+        "listeners = monitoring.get_event_duration_listeners()\n"
+        "print(sum('scoresde' in listener.__module__ for listener in listeners))"
+    )
+    assert int(child(code)) == allocator._is_glibc()
+
+
 def test_programs_of_after_the_call_are_cached_also_where_some_were_compiled_before(tmp_path):
     code = (
         "import os, scoresde, jax\n"
