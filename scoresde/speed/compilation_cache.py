@@ -10,10 +10,11 @@ _VARIABLE = "JAX_COMPILATION_CACHE_DIR"
 
 
 def cache_programs(directory: str | os.PathLike | None = None) -> Setting:
-    """Sets it, unless the environment or JAX's configuration does, "" for none; says what it did.
+    """Sets it, for children, too; says what it did.
 
     Args:
-        directory: where; `~/.cache/scoresde/jax` if None.
+        directory: where, whatever the environment and JAX's configuration say; if None, where these
+            say, "" for no cache, or else `~/.cache/scoresde/jax`.
     """
     name = "compilation cache"
     jax = sys.modules.get("jax")
@@ -25,11 +26,10 @@ def cache_programs(directory: str | os.PathLike | None = None) -> Setting:
         )
     if where is None:
         return Setting(name, "", f"there is no home directory; {_VARIABLE} says where")
-    if jax is None:  # which reads it when it is imported
-        os.environ[_VARIABLE] = where
-    else:
+    os.environ[_VARIABLE] = where  # which JAX reads when it is imported
+    if jax is not None:
         jax.config.update("jax_compilation_cache_dir", where)
-        # What was compiled before has settled that there is no cache.
+        # Once JAX has opened a directory it stays with that one.
         from jax.experimental.compilation_cache import compilation_cache
 
         compilation_cache.reset_cache()

@@ -21,13 +21,14 @@ def configure(cache: str | os.PathLike | None = None) -> tuple[Setting, ...]:
     most there. It gives memory back when another program is compiled; computing again and again
     with arrays of many sizes outside of programs may take several times the memory. SCORESDE_FAST=0
     in the environment refuses these. On all devices: a directory in which JAX caches compiled
-    programs, where it has none. It never takes back what the user has set, and may be called again.
+    programs, the one that is given, or one where JAX has none. It takes back nothing else that the
+    user has set, and may be called again.
 
     The command line calls it; `import scoresde` does not. `scoresde env` shows what it does.
 
     Args:
-        cache: the directory of compiled programs; `~/.cache/scoresde/jax` if None, or what
-            JAX_COMPILATION_CACHE_DIR says.
+        cache: the directory of compiled programs, whatever else says where; if None, what
+            JAX_COMPILATION_CACHE_DIR or JAX's configuration says, or `~/.cache/scoresde/jax`.
 
     Returns:
         What is set now, and why.

@@ -80,6 +80,24 @@ def test_programs_of_after_the_call_are_cached_also_where_some_were_compiled_bef
     assert child(code, **always).count("too late") == late and list(tmp_path.iterdir())
 
 
+def test_a_directory_that_is_given_goes_before_any_other_also_in_children(tmp_path):
+    one, another = str(tmp_path / "one"), str(tmp_path / "another")
+    code = (
+        "import os, scoresde\n"
+        f"scoresde.configure({one!r})\n"
+        "import jax\n"
+        "jax.jit(lambda x: x + 1)(1.0)\n"
+        f"scoresde.configure({another!r})\n"
+        "jax.jit(lambda x: x + 2)(1.0)\n"
+        "print(jax.config.jax_compilation_cache_dir)\n"
+        "print(os.environ['JAX_COMPILATION_CACHE_DIR'])"
+    )
+    always = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    found = child(code, JAX_COMPILATION_CACHE_DIR=str(tmp_path / "mine"), **always)
+    assert found.split() == [another, another]
+    assert {program.parent.name for program in tmp_path.glob("*/*")} == {"one", "another"}
+
+
 @pytest.mark.skipif(not allocator._is_glibc(), reason="glibc's allocator")
 def test_a_step_finds_the_memory_of_the_last_one():
     """Of 128 MB that a program needs; a loop of dispatches, as training has."""
