@@ -7,6 +7,7 @@ import sys
 from scoresde.speed.setting import Setting
 
 _VARIABLE = "JAX_COMPILATION_CACHE_DIR"
+_SWITCH = "JAX_ENABLE_COMPILATION_CACHE"
 
 
 def cache_programs(directory: str | os.PathLike | None = None) -> Setting:
@@ -18,12 +19,13 @@ def cache_programs(directory: str | os.PathLike | None = None) -> Setting:
     """
     name = "compilation cache"
     jax = sys.modules.get("jax")
+    if _is_off() if jax is None else not jax.config.jax_enable_compilation_cache:
+        return Setting(name, "", f"{_SWITCH}, or JAX's configuration, turns it off")
     there = os.environ.get(_VARIABLE) if jax is None else jax.config.jax_compilation_cache_dir
     where = _expanded("~/.cache/scoresde/jax" if directory is None else directory)
     if there is not None and (directory is None or there == where):
-        return Setting(
-            name, there, _OURS if there == where else f"{_VARIABLE}, or JAX's configuration"
-        )
+        why = _why(where) if there == where else f"{_VARIABLE}, or JAX's configuration"
+        return Setting(name, there, why)
     if where is None:
         return Setting(name, "", f"there is no home directory; {_VARIABLE} says where")
     os.environ[_VARIABLE] = where  # which JAX reads when it is imported
@@ -33,10 +35,21 @@ def cache_programs(directory: str | os.PathLike | None = None) -> Setting:
         from jax.experimental.compilation_cache import compilation_cache
 
         compilation_cache.reset_cache()
-    return Setting(name, where, _OURS)
+    return Setting(name, where, _why(where))
 
 
-_OURS = f"scoresde: programs compiled once are read back; {_VARIABLE} says where"
+def _why(where: str) -> str:
+    """Of a directory of ours, that may be there or not."""
+    path = pathlib.Path(where).absolute()
+    there = next(folder for folder in (path, *path.parents) if os.path.exists(folder))
+    if not os.access(there, os.W_OK | os.X_OK):
+        return f"scoresde, but it cannot be written to; {_VARIABLE} says where"
+    return f"scoresde: programs compiled once are read back; {_VARIABLE} says where"
+
+
+def _is_off() -> bool:
+    """Whether JAX will read in the environment that it has no cache."""
+    return os.environ.get(_SWITCH, "").lower() in ("n", "no", "f", "false", "off", "0")
 
 
 def _expanded(directory: str | os.PathLike) -> str | None:

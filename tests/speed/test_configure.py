@@ -5,6 +5,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -130,6 +131,7 @@ def test_a_step_finds_the_memory_of_the_last_one():
         ({"MALLOC_ARENA_MAX": "2"}, "dispatch", ("", "as the allocator: the environment")),
         ({"JAX_COMPILATION_CACHE_DIR": ""}, "cache", ("", "JAX_COMPILATION_CACHE_DIR")),
         ({"JAX_COMPILATION_CACHE_DIR": "there"}, "cache", ("there", "JAX_COMPILATION_CACHE_DIR")),
+        ({"JAX_ENABLE_COMPILATION_CACHE": "False"}, "cache", ("", "JAX_ENABLE_COMPILATION_CACHE")),
     ],
 )
 def test_the_users_word_goes_before(environment, name, expected, monkeypatch):
@@ -232,6 +234,21 @@ def test_a_user_without_a_home_directory_is_told_so(monkeypatch):
     given = compilation_cache.cache_programs()
     assert given.value == "there" and given.why.startswith("JAX_COMPILATION_CACHE_DIR")
     assert xla_flags.starts_with_it("0.99.0")
+
+
+def test_a_cache_that_cannot_be_written_to_is_reported_as_such(monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(sys, "modules", {k: v for k, v in sys.modules.items() if k != "jax"})
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
+    settings = [compilation_cache.cache_programs(tmp_path / name / "a") for name in ("new", "file")]
+    assert ["cannot be written to" in setting.why for setting in settings] == [False, True]
+
+
+def test_a_cache_that_jax_turns_off_is_reported_as_such(monkeypatch, tmp_path):
+    config = types.SimpleNamespace(jax_enable_compilation_cache=False)
+    monkeypatch.setitem(sys.modules, "jax", types.SimpleNamespace(config=config))
+    off = compilation_cache.cache_programs(tmp_path)
+    assert off.value == "" and "JAX's configuration, turns it off" in off.why
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
