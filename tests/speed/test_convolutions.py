@@ -40,9 +40,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from scoresde import training
 from scoresde.speed import convolutions
 
-def convolution(x, g, stride=1, padding="SAME", result="NHWC", **options):
+def convolution(x, g, stride=1, padding="SAME", given="NHWC", result="NHWC", **options):
     return lax.conv_general_dilated(x, g, (stride, stride), padding,
-        dimension_numbers=("NHWC", "HWIO", result), **options)
+        dimension_numbers=(given, "HWIO", result), **options)
 
 def another(**options):
     return functools.partial(convolution, **options)
@@ -90,14 +90,17 @@ print(json.dumps({
     "left": [
         *(trained(accumulate) for accumulate in (1, 2)),
         filtered(convolution, x[:2], g),
-        filtered(convolution, x[..., :32], g[:, :, :32]),
+        filtered(convolution, draw(16, 32, 32, 32), g[:, :, :32]),
         filtered(convolution, draw(4, 33, 32, 128), g),
+        filtered(convolution, draw(4, 32, 33, 128), g),
         filtered(convolution, x, draw(1, 1, 128, 128)),
         filtered(another(stride=np.int64(2)), draw(16, 32, 32, 128), g),
         filtered(another(padding="VALID"), x, g),
         filtered(another(padding=((1, 1), (1, 1)), rhs_dilation=(2, 2)), x, g),
         filtered(another(padding=((1, 1), (1, 1)), lhs_dilation=(2, 2)), x, g),
         filtered(another(feature_group_count=2), draw(8, 32, 32, 256), g),
+        filtered(another(batch_group_count=2), draw(8, 32, 32, 128), g),
+        filtered(another(given="NCHW"), draw(4, 128, 32, 64), g),
         filtered(another(result="NCHW"), draw(4, 32, 64, 128), g),
         filtered(convolution, x.astype(jnp.bfloat16), g.astype(jnp.bfloat16)),
         filtered(another(precision="highest"), x, g),
