@@ -1,5 +1,6 @@
 """What makes a process quick: set where it is known to work, never against the user's word."""
 
+import importlib.metadata
 import json
 import os
 import pathlib
@@ -10,7 +11,7 @@ import types
 import pytest
 
 from scoresde.speed import allocator, compilation_cache, cpu, dispatch, xla_flags
-from scoresde.speed.setting import refused
+from scoresde.speed.setting import Setting, refused
 
 CLEAN = ("XLA_FLAGS", "JAX_COMPILATION_CACHE_DIR", "SCORESDE_FAST")
 
@@ -41,9 +42,10 @@ def test_one_call_sets_all_before_and_after_jax_is_imported(tmp_path):
         "settings = scoresde.configure({cache!r})\n"
         "import jax\n"
         "assert jax.config.jax_compilation_cache_dir == {cache!r}\n"
+        "jax.devices()\n"
         "again = scoresde.configure()\n"
         "assert [s.value for s in again] == [s.value for s in settings]\n"
-        "print(jax.devices(), all(s.why.startswith('scoresde') for s in settings))\n"
+        "print(all(s.why.startswith('scoresde') for s in settings))\n"
         "print(os.environ['XLA_FLAGS'])"
     )
     for first in (False, True):
@@ -117,6 +119,34 @@ def test_a_step_finds_the_memory_of_the_last_one():
     )
     fresh = int(child(code.format(fast=False)))
     assert int(child(code.format(fast=True))) < 0.4 * fresh  # a block may still find its place
+
+
+@pytest.mark.skipif(not allocator._is_glibc(), reason="glibc's allocator")
+def test_the_heap_grows_in_large_steps_and_never_shrinks():
+    code = (
+        "import ctypes\n"
+        "from scoresde.speed import allocator\n"
+        "allocator.keep_memory()\n"
+        "c = ctypes.CDLL(None)\n"
+        "c.malloc.restype = c.sbrk.restype = ctypes.c_void_p\n"
+        "before = c.sbrk(0)\n"
+        "block = c.malloc(ctypes.c_size_t(2**29))\n"
+        "grown = c.sbrk(0)\n"
+        "c.free(ctypes.c_void_p(block))\n"
+        "print(grown - before, c.sbrk(0) - grown)"
+    )
+    grown, shrunk = map(int, child(code).split())
+    assert grown > 2**29 + 2**27 and shrunk == 0
+
+
+def test_memory_is_given_back_only_where_it_is_kept_by_our_word(monkeypatch):
+    listening = []
+    monkeypatch.setattr(allocator, "_listen", lambda: listening.append(1))
+    for why in ("the environment", "JAX runs on cuda, not on CPUs alone", "SCORESDE_FAST=0"):
+        allocator.give_back_when_compiled(Setting("allocator", "", why))
+    assert not listening
+    allocator.give_back_when_compiled(Setting("allocator", "", "scoresde: freed memory is kept"))
+    assert listening
 
 
 @pytest.mark.parametrize(
@@ -194,6 +224,10 @@ def test_an_accelerator_that_is_installed_is_seen_without_jax(monkeypatch):
     assert cpu.why_not_cpu_alone() == "" or find("jax_plugins") or find("libtpu")
     monkeypatch.setattr(cpu.importlib.util, "find_spec", lambda name: name == "libtpu" or None)
     assert "libtpu is installed" in cpu.why_not_cpu_alone()
+    monkeypatch.setattr(cpu.importlib.util, "find_spec", lambda name: None)
+    plugin = importlib.metadata.EntryPoint("other", "other:initialize", "jax_plugins")
+    monkeypatch.setattr(cpu.importlib.metadata, "entry_points", lambda group: [plugin])
+    assert "the JAX plugin other is installed" in cpu.why_not_cpu_alone()
 
 
 def test_an_unknown_jaxlib_is_tried_once_in_a_process_of_its_own(monkeypatch, tmp_path):
