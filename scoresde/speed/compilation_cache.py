@@ -1,5 +1,6 @@
 """JAX's cache of compiled programs on disk."""
 
+import importlib
 import os
 import pathlib
 import sys
@@ -18,7 +19,8 @@ def cache_programs(directory: str | os.PathLike | None = None) -> Setting:
             say, "" for no cache, or else `~/.cache/scoresde/jax`.
     """
     name = "compilation cache"
-    jax = sys.modules.get("jax")
+    # Where it is there it is imported again, which waits for a thread that is at it.
+    jax = importlib.import_module("jax") if "jax" in sys.modules else None
     if _is_off() if jax is None else not jax.config.jax_enable_compilation_cache:
         return Setting(name, "", f"{_SWITCH}, or JAX's configuration, turns it off")
     there = os.environ.get(_VARIABLE) if jax is None else jax.config.jax_compilation_cache_dir

@@ -10,7 +10,9 @@ def why_not_cpu_alone() -> str:
     """Why JAX may run on more than CPUs; "" where it will not."""
     platforms = os.environ.get("JAX_PLATFORMS", "")
     if "jax" in sys.modules:
-        platforms = sys.modules["jax"].config.jax_platforms or platforms
+        import jax  # and wait for a thread that is at it
+
+        platforms = jax.config.jax_platforms or platforms
     if platforms:
         alone = set(platforms.split(",")) <= {"cpu"}
         return "" if alone else f"JAX runs on {platforms}, not on CPUs alone"

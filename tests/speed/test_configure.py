@@ -70,6 +70,17 @@ def test_threads_may_call_it_at_once_and_memory_is_given_back_once():
     assert int(child(code)) == allocator._is_glibc()
 
 
+def test_it_waits_for_a_thread_that_is_importing_jax():
+    code = (
+        "import importlib, sys, threading, scoresde\n"
+        "threading.Thread(target=importlib.import_module, args=('jax',)).start()\n"
+        "while 'jax' not in sys.modules: pass\n"
+        "scoresde.configure()"
+    )
+    for word in ("1", "0"):  # with "0" the cache is the first that asks for JAX
+        child(code, SCORESDE_FAST=word)
+
+
 def test_programs_of_after_the_call_are_cached_also_where_some_were_compiled_before(tmp_path):
     code = (
         "import os, scoresde, jax\n"
