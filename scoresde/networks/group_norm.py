@@ -17,7 +17,8 @@ class GroupNorm(nn.Module):
     Moments are taken a channel first and a group second, which never regroups the feature map, and
     are float32 at least. The variance is about the mean, or close to it: a difference of moments
     would lose the digits of a map whose mean is large against its spread. A map in 16 bits has no
-    such digits: its own rounding is worse than that of float32 sums, and it is read once for both.
+    such digits, though a spread below its own rounding is told badly, and is read once for both
+    moments, but on CPUs.
 
     Attributes:
         groups: number of groups; None for four channels a group and at most 32 groups.
@@ -73,19 +74,21 @@ def by_channels(
     than 16 bits, and by its derivative twice, for sums and for the result.
     """
     y = x.astype(jnp.promote_types(dtype, jnp.float32))
-    first, shift = _pixel_mean(y), shift.astype(y.dtype)
+    shift, channels = shift.astype(y.dtype), x.shape[-1]
     if x.dtype.itemsize > 2:
-        # What is taken off a whole group changes nothing, and so has no derivative.
-        center = _at_channels(_group_mean(first + shift, groups), x.shape[-1]) - shift
-        center = lax.stop_gradient(center)
-        y, first = y - _at_pixels(center), first - center
-        shift -= lax.stop_gradient(shift)
-    second = _pixel_mean(jnp.square(y))
-    mean = _group_mean(first + shift, groups)
-    square = _group_mean(second + shift * (2 * first + shift), groups)
+        # What is taken off a channel, and added to its mean again, has no derivative.
+        center = lax.stop_gradient(_pixel_mean(y))
+        y, shift = y - _at_pixels(center), shift + center
+    first, second = _pixel_mean(y), _pixel_mean(jnp.square(y))
+    within, first = second - jnp.square(first), first + shift
+    # Neither has what is taken off a group: here its first channel, which takes no sum to know.
+    width = channels // groups
+    level = lax.stop_gradient(jnp.repeat(first[:, ::width], width, axis=1))
+    first, shift = first - level, shift - level
+    mean, square = _group_mean(first, groups), _group_mean(within + jnp.square(first), groups)
     variance = jnp.maximum(square - jnp.square(mean), 0)
-    scale *= _at_channels(lax.rsqrt(variance + epsilon), x.shape[-1])
-    bias += scale * (shift - _at_channels(mean, x.shape[-1]))
+    scale *= _at_channels(lax.rsqrt(variance + epsilon), channels)
+    bias += scale * (shift - _at_channels(mean, channels))
     return (y * _at_pixels(scale) + _at_pixels(bias)).astype(dtype)
 
 
@@ -96,7 +99,7 @@ def _pixel_mean(y: jax.Array) -> jax.Array:
 
 def _group_mean(y: jax.Array, groups: int) -> jax.Array:
     """[batch, channels] -> [batch, groups]."""
-    return y.reshape(len(y), groups, -1).mean(axis=-1)
+    return y.reshape(y.shape[0], groups, y.shape[1] // groups).mean(axis=-1)
 
 
 def _at_pixels(y: jax.Array) -> jax.Array:

@@ -63,6 +63,15 @@ def test_sixteen_bits_lose_less_than_their_own_rounding(normalize, arrays, mean)
     assert np.linalg.norm(normalize(x, *others) - expected) < 1e-4 * np.linalg.norm(expected)
 
 
+@pytest.mark.parametrize("shift, error", [(30, 3e-6), (1000, 1e-4)])
+def test_sixteen_bits_keep_the_digits_of_what_is_added(normalize, arrays, shift, error):
+    x, _, scale, bias = arrays
+    x, shift = jnp.asarray(x / 3, jnp.bfloat16), np.full(12, shift, np.float32)
+    expected = definition(np.asarray(x, np.float64), shift, scale, bias)
+    found = normalize(x, shift, scale, bias)
+    assert np.linalg.norm(found - expected) < error * np.linalg.norm(expected)
+
+
 @pytest.mark.parametrize("type_", ["float32", "bfloat16"])
 def test_a_constant_map_is_finite_and_so_is_its_derivative(normalize, arrays, type_):
     _, shift, scale, bias = arrays
@@ -116,6 +125,11 @@ def test_a_sample_that_is_not_finite_spoils_no_other(normalize, arrays):
     broken[1, 0, 0, 0] = np.nan
     whole, spoilt = normalize(*arrays), normalize(broken, *others)
     np.testing.assert_array_equal(np.delete(spoilt, 1, axis=0), np.delete(whole, 1, axis=0))
+
+
+def test_there_may_be_no_image(normalize, arrays):
+    x, *others = arrays
+    assert normalize(x[:0], *others).shape == (0, *SHAPE[1:])
 
 
 @pytest.mark.parametrize("platform, passes", [("cpu", 2), ("cuda", 1), ("tpu", 1)])

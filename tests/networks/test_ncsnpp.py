@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import export
 
 from scoresde import networks
 from scoresde.networks import adm_trunk, blocks, embeddings
@@ -42,6 +43,15 @@ def standard(small, randomized, images):
     network = small()
     params = randomized(network)
     return network, params, jax.jit(network.apply)(params, *images)
+
+
+def test_one_exported_program_takes_any_batch(standard, images):
+    network, params, output = standard
+    (batch,) = export.symbolic_shape("batch")
+    shapes = [jax.ShapeDtypeStruct((batch, *array.shape[1:]), array.dtype) for array in images]
+    exported = export.export(jax.jit(network.apply))(params, *shapes)
+    one = exported.call(params, *(array[:1] for array in images))
+    np.testing.assert_allclose(one, output[:1], rtol=1e-4, atol=1e-5)
 
 
 def relative(a, b):
