@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.extend.random import threefry2x32_p
 
+from scoresde.registry import UsageError
+
 LEVELS = 2**16
 """In so many steps a probability is told."""
 
@@ -18,6 +20,9 @@ class Dropout(nn.Module):
     Attributes:
         rate: probability of a zero, rounded to a multiple of 2^-16.
         deterministic: whether nothing is done.
+
+    Raises:
+        UsageError: the rate is no probability.
     """
 
     rate: float
@@ -25,11 +30,15 @@ class Dropout(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        if not 0 <= self.rate <= 1:
+            raise UsageError(f"Dropout's rate is a probability, not {self.rate}.")
         if self.deterministic or not self.rate:
             return x
         below = round((1 - self.rate) * LEVELS)
+        if not below:
+            return jnp.zeros_like(x)
         kept = bernoulli(self.make_rng("dropout"), below, x.shape)
-        return jnp.where(kept, x * (LEVELS / max(below, 1)), jnp.zeros((), x.dtype))
+        return jnp.where(kept, x * (LEVELS / below), jnp.zeros((), x.dtype))
 
 
 def bernoulli(key: jax.Array, below: int, shape: tuple[int, ...]) -> jax.Array:
@@ -39,7 +48,7 @@ def bernoulli(key: jax.Array, below: int, shape: tuple[int, ...]) -> jax.Array:
     decision of them, here they are four, where the last axis allows it.
     """
     size = math.prod(shape)
-    if jax.random.key_impl(key) != "threefry2x32" or shape[-1] % 4 or size >= 2**32:
+    if jax.random.key_impl(key) != "threefry2x32" or not shape or shape[-1] % 4 or size >= 2**32:
         return jax.random.bernoulli(key, below / LEVELS, shape)
     first, second = jax.random.key_data(key)
 
