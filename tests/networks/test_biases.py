@@ -16,6 +16,10 @@ def test_apart_from_the_map_it_is_the_same_sum():
     y, bias = conv.apply(variables, x, apart=True)
     np.testing.assert_array_equal(bias, jnp.arange(5.0))
     np.testing.assert_allclose(y + bias, conv.apply(variables, x), rtol=1e-6)
+    without = layers.Conv(5, use_bias=False)
+    z, nothing = without.apply({"params": {"kernel": variables["params"]["kernel"]}}, x, apart=True)
+    np.testing.assert_array_equal(z, y)
+    np.testing.assert_array_equal(nothing, jnp.zeros(5))
 
 
 @pytest.mark.parametrize(
@@ -59,6 +63,14 @@ def test_both_modes_are_those_of_a_plain_sum():
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
     batched = jax.vmap(layers.add_bias, (0, None))(jnp.stack([y, 2 * y]), bias)
     np.testing.assert_array_equal(batched[1], 2 * y + bias)
+    _, along = jax.jvp(lambda bias: layers.add_bias(y, bias), (bias,), (jnp.cos(bias),))
+    np.testing.assert_allclose(along, jnp.broadcast_to(jnp.cos(bias), y.shape), rtol=1e-6)
+
+
+def test_samples_are_kept_apart_until_each_is_summed():
+    y, bias = jnp.ones((2, 3, 3, 4)), jnp.arange(4.0)
+    pulled = jax.jit(lambda g: jax.vjp(lambda bias: layers.add_bias(y, bias), bias)[1](g))
+    assert "optimization_barrier" in pulled.lower(y).as_text()  # else XLA makes one sum of both
 
 
 def test_along_the_map_alone_nothing_is_added():
