@@ -14,7 +14,8 @@ one; a second one reads the cache (warm). `python -m experiments.bench.table` ma
 docs/benchmarks.md of all files.
 
 By default a CPU has the small networks in float32 beside PyTorch's eager mode, a GPU those of
-CIFAR-10 in both types beside torch.compile as well.
+CIFAR-10 in both types beside torch.compile as well. With `--missing --seconds 540`, as `make bench`
+has them, a run takes about ten minutes, and another one goes on with what is left.
 """
 
 import argparse
@@ -68,7 +69,7 @@ def measure(case: str, size: str, dtype: str, arguments: argparse.Namespace) -> 
         ready["scoresde, warm"] = time.perf_counter() - start
     calls, work, memory = {"scoresde": mine.call}, {"scoresde": mine.work}, {}
     failed = {}
-    for how in arguments.hows if arguments.peer and case != "likelihood_8" else ():
+    for how in _ways(case, arguments):
         start = time.perf_counter()
         try:
             peer, calls[how], work[how] = _peer(case, scaled, size, dtype, how, arguments)
@@ -99,6 +100,11 @@ _BATCH = {
     **{"forward": "forward", "train": "train", "pc": "forward", "flow": "forward"},
     **{"likelihood": "likelihood", "likelihood_8": "likelihood"},
 }
+
+
+def _ways(case, arguments):
+    """Of PyTorch, to measure a case in."""
+    return arguments.hows if arguments.peer and case != "likelihood_8" else ()
 
 
 def _peer(case, scaled, size, dtype, how, arguments):
@@ -153,7 +159,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10, help="of predictor-corrector sampling")
     parser.add_argument("--tolerance", type=float, default=1e-3)
     parser.add_argument("--batch_factor", type=float, default=1.0, help="times each batch")
-    parser.add_argument("--seconds", type=float, help="start nothing after so many seconds")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        help="start nothing that would end later, if it takes as long as the case did before",
+    )
+    parser.add_argument("--missing", action="store_true", help="only what --out does not have")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as cache:
         scoresde.configure(cache)
@@ -161,25 +172,35 @@ def main() -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measures row by row, the most important first, and prints all of them last."""
+    """Measures row by row, all of the most important network first, and prints all of them last."""
     sizes, dtypes, hows = DEFAULTS["cpu" if jax.default_backend() == "cpu" else "gpu"]
     arguments.sizes, arguments.dtypes = arguments.sizes or sizes, arguments.dtypes or dtypes
     arguments.hows = arguments.hows or hows
     found = results(arguments.out)
-    start, names = time.perf_counter(), ("case", "size", "dtype", "batch")
-    for case, size, dtype in itertools.product(arguments.only, arguments.sizes, arguments.dtypes):
-        if arguments.seconds and time.perf_counter() - start > arguments.seconds:
-            print(f"left out for want of time: {case} of {size} in {dtype}")
+    start, took, left_out = time.perf_counter(), {}, []
+    for size, dtype, case in itertools.product(arguments.sizes, arguments.dtypes, arguments.only):
+        batch = getattr(SIZES[size].times(arguments.batch_factor), _BATCH[case])
+        this = {"case": case, "size": size, "dtype": dtype, "batch": batch}
+        same, others = [], []
+        for row in found["rows"]:
+            (same if {name: row[name] for name in this} == this else others).append(row)
+        wanted = set(_ways(case, arguments))
+        if arguments.missing and any(wanted <= {*row["seconds"], *row["failed"]} for row in same):
+            continue
+        began = time.perf_counter()
+        if arguments.seconds and began - start + took.get(case, 0) > arguments.seconds:
+            left_out.append(f"{case} of {size} in {dtype}")
             continue
         row = measure(case, size, dtype, arguments)
+        took[case] = max(took.get(case, 0), time.perf_counter() - began)
         if row["failed"]:
             print(row["failed"])
-        same = [row[name] for name in names]
-        found["rows"] = [old for old in found["rows"] if [old[name] for name in names] != same]
-        found["rows"].append(row)
+        found["rows"] = [*others, row]
         files.write_json(arguments.out, found)
         print(line(row), flush=True)
         jax.clear_caches()
+    if left_out:
+        print(f"\nLeft out for want of time: {', '.join(left_out)}")
     print(f"\n{found['machine']}\n\n{HEAD}")
     for row in found["rows"]:
         print(line(row))
