@@ -41,10 +41,12 @@ def cache_programs(directory: str | os.PathLike | None = None) -> Setting:
 
 
 def _why(where: str) -> str:
-    """Of a directory of ours, that may be there or not."""
+    """Of a directory of ours, or a bucket, that may be there or not."""
+    if not where:
+        return "scoresde.configure() was told to have none"
     path = pathlib.Path(where).absolute()
     there = next(folder for folder in (path, *path.parents) if os.path.exists(folder))
-    if not os.access(there, os.W_OK | os.X_OK):
+    if "://" not in where and not os.access(there, os.W_OK | os.X_OK):
         return f"scoresde, but it cannot be written to; {_VARIABLE} says where"
     return f"scoresde: programs compiled once are read back; {_VARIABLE} says where"
 
@@ -56,7 +58,5 @@ def _is_off() -> bool:
 
 def _expanded(directory: str | os.PathLike) -> str | None:
     """A path without ~, or None for a user without a home, as a container's without a name."""
-    try:
-        return str(pathlib.Path(directory).expanduser())
-    except RuntimeError:
-        return None
+    path = os.path.expanduser(os.fspath(directory))
+    return None if path.startswith("~") else path

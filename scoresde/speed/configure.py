@@ -27,8 +27,8 @@ def configure(cache: str | os.PathLike | None = None) -> tuple[Setting, ...]:
     The command line calls it; `import scoresde` does not. `scoresde env` shows what it does.
 
     Args:
-        cache: the directory of compiled programs, whatever else says where; if None, what
-            JAX_COMPILATION_CACHE_DIR or JAX's configuration says, or `~/.cache/scoresde/jax`.
+        cache: the directory of compiled programs, "" for none, whatever else says where; if None,
+            what JAX_COMPILATION_CACHE_DIR or JAX's configuration says, or `~/.cache/scoresde/jax`.
 
     Returns:
         What is set now, and why.

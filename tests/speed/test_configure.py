@@ -271,6 +271,7 @@ def test_a_user_without_a_home_directory_is_told_so(monkeypatch):
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.setattr(pathlib.Path, "expanduser", homeless)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
     monkeypatch.setattr(xla_flags, "_try", lambda: True)
     monkeypatch.setattr(sys, "modules", {k: v for k, v in sys.modules.items() if k != "jax"})
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
@@ -279,6 +280,15 @@ def test_a_user_without_a_home_directory_is_told_so(monkeypatch):
     given = compilation_cache.cache_programs()
     assert given.value == "there" and given.why.startswith("JAX_COMPILATION_CACHE_DIR")
     assert xla_flags.starts_with_it("0.99.0")
+
+
+def test_a_bucket_is_not_taken_for_a_folder(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "modules", {k: v for k, v in sys.modules.items() if k != "jax"})
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
+    assert compilation_cache.cache_programs("gs://bucket/jax").value == "gs://bucket/jax"
+    assert os.environ["JAX_COMPILATION_CACHE_DIR"] == "gs://bucket/jax"
+    none = compilation_cache.cache_programs("")
+    assert none.value == "" and "none" in none.why
 
 
 def test_a_cache_that_cannot_be_written_to_is_reported_as_such(monkeypatch, tmp_path):
