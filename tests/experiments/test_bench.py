@@ -15,7 +15,9 @@ BENCH = pathlib.Path(__file__).parents[2] / "experiments" / "bench"
 def run(monkeypatch, tmp_path):
     """`run.run` with rows that take two minutes by its clock; what it measured."""
     monkeypatch.syspath_prepend(str(BENCH))
-    monkeypatch.delitem(sys.modules, "run", raising=False)
+    names = [path.stem for path in BENCH.glob("*.py")]  # any other module may be of such a name
+    for name in names:
+        monkeypatch.delitem(sys.modules, name, raising=False)
     import run as module
 
     clock, calls = [0], []
@@ -44,7 +46,9 @@ def run(monkeypatch, tmp_path):
         module.run(argparse.Namespace(**arguments))
         return list(calls)
 
-    return run
+    yield run
+    for name in names:
+        sys.modules.pop(name, None)
 
 
 def test_a_network_is_measured_whole_before_the_next(run):
