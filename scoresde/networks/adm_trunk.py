@@ -58,10 +58,10 @@ class ResnetBlockADM(nn.Module):
         conv = functools.partial(layers.Conv, self.features, dtype=self.dtype)
         norm = functools.partial(GroupNorm, self.groups, EPSILON, self.dtype)
         h = nn.swish(norm()(x))
-        if self.resample:
-            resample = RESAMPLE[self.resample]
-            h, x = resample(h, (1, 1)), resample(x, (1, 1))
-        h, bias = conv(kernel_init=PYTORCH, random_bias=True)(h, apart=True)
+        upsampled = self.resample == "up"
+        if self.resample == "down":
+            h = RESAMPLE["down"](h, (1, 1))
+        h, bias = conv(upsampled=upsampled, kernel_init=PYTORCH, random_bias=True)(h, apart=True)
         modulation = layers.Dense(
             (1 + self.scale_shift) * self.features, kernel_init=PYTORCH, dtype=self.dtype
         )(embedding)
@@ -72,6 +72,8 @@ class ResnetBlockADM(nn.Module):
             h = norm()(h, bias + modulation)
         h = Dropout(self.dropout, not self.train)(nn.swish(h))
         h = conv(kernel_init=NEAR_ZERO)(h)
+        if self.resample:
+            x = RESAMPLE[self.resample](x, (1, 1))
         if x.shape[-1] != self.features:
             x = conv(size=1, kernel_init=PYTORCH, random_bias=True)(x)
         return x + h
@@ -188,11 +190,10 @@ class TrunkADM(nn.Module, kw_only=True):
         """h at half ("down") or twice ("up") the size."""
         if self.resample_in_blocks:
             return block(h.shape[-1], direction)(h, embedding)
-        if direction == "up" or not self.conv_resample:
-            h = RESAMPLE[direction](h, (1, 1))
         if not self.conv_resample:
-            return h
-        size = {"stride": 2, "padding": ((1, 1), (1, 1))} if direction == "down" else {}
+            return RESAMPLE[direction](h, (1, 1))
+        halved = {"stride": 2, "padding": ((1, 1), (1, 1))}
+        size = halved if direction == "down" else {"upsampled": True}
         conv = functools.partial(layers.Conv, h.shape[-1], dtype=self.dtype, **size)
         return conv(kernel_init=PYTORCH, random_bias=True)(h)
 

@@ -45,10 +45,15 @@ class ResnetBlock(nn.Module):
         h = GroupNorm(self.groups, dtype=self.dtype)(h, shift)
         return layers.ACTIVATIONS[self.nonlinearity](h)
 
-    def convolve(self, h: jax.Array, embedding: jax.Array | None, features: int) -> jax.Array:
-        """From the first convolution to the second, with the embedding added in between."""
+    def convolve(
+        self, h: jax.Array, embedding: jax.Array | None, features: int, upsampled: bool = False
+    ) -> jax.Array:
+        """From the first convolution, of h or of h upsampled, to the second.
+
+        The embedding is added in between.
+        """
         # What is the same at all pixels is left to the normalization, which needs no pass for it.
-        h, shift = layers.Conv(features, dtype=self.dtype)(h, apart=True)
+        h, shift = layers.Conv(features, upsampled=upsampled, dtype=self.dtype)(h, apart=True)
         if embedding is not None:
             activated = layers.ACTIVATIONS[self.nonlinearity](embedding)
             shift += layers.Dense(features, dtype=self.dtype)(activated)
@@ -92,12 +97,17 @@ class ResnetBlockBigGANpp(ResnetBlock):
         """Maps x [batch, height, width, channels] with embedding [batch, features] or None."""
         features = self.features or x.shape[-1]
         h = self.normalize(x)
-        if self.resample:
-            resample = resampling.upsample if self.resample == "up" else resampling.downsample
-            h, x = resample(h, self.kernel), resample(x, self.kernel)
-        h = self.convolve(h, embedding, features)
+        copied = self.resample == "up" and resampling.copies(self.kernel)
+        if self.resample == "up" and not copied:
+            h = resampling.upsample(h, self.kernel)
+        elif self.resample == "down":
+            h, x = (resampling.downsample(each, self.kernel) for each in (h, x))
+        h = self.convolve(h, embedding, features, copied)
         if x.shape[-1] != features or self.resample:
-            x = layers.Conv(features, 1, dtype=self.dtype)(x)
+            x, bias = layers.Conv(features, 1, dtype=self.dtype)(x, apart=True)
+            if self.resample == "up":  # a map of channels can wait until there are fewer pixels
+                x = resampling.upsample(x, self.kernel)
+            x = layers.add_bias(x, bias)
         return self.merge(x, h)
 
 
@@ -144,7 +154,7 @@ class Upsample(Resample):
             return resampling.upsample(x, self.kernel)
         if self.fir:
             return resampling.Conv2d(features, "up", self.kernel, self.dtype)(x)
-        return layers.Conv(features, dtype=self.dtype)(resampling.upsample(x, (1, 1)))
+        return layers.Conv(features, upsampled=True, dtype=self.dtype)(x)
 
 
 class Combine(nn.Module):

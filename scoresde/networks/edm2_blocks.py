@@ -17,8 +17,6 @@ from scoresde.networks.magnitude import (
 )
 from scoresde.networks.resampling import downsample, upsample
 
-RESAMPLE = {"up": upsample, "down": downsample}
-
 
 class MPBlock(nn.Module):
     """A residual block of the encoder or the decoder.
@@ -50,17 +48,20 @@ class MPBlock(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, embedding: jax.Array) -> jax.Array:
         """Maps x [batch, height, width, channels] with an embedding [batch, features]."""
-        if self.resample:
-            x = RESAMPLE[self.resample](x, (1, 1))
+        if self.resample == "down":
+            x = downsample(x, (1, 1))
         if self.encoder:
             x = rms_normalized(self._skip(x), -1)
-        h = self._conv("conv_res0", 3)(mp_silu(x))
+        upsampled = self.resample == "up"
+        h = self._conv("conv_res0", 3, upsampled=upsampled)(mp_silu(x))
         modulation = MPLayer(self.features, dtype=self.dtype, name="emb_linear")(
             embedding, scalar(self, "emb_gain")
         )
         h = mp_silu(h * (1 + modulation[:, None, None, :]))
         h = Dropout(self.dropout, not self.train)(h)
         h = self._conv("conv_res1", 3)(h)
+        if upsampled:
+            x = upsample(x, (1, 1))
         if not self.encoder:
             x = self._skip(x)
         x = mp_sum(x, h, self.balance)
@@ -68,8 +69,8 @@ class MPBlock(nn.Module):
             x = mp_sum(x, self._attention(x), self.attention_balance)
         return jnp.clip(x, -LARGEST, LARGEST)
 
-    def _conv(self, name: str, size: int, features: int | None = None) -> MPLayer:
-        return MPLayer(features or self.features, size, dtype=self.dtype, name=name)
+    def _conv(self, name: str, size: int, features: int | None = None, **options) -> MPLayer:
+        return MPLayer(features or self.features, size, dtype=self.dtype, name=name, **options)
 
     def _skip(self, x):
         return x if x.shape[-1] == self.features else self._conv("conv_skip", 1)(x)

@@ -20,7 +20,7 @@ import numpy as np
 from jax import lax
 
 from scoresde.networks.initializers import Constant, ScaledUniform, parameter
-from scoresde.networks.layers import LAYOUT
+from scoresde.networks.upsampled import LAYOUT
 
 LOGITS = 1008
 """Classes of ImageNet, and eight that the graph has besides."""

@@ -22,6 +22,7 @@ from scoresde.networks.initializers import (
     SymmetricUniform,
     parameter,
 )
+from scoresde.networks.upsampled import LAYOUT, convolve_upsampled
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "elu": nn.elu,
@@ -30,9 +31,6 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "swish": nn.swish,
 }
 """Nonlinearities by the names that configurations use."""
-
-LAYOUT = ("NHWC", "HWIO", "NHWC")
-"""Dimensions of images, convolution kernels and results."""
 
 
 class Conv(nn.Module):
@@ -44,6 +42,8 @@ class Conv(nn.Module):
         stride: in both directions.
         dilation: distance of the kernel's taps.
         padding: "SAME", "VALID", or ((top, bottom), (left, right)).
+        upsampled: whether every pixel of the map is repeated 2x2 times first; the kernel is then
+            3x3, and stride, dilation and padding are those above.
         use_bias: whether a bias is added.
         kernel_init: the kernel's initializer.
         random_bias: whether the bias starts uniform within the kernel's bound, not at zero.
@@ -55,6 +55,7 @@ class Conv(nn.Module):
     stride: int = 1
     dilation: int = 1
     padding: str | Sequence[tuple[int, int]] = "SAME"
+    upsampled: bool = False
     use_bias: bool = True
     kernel_init: ScaledUniform = ScaledUniform()
     random_bias: bool = False
@@ -65,14 +66,18 @@ class Conv(nn.Module):
         """The convolution of x; if `apart`, without the bias [features], and the bias."""
         shape = (self.size, self.size, x.shape[-1], self.features)
         kernel = parameter(self, "kernel", self.kernel_init, shape)
-        y = lax.conv_general_dilated(
-            x.astype(self.dtype),
-            kernel.astype(self.dtype),
-            (self.stride, self.stride),
-            self.padding,
-            rhs_dilation=(self.dilation, self.dilation),
-            dimension_numbers=LAYOUT,
-        )
+        x = x.astype(self.dtype)
+        if self.upsampled:
+            y = convolve_upsampled(x, kernel)
+        else:
+            y = lax.conv_general_dilated(
+                x,
+                kernel.astype(self.dtype),
+                (self.stride, self.stride),
+                self.padding,
+                rhs_dilation=(self.dilation, self.dilation),
+                dimension_numbers=LAYOUT,
+            )
         if not self.use_bias:
             return (y, jnp.zeros(self.features)) if apart else y
         initializer = (

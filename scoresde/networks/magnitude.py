@@ -26,7 +26,7 @@ from scoresde.networks.initializers import (
     SymmetricUniform,
     parameter,
 )
-from scoresde.networks.layers import LAYOUT
+from scoresde.networks.upsampled import LAYOUT, convolve_upsampled
 
 EPSILON = 1e-4
 """What is added to a root mean square before it divides: to normalize twice is not quite the same
@@ -103,12 +103,14 @@ class MPLayer(nn.Module):
     Attributes:
         features: output channels.
         size: height and width of the kernel; None for a linear map.
+        upsampled: whether every pixel is repeated 2x2 times first; the kernel is then 3x3.
         kernel_init: the kernel's initializer; its scale does not matter.
         dtype: computation type.
     """
 
     features: int
     size: int | None = None
+    upsampled: bool = False
     kernel_init: Initializer = Normal()
     dtype: jnp.dtype = jnp.float32
 
@@ -119,7 +121,10 @@ class MPLayer(nn.Module):
         shape = (*window, x.shape[-1], self.features)
         kernel = parameter(self, "kernel", self.kernel_init, shape)
         kernel = normalized_rows(kernel) * (gain / math.sqrt(math.prod(shape[:-1])))
-        x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
+        x = x.astype(self.dtype)
+        if self.upsampled:
+            return convolve_upsampled(x, kernel)
+        kernel = kernel.astype(self.dtype)
         if self.size is None:
             return x @ kernel
         return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=LAYOUT)

@@ -76,6 +76,11 @@ def _upsample_axis(x: jax.Array, taps: tuple[float, ...], axis: int, lead: int) 
     return jnp.stack(phases, axis=axis + 1).reshape(shape)
 
 
+def copies(kernel: Sequence[float]) -> bool:
+    """Whether upsampling with these taps repeats every pixel 2x2 times."""
+    return _normalized(kernel) == (0.5, 0.5)
+
+
 def upsample(x: jax.Array, kernel: Sequence[float] = (1, 3, 3, 1)) -> jax.Array:
     """Doubles height and width of x [batch, height, width, channels].
 
@@ -84,10 +89,10 @@ def upsample(x: jax.Array, kernel: Sequence[float] = (1, 3, 3, 1)) -> jax.Array:
         kernel: filter taps of one axis, of any scale, at least two.
     """
     taps = tuple(2 * tap for tap in _normalized(kernel))
-    if taps == (1.0, 1.0):  # copies, which a GPU writes faster than it joins phases
+    if copies(kernel):  # which a GPU writes faster than it joins phases
         batch, height, width, channels = x.shape
-        copies = jnp.broadcast_to(x[:, :, None, :, None, :], (batch, height, 2, width, 2, channels))
-        return copies.reshape(batch, 2 * height, 2 * width, channels)
+        x = jnp.broadcast_to(x[:, :, None, :, None, :], (batch, height, 2, width, 2, channels))
+        return x.reshape(batch, 2 * height, 2 * width, channels)
     lead = (len(taps) - 1) // 2 + 1
     for axis in (HEIGHT, WIDTH):
         x = _upsample_axis(x, taps, axis, lead)
