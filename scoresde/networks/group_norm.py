@@ -47,9 +47,9 @@ class GroupNorm(nn.Module):
         return _group_norm(x, shift, scale, bias, groups, self.epsilon, self.dtype)
 
 
-@functools.partial(jax.jit, static_argnums=(4, 5, 6), inline=True)
+@functools.partial(jax.jit, static_argnums=(4, 5, 6))
 def _group_norm(x, shift, scale, bias, groups: int, epsilon: float, dtype: jnp.dtype) -> jax.Array:
-    """See `GroupNorm`; a part of the whole program, but traced once a shape, not once a layer."""
+    """See `GroupNorm`; traced, differentiated and transposed once a shape, not once a layer."""
     options = {"groups": groups, "epsilon": epsilon, "dtype": jnp.dtype(dtype)}
     steps, channels = (functools.partial(f, **options) for f in (by_steps, by_channels))
     return lax.platform_dependent(x, shift, scale, bias, cpu=steps, default=channels)
@@ -87,8 +87,8 @@ def by_channels(
     first, shift = first - level, shift - level
     mean, square = _group_mean(first, groups), _group_mean(within + jnp.square(first), groups)
     variance = jnp.maximum(square - jnp.square(mean), 0)
-    scale *= _at_channels(lax.rsqrt(variance + epsilon), channels)
-    bias += scale * (shift - _at_channels(mean, channels))
+    scale *= jnp.repeat(lax.rsqrt(variance + epsilon), width, axis=1)
+    bias += scale * (shift - jnp.repeat(mean, width, axis=1))
     return (y * _at_pixels(scale) + _at_pixels(bias)).astype(dtype)
 
 
@@ -110,17 +110,10 @@ def _at_pixels(y: jax.Array) -> jax.Array:
 def _at_channels(moment: jax.Array, channels: int) -> jax.Array:
     """[batch, groups] -> [batch, channels], each group's number at all of its channels.
 
-    On CPUs by a product with zeros and ones, exactly while all are finite: XLA would fuse the
+    By a product with zeros and ones, exactly while all are finite: on CPUs XLA would fuse a
     repetition into the loops over the feature map, which would not be vectorized and take twice as
-    long. A group that is not finite spoils the others of its image there.
+    long. A group that is not finite spoils the others of its image.
     """
     groups = moment.shape[1]
-
-    def product(m: jax.Array) -> jax.Array:
-        spread = jnp.repeat(jnp.eye(groups, dtype=m.dtype), channels // groups, axis=1)
-        return jnp.dot(m, spread, precision="highest")
-
-    def repetition(m: jax.Array) -> jax.Array:
-        return jnp.repeat(m, channels // groups, axis=1)
-
-    return lax.platform_dependent(moment, cpu=product, default=repetition)
+    spread = jnp.repeat(jnp.eye(groups, dtype=moment.dtype), channels // groups, axis=1)
+    return jnp.dot(moment, spread, precision="highest")

@@ -146,11 +146,27 @@ def test_a_map_of_sixteen_bits_is_read_once_for_both_sums(platform, passes):
     assert len(off) == passes - 1
 
 
-@pytest.mark.parametrize("platform, products", [("cpu", 1), ("cuda", 0), ("tpu", 0)])
+@pytest.mark.parametrize("platform, products", [("cpu", 2), ("cuda", 0), ("tpu", 0)])
 def test_only_cpus_spread_moments_by_a_product(platform, products):
-    spread = jax.jit(group_norm._at_channels, static_argnums=1)
-    lowered = spread.trace(jnp.ones((2, 3)), 12).lower(lowering_platforms=(platform,))
+    layer, x = group_norm.GroupNorm(), jnp.ones((2, 4, 4, 16))
+    variables = jax.eval_shape(layer.init, jax.random.key(0), x)
+    lowered = jax.jit(layer.apply).trace(variables, x).lower(lowering_platforms=(platform,))
     assert lowered.as_text().count("dot_general") == products
+
+
+def test_layers_of_one_shape_share_their_derivative():
+    """Which is what a network's tracing and its program are made of."""
+    layer, x = group_norm.GroupNorm(), jnp.ones((2, 4, 4, 16))
+    variables = layer.init(jax.random.key(0), x)
+
+    def of_three(variables, y):
+        for _ in range(3):
+            y = layer.apply(variables, y)
+        return jnp.sum(jnp.square(y))
+
+    text = jax.jit(jax.grad(of_three, (0, 1))).lower(variables, x).as_text()
+    assert text.count("func.func private @_group_norm") == 2  # it, and its transpose
+    assert text.count("call @_group_norm") == 6
 
 
 def test_the_product_is_the_repetition_to_the_bit():
