@@ -2,11 +2,11 @@
 
 cuDNN does it on GPUs. XLA has no flag for it, so that JAX is told here what to make of a
 convolution on CPUs: forward, in forward mode, and in the derivative by the map, where the kernel is
-turned around. Only where it saves much, since each takes longer to compile, on few cores, where it
-was measured, and outside of training, whose step would be ready after 1.4 times the time for 0.93
-of it. Rounding errors of feature maps are as large as before; of what differs widely from pixel to
-pixel they are not (`winograd`), and with `precision="highest"`, or `jax_default_matmul_precision`,
-convolutions stay as they are.
+turned around. Only where it saves much, since each takes longer to compile, most of all in a
+training step, which has hundreds; and on few cores, where it was measured. Rounding errors of
+feature maps are as large as before; of what differs widely from pixel to pixel they are not
+(`winograd`), and with `precision="highest"`, or `jax_default_matmul_precision`, convolutions stay
+as they are.
 """
 
 import functools
@@ -19,11 +19,10 @@ from scoresde.speed.cpu import cores_are_few, why_not_cpu_alone
 from scoresde.speed.setting import REFUSAL, Setting, refused
 
 # The fewest channels, and products of numbers that one tap of the kernel has in a batch, from which
-# it is quicker, and by enough to be worth its compilation.
-CHANNELS, PRODUCTS = 64, 2**26
+# it is quicker, and by enough to be worth its compilation: in a training step only the largest.
+CHANNELS, PRODUCTS, TRAINING_PRODUCTS = 64, 2**26, 2**28
 
-# The name of a training step's program. A program of another name has its convolutions filtered,
-# also one that calls the step.
+# The name of a training step's program. One of another name is none, also one that calls the step.
 TRAINING = "training_step"
 
 
@@ -76,12 +75,13 @@ def _lower(direct: Any, context: Any, x: Any, kernel: Any, **options: Any) -> An
 def _is_worth_it(context: Any, options: dict[str, Any]) -> bool:
     try:
         program = context.module_context.module.operation.attributes["sym_name"]
-        return TRAINING not in str(program) and _is_plain_and_large(context, options)
+        products = TRAINING_PRODUCTS if TRAINING in str(program) else PRODUCTS
+        return _is_plain_and_large(context, options, products)
     except Exception:  # whatever is unexpected in what others convolve is left to JAX
         return False
 
 
-def _is_plain_and_large(context: Any, options: dict[str, Any]) -> bool:
+def _is_plain_and_large(context: Any, options: dict[str, Any], products: int) -> bool:
     import numpy as np  # which a short command need not wait for
     from jax import lax
     from jax.sharding import AxisType
@@ -109,7 +109,7 @@ def _is_plain_and_large(context: Any, options: dict[str, Any]) -> bool:
         and height % 2 == 0
         and width % 2 == 0
         and min(x.shape[-1], y.shape[-1]) >= CHANNELS
-        and math.prod(x.shape) * y.shape[-1] >= PRODUCTS
+        and math.prod(x.shape) * y.shape[-1] >= products
         # Over several devices XLA splits convolutions; what it would make of the loop is unknown.
         and getattr(context.module_context.axis_context, "num_devices", None) == 1
         # Nor has the loop's every operation a sharding that JAX could tell by itself.

@@ -56,7 +56,7 @@ def filtered(f, *given):
     return jax.jit(f).lower(*given).as_text().count("call @convolution")
 
 # Of a real step, whose convolution is deep in it.
-def trained(accumulate):
+def trained(x, accumulate):
     def loss(params, key, batch):
         return jax.checkpoint(jax.jit(lambda *xg: convolution(*xg)))(batch, params).mean(), {}
     optimizer, mesh = optax.sgd(0.1), training.make_mesh(jax.devices()[:1])
@@ -87,8 +87,9 @@ print(json.dumps({
         filtered(everything, x, g, dx, dg, dy),
         filtered(another(stride=np.int64(1)), x, g),
     ],
+    "trained": [trained(np.concatenate([x] * 4), accumulate) for accumulate in (1, 2)],
     "left": [
-        *(trained(accumulate) for accumulate in (1, 2)),
+        *(trained(x, accumulate) for accumulate in (1, 2)),
         filtered(convolution, x[:2], g),
         filtered(convolution, draw(16, 32, 32, 32), g[:, :, :32]),
         filtered(convolution, draw(4, 33, 32, 128), g),
@@ -117,6 +118,7 @@ def test_large_ones_are_told_to_jax_with_their_derivatives():
     found = json.loads(child(CODE, XLA_FLAGS=flags))
     assert max(found["errors"]) < 2e-6 and len(found["errors"]) == 5
     assert found["chosen"] == [1, 5, 1]  # five, two of them in forward mode
+    assert found["trained"] == [1, 1]  # what training leaves of smaller ones is larger here
     assert not any(found["left"])
 
 
