@@ -40,8 +40,10 @@ def convolve_upsampled(x: jax.Array, kernel: jax.Array) -> jax.Array:
             x, taps.astype(x.dtype), (1, 1), padding, dimension_numbers=LAYOUT
         )
 
-    rows = [
-        jnp.stack([phase(taps, i, j) for j, taps in enumerate(_phases(of_row, 1))], axis=3)
+    phases = [
+        phase(taps, i, j)
         for i, of_row in enumerate(_phases(kernel, 0))
+        for j, taps in enumerate(_phases(of_row, 1))
     ]
-    return jnp.stack(rows, axis=2).reshape(batch, 2 * height, 2 * width, -1)
+    y = jnp.concatenate(phases, axis=-1).reshape(batch, height, width, 2, 2, -1)
+    return y.swapaxes(2, 3).reshape(batch, 2 * height, 2 * width, -1)
