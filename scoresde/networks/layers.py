@@ -23,6 +23,7 @@ from scoresde.networks.initializers import (
     parameter,
 )
 from scoresde.networks.upsampled import LAYOUT, convolve_upsampled
+from scoresde.registry import UsageError
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "elu": nn.elu,
@@ -43,7 +44,7 @@ class Conv(nn.Module):
         dilation: distance of the kernel's taps.
         padding: "SAME", "VALID", or ((top, bottom), (left, right)).
         upsampled: whether every pixel of the map is repeated 2x2 times first; the kernel is then
-            3x3, and stride, dilation and padding are those above.
+            3x3, and stride, dilation and padding are these defaults.
         use_bias: whether a bias is added.
         kernel_init: the kernel's initializer.
         random_bias: whether the bias starts uniform within the kernel's bound, not at zero.
@@ -68,6 +69,8 @@ class Conv(nn.Module):
         kernel = parameter(self, "kernel", self.kernel_init, shape)
         x = x.astype(self.dtype)
         if self.upsampled:
+            if (self.stride, self.dilation, self.padding) != (1, 1, "SAME"):
+                raise UsageError("An upsampled map has no stride, dilation or padding of its own.")
             y = convolve_upsampled(x, kernel)
         else:
             y = lax.conv_general_dilated(

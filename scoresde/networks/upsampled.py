@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from scoresde.registry import UsageError
+
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 """Dimensions of images, convolution kernels and results."""
 
@@ -31,7 +33,13 @@ def convolve_upsampled(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
     Returns:
         [batch, 2 height, 2 width, features].
+
+    Raises:
+        UsageError: the kernel has another size.
     """
+    if kernel.shape[:2] != (3, 3):
+        size = "x".join(map(str, kernel.shape[:2]))
+        raise UsageError(f"An upsampled map is convolved with 3x3 taps here, not with {size}.")
     batch, height, width, _ = x.shape
 
     def phase(taps: jax.Array, i: int, j: int) -> jax.Array:

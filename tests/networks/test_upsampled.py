@@ -7,6 +7,7 @@ import pytest
 
 from scoresde.networks import layers, resampling
 from scoresde.networks.upsampled import convolve_upsampled
+from scoresde.registry import UsageError
 
 
 def in_two_steps(x, kernel):
@@ -60,6 +61,19 @@ def test_a_sample_is_the_same_in_any_batch():
     together = convolve_upsampled(x, kernel)
     apart = [convolve_upsampled(x[i : i + 1], kernel) for i in range(5)]
     np.testing.assert_allclose(together, np.concatenate(apart), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "option, words",
+    [
+        ({"size": 5}, "not with 5x5"),
+        ({"stride": 2}, "no stride"),
+        ({"padding": "VALID"}, "padding"),
+    ],
+)
+def test_what_it_does_not_compute_is_refused(option, words):
+    with pytest.raises(UsageError, match=words):
+        layers.Conv(2, upsampled=True, **option).init(jax.random.key(0), jnp.ones((1, 4, 4, 3)))
 
 
 def test_a_layer_has_the_parameters_of_the_convolution():
