@@ -103,7 +103,7 @@ def final(workdir):
 
 
 @pytest.mark.parametrize(
-    "kills", [pytest.param(3, marks=pytest.mark.slow), pytest.param(20, marks=pytest.mark.thorough)]
+    "kills", [pytest.param(2, marks=pytest.mark.slow), pytest.param(20, marks=pytest.mark.thorough)]
 )
 def test_a_run_killed_at_random_moments_ends_as_one_that_was_not(tmp_path, kills):
     """While it compiles, trains, writes a checkpoint and, of 20, starts: by a fixed seed."""

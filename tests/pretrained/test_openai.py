@@ -138,7 +138,7 @@ class Itself:
         return t
 
 
-@pytest.mark.parametrize("pool", covering(POOLS, ["attention", "spatial"]))
+@pytest.mark.parametrize("pool", covering(POOLS, ["spatial"]))
 def test_classifiers_are_the_originals_and_guide_as_they_do(golden, pool):
     case = golden(f"adm_classifier_{pool}")
     with jax.enable_x64(True):

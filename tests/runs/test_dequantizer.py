@@ -45,6 +45,7 @@ def final(workdir):
     return [np.asarray(leaf) for leaf in jax.tree.leaves(trees)]
 
 
+@pytest.mark.thorough
 def test_the_flow_leaves_uniform_noise_behind(workdir):
     rows = [row for row in training.read_log(workdir / "dequantizer") if "loss" in row]
     assert [row["step"] for row in rows] == list(range(1, STEPS + 1))

@@ -306,6 +306,7 @@ def test_a_cache_that_jax_turns_off_is_reported_as_such(monkeypatch, tmp_path):
     assert off.value == "" and "JAX's configuration, turns it off" in off.why
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_memory_does_not_grow_with_every_new_shape():
     code = (
