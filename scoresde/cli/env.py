@@ -5,9 +5,10 @@ Example:
   SCORESDE_FAST=0 scoresde env
 
 On CPUs alone the command line sets XLA flags, how large convolutions are computed, glibc's
-allocator and the thread that runs programs, and everywhere a directory for compiled programs; what
-the environment says goes before. Scripts and notebooks call scoresde.configure() for the same.
-SCORESDE_FAST=0 refuses the first four.
+allocator and the thread that runs programs, on one NVIDIA GPU how the kernels of a training step
+follow each other, and everywhere a directory for compiled programs; what the environment says goes
+before. Scripts and notebooks call scoresde.configure() for the same. SCORESDE_FAST=0 refuses the
+first five.
 """
 
 import argparse

@@ -10,7 +10,7 @@ import ctypes
 import functools
 import os
 
-from scoresde.speed.cpu import why_not_cpu_alone
+from scoresde.speed.platforms import why_not_cpu_alone
 from scoresde.speed.setting import REFUSAL, Setting, refused
 
 # Of <malloc.h>: what mallopt sets, and to what.

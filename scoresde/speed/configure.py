@@ -7,6 +7,7 @@ from scoresde.speed.allocator import give_back_when_compiled, keep_memory
 from scoresde.speed.compilation_cache import cache_programs
 from scoresde.speed.convolutions import filter_minimally
 from scoresde.speed.dispatch import run_in_caller
+from scoresde.speed.graphs import run_side_by_side
 from scoresde.speed.setting import Setting
 from scoresde.speed.xla_flags import set_flags
 
@@ -19,8 +20,9 @@ def configure(cache: str | os.PathLike | None = None) -> tuple[Setting, ...]:
     that `training.make_train_step` makes; and an allocator that keeps memory, under glibc, where no
     MALLOC_ variable is set, with programs that run in the thread that calls them, since it keeps
     most there. It gives memory back when another program is compiled; computing again and again
-    with arrays of many sizes outside of programs may take several times the memory. SCORESDE_FAST=0
-    in the environment refuses these. On all devices: a directory in which JAX caches compiled
+    with arrays of many sizes outside of programs may take several times the memory. On one NVIDIA
+    GPU: training steps whose kernels run beside each other. SCORESDE_FAST=0 in the environment
+    refuses these. On all devices: a directory in which JAX caches compiled
     programs, the one that is given, or one where JAX has none. It takes back nothing else that the
     user has set, and may be called again.
 
@@ -38,7 +40,8 @@ def configure(cache: str | os.PathLike | None = None) -> tuple[Setting, ...]:
         cached = cache_programs(cache)  # before JAX is imported, which reads it then
         flags = set_flags()  # before a device is asked for
         give_back_when_compiled(allocator)
-        return flags, filter_minimally(), allocator, run_in_caller(allocator), cached
+        on_cpus = filter_minimally(), allocator, run_in_caller(allocator)
+        return flags, *on_cpus, run_side_by_side(), cached
 
 
 # Some of it imports JAX, and another thread would find half of JAX there.

@@ -15,7 +15,7 @@ import math
 import os
 from typing import Any
 
-from scoresde.speed.cpu import cores_are_few, why_not_cpu_alone
+from scoresde.speed.platforms import cores_are_few, why_not_cpu_alone
 from scoresde.speed.setting import REFUSAL, Setting, refused
 
 # The fewest channels, and products of numbers that one tap of the kernel has in a batch, from which

@@ -5,7 +5,7 @@ step needs comes fresh from the system every time, page by page, which takes a f
 main thread has no such limit. A call then returns when its program is done; other threads run on.
 """
 
-from scoresde.speed.cpu import has_devices
+from scoresde.speed.platforms import has_devices
 from scoresde.speed.setting import REFUSAL, Setting
 
 _OPTION = "jax_cpu_enable_async_dispatch"

@@ -16,7 +16,7 @@ import pathlib
 import subprocess
 import sys
 
-from scoresde.speed.cpu import cores_are_few, has_devices, why_not_cpu_alone
+from scoresde.speed.platforms import cores_are_few, has_devices, why_not_cpu_alone
 from scoresde.speed.setting import REFUSAL, Setting, refused
 
 _MANY_CORES = (

@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 
 from scoresde.registry import UsageError
 from scoresde.speed.convolutions import TRAINING
+from scoresde.speed.graphs import step_options
 from scoresde.training.accumulation import accumulated
 from scoresde.training.averages import Average, update_averages
 from scoresde.training.loss_fn import LossFn, Metrics, checked
@@ -149,6 +150,7 @@ def make_train_step(
         in_shardings=(None, batch_sharding(mesh, axis=1), *[whole] * len(given)),
         out_shardings=(None, whole),
         donate_argnums=0,
+        compiler_options=step_options(mesh),
     )
     if given:
         jitted = compiled

@@ -8,20 +8,37 @@ import sys
 
 def why_not_cpu_alone() -> str:
     """Why JAX may run on more than CPUs; "" where it will not."""
-    platforms = os.environ.get("JAX_PLATFORMS", "")
-    if "jax" in sys.modules:
-        import jax  # and wait for a thread that is at it
-
-        platforms = jax.config.jax_platforms or platforms
+    platforms = _asked_for()
     if platforms:
         alone = set(platforms.split(",")) <= {"cpu"}
         return "" if alone else f"JAX runs on {platforms}, not on CPUs alone"
     for module in ("jax_plugins", "libtpu"):  # how JAX finds GPUs and TPUs
         if importlib.util.find_spec(module) is not None:
             return f"{module} is installed, so that JAX may not run on CPUs alone"
-    for plugin in importlib.metadata.entry_points(group="jax_plugins"):
-        return f"the JAX plugin {plugin.name} is installed, so that JAX may not run on CPUs alone"
+    for name in _plugins():
+        return f"the JAX plugin {name} is installed, so that JAX may not run on CPUs alone"
     return ""
+
+
+def is_nvidia() -> bool:
+    """Whether JAX runs on NVIDIA GPUs, if there are any."""
+    names = set(_asked_for().split(","))
+    if names & {"", "gpu"}:
+        return any(name.startswith("xla_cuda") for name in _plugins())
+    return "cuda" in names
+
+
+def _asked_for():
+    platforms = os.environ.get("JAX_PLATFORMS", "")
+    if "jax" in sys.modules:
+        import jax  # and wait for a thread that is at it
+
+        platforms = jax.config.jax_platforms or platforms
+    return platforms
+
+
+def _plugins():
+    return [plugin.name for plugin in importlib.metadata.entry_points(group="jax_plugins")]
 
 
 def has_devices() -> bool:
