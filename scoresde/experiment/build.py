@@ -87,6 +87,7 @@ def build(config: ml_collections.ConfigDict | Mapping[str, Any]) -> Experiment:
         averages=averages,
         elementwise=named("optimizer", sections.optimizer)["name"] in ELEMENTWISE
         and all(type(average) in AVERAGES.values() for average in averages.values()),
+        recomputes=bool(named("network", sections.network).get("remat")),
         dequantizer=dequantizer,
         dequantizer_network=make("network", networks.DEQUANTIZERS, **dequantizer.network),
         dequantizer_optimizer=_optimizer(

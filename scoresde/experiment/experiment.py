@@ -83,6 +83,7 @@ class Experiment:
         learning_rate: the number of updates made -> the learning rate of the next one.
         averages: the averages of the parameters that training keeps, by name.
         elementwise: whether optimizer and averages treat each number by itself.
+        recomputes: whether the network saves memory by computing blocks anew in the backward pass.
         dequantizer: how the flow of variational dequantization is trained.
         dequantizer_network: that flow.
         dequantizer_optimizer: an optax transformation.
@@ -107,6 +108,7 @@ class Experiment:
     learning_rate: optax.Schedule
     averages: Mapping[str, Any]
     elementwise: bool
+    recomputes: bool
     dequantizer: DequantizerTraining
     dequantizer_network: Any
     dequantizer_optimizer: optax.GradientTransformation

@@ -89,6 +89,7 @@ def set_up(config: Any, steps_per_dispatch: int | None = None) -> TrainingSetup:
         steps_per_dispatch=steps,
         accumulate=settings.accumulate,
         project=experiment.project,
+        side_by_side=not experiment.recomputes,
     )
     loader = make_loader(experiment, settings.batch_size, steps, experiment.flip)
     batch = split.batch(slice(0, 2))

@@ -38,6 +38,7 @@ def make_train_step(
     accumulate: int = 1,
     frozen: PyTree = None,
     project: Callable[[PyTree], PyTree] | None = None,
+    side_by_side: bool = True,
 ) -> Callable[[TrainState, PyTree], tuple[TrainState, Metrics]]:
     """A compiled `train_step(state, batches) -> (state, metrics)`.
 
@@ -76,6 +77,9 @@ def make_train_step(
         project: params -> params, of a network whose parameters are under a constraint: a step
             starts from what it returns, takes the gradient there and moves from there. The state,
             and so the averages, hold what the update made.
+        side_by_side: whether kernels may run beside each other where `scoresde.configure()` has it
+            so. They need memory then, which recomputation would save in vain: a loss that has some
+            should say False. With parts of a batch they never do.
 
     Raises:
         UsageError: a mesh that cannot be used, or at the first call, when the batch does not fit
@@ -150,7 +154,7 @@ def make_train_step(
         in_shardings=(None, batch_sharding(mesh, axis=1), *[whole] * len(given)),
         out_shardings=(None, whole),
         donate_argnums=0,
-        compiler_options=step_options(mesh),
+        compiler_options=step_options(mesh) if side_by_side and accumulate == 1 else {},
     )
     if given:
         jitted = compiled

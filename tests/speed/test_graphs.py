@@ -8,7 +8,8 @@ import numpy as np
 import optax
 import pytest
 
-from scoresde import training
+from scoresde import load_config, training
+from scoresde.runs.setup import set_up
 from scoresde.speed import graphs, platforms
 from scoresde.training import train_step
 
@@ -69,17 +70,30 @@ def test_a_training_step_is_compiled_with_them(monkeypatch):
     monkeypatch.setattr(train_step, "step_options", lambda mesh: {"xla_gpu_no_such_option": "1"})
     with pytest.raises(jax.errors.JaxRuntimeError, match="xla_gpu_no_such_option"):
         _compiled()
+    # Where memory was to be saved, none is spent.
+    assert _compiled(side_by_side=False) is not None and _compiled(accumulate=2) is not None
 
 
-def _compiled():
+@pytest.mark.parametrize("remat", [True, False])
+def test_a_run_whose_network_recomputes_has_none(remat, monkeypatch):
+    config = load_config("vp/digits")
+    with config.unlocked():
+        config.network.remat = remat
+    asked = []
+    monkeypatch.setattr(train_step, "step_options", lambda mesh: asked.append(mesh) or {})
+    set_up(config)
+    assert bool(asked) != remat
+
+
+def _compiled(**options):
     def loss_fn(params, key, batch):
         return jnp.sum(params["w"] * batch["x"].mean()), {}
 
     on = training.make_mesh(jax.devices()[:1])
     optimizer = optax.sgd(0.1)
     state = training.create_state(jax.random.key(0), {"w": jnp.ones(3)}, optimizer, {})
-    step = training.make_train_step(loss_fn, optimizer, on, averages={})
-    return step.lower(training.place(on, state), {"x": jnp.ones((1, 2))}).compile()
+    step = training.make_train_step(loss_fn, optimizer, on, averages={}, **options)
+    return step.lower(training.place(on, state), {"x": jnp.ones((1, 2, 1))}).compile()
 
 
 @pytest.mark.parametrize(
