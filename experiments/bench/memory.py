@@ -63,7 +63,12 @@ def compile_step(config, mesh, batch_size: int):
     images = jax.ShapeDtypeStruct((1, batch_size, *experiment.shape), jnp.uint8)
     batch = {"image": there(images, training.batch_sharding(mesh, axis=1))}
     step = training.make_train_step(
-        loss_fn, experiment.optimizer, mesh, averages=experiment.averages, rules=rules
+        loss_fn,
+        experiment.optimizer,
+        mesh,
+        averages=experiment.averages,
+        rules=rules,
+        side_by_side=not experiment.recomputes,
     )
     return step.lower(state, batch).compile()
 

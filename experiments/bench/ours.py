@@ -88,7 +88,11 @@ class Ours:
         state = training.packed(state) if experiment.elementwise else state
         state = training.place(mesh, jax.tree.map(jnp.copy, state))
         step = training.make_train_step(
-            loss_fn, experiment.optimizer, mesh, averages=experiment.averages
+            loss_fn,
+            experiment.optimizer,
+            mesh,
+            averages=experiment.averages,
+            side_by_side=not experiment.recomputes,
         )
         batch = shard_batch(mesh, {"image": self.images(self.size.train)[None]}, axis=1)
         compiled, held = step.lower(state, batch).compile(), [state]

@@ -79,7 +79,8 @@ def make_train_step(
             and so the averages, hold what the update made.
         side_by_side: whether kernels may run beside each other where `scoresde.configure()` has it
             so. They need memory then, which recomputation would save in vain: a loss that has some
-            should say False. With parts of a batch they never do.
+            should say False. With parts of a batch they never do. A step that has it so cannot be
+            called within another `jax.jit`.
 
     Raises:
         UsageError: a mesh that cannot be used, or at the first call, when the batch does not fit
