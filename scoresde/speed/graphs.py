@@ -3,7 +3,7 @@
 Most of a step's kernels are so small that one alone leaves most of the GPU idle, and XLA runs them
 one after another: it makes graphs of what is between two convolutions. With convolutions in it a
 graph is all of the step, and a weight's gradient need not wait for what does not need it. Kernels
-that run at once share no memory, so that a step needs a quarter to a half more for what it
+that run at once share no memory, so that a step needs a quarter to a third more for what it
 computes. Where that was to be saved, by recomputation or by parts of a batch, all stays as it was.
 """
 
