@@ -22,9 +22,9 @@ def configure(cache: str | os.PathLike | None = None) -> tuple[Setting, ...]:
     most there. It gives memory back when another program is compiled; computing again and again
     with arrays of many sizes outside of programs may take several times the memory. On one NVIDIA
     GPU: training steps whose kernels run beside each other. SCORESDE_FAST=0 in the environment
-    refuses these. On all devices: a directory in which JAX caches compiled
-    programs, the one that is given, or one where JAX has none. It takes back nothing else that the
-    user has set, and may be called again.
+    refuses these. On all devices: a directory in which JAX caches compiled programs, the one that
+    is given, or one where JAX has none. It takes back nothing else that the user has set, and may
+    be called again.
 
     The command line calls it; `import scoresde` does not. `scoresde env` shows what it does.
 
