@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from scoresde import networks
+from scoresde import configure, networks
 from scoresde.networks import blocks, embeddings, layers
 from scoresde.networks.attention import AttnBlockpp
 from scoresde.networks.group_norm import GroupNorm
@@ -151,6 +151,7 @@ def main():
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
+    configure()
     jax.config.update("jax_enable_compilation_cache", False)
 
     size = {"nf": arguments.nf, "num_res_blocks": arguments.num_res_blocks}

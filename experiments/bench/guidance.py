@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from timing import machine, paired
 
-from scoresde import build, guidance, load_config, observations, samplers
+from scoresde import build, configure, guidance, load_config, observations, samplers
 
 POSTERIOR = guidance.DPS, guidance.PiGDM
 
@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     arguments = parser.parse_args()
 
+    configure()
     items = ["--config.network.num_classes=10", "--config.data.labels=True"]
     experiment = build(load_config(arguments.config, items))
     key = jax.random.key(0)

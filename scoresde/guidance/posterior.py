@@ -22,7 +22,6 @@ from scoresde.condition import Condition
 from scoresde.denoiser import BaseDenoiser, check_denoiser, predict
 from scoresde.guidance.gradient import score_to_x0, with_gradient
 from scoresde.guidance.observed import ObservedDenoiser
-from scoresde.guidance.plain_kernels import with_plain_kernels
 from scoresde.observations import Observation
 from scoresde.predictions import Prediction
 from scoresde.registry import UsageError, shown
@@ -93,7 +92,6 @@ class PosteriorGuidance(ObservedDenoiser):
 
         y = observation.observed(x, condition)
         x0, pull_x, prediction = jax.vjp(denoised, x, has_aux=True)
-        pull_x = with_plain_kernels(pull_x)
         # What is observed of it is linear in a change of x0, also where y is not in x0.
         observed, push = jax.linearize(lambda x0: observation.forward(x0, condition), x0)
         pull = jax.linear_transpose(push, x0)
