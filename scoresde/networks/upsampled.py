@@ -29,7 +29,8 @@ def convolve_upsampled(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
     Args:
         x: maps [batch, height, width, channels].
-        kernel: taps [3, 3, channels, features]; their sums are rounded to the type of x.
+        kernel: taps [3, 3, channels, features]; their sums are float32 at least, and then rounded
+            to the type of x.
 
     Returns:
         [batch, 2 height, 2 width, features].
@@ -41,6 +42,8 @@ def convolve_upsampled(x: jax.Array, kernel: jax.Array) -> jax.Array:
         size = "x".join(map(str, kernel.shape[:2]))
         raise UsageError(f"An upsampled map is convolved with 3x3 taps here, not with {size}.")
     batch, height, width, _ = x.shape
+    kernel = kernel.astype(jnp.promote_types(jnp.promote_types(x.dtype, kernel.dtype), jnp.float32))
+    features = kernel.shape[-1]
 
     def phase(taps: jax.Array, i: int, j: int) -> jax.Array:
         padding = ((1 - i, i), (1 - j, j))
@@ -53,5 +56,5 @@ def convolve_upsampled(x: jax.Array, kernel: jax.Array) -> jax.Array:
         for i, of_row in enumerate(_phases(kernel, 0))
         for j, taps in enumerate(_phases(of_row, 1))
     ]
-    y = jnp.concatenate(phases, axis=-1).reshape(batch, height, width, 2, 2, -1)
-    return y.swapaxes(2, 3).reshape(batch, 2 * height, 2 * width, -1)
+    y = jnp.concatenate(phases, axis=-1).reshape(batch, height, width, 2, 2, features)
+    return y.swapaxes(2, 3).reshape(batch, 2 * height, 2 * width, features)

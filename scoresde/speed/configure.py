@@ -41,8 +41,20 @@ def configure(cache: str | os.PathLike | None = None) -> tuple[Setting, ...]:
         flags = set_flags()  # before a device is asked for
         give_back_when_compiled(allocator)
         on_cpus = choose_convolutions(), allocator, run_in_caller(allocator)
-        return flags, *on_cpus, run_side_by_side(), cached
+        return flags, *map(_still, on_cpus), run_side_by_side(), cached
 
+
+def _still(said: Setting) -> Setting:
+    """What is said of a setting, unless it was set before: none of these is taken back."""
+    before = _SET.get(said.name)
+    if said.value:
+        _SET[said.name] = said
+    elif before:
+        return before._replace(why=f"scoresde; {said.why}, but too late, it is set")
+    return said
+
+
+_SET: dict[str, Setting] = {}
 
 # Some of it imports JAX, and another thread would find half of JAX there.
 _ONE_AT_A_TIME = threading.Lock()

@@ -38,8 +38,11 @@ def run_side_by_side() -> Setting:
         return setting("", f"{REFUSAL}={os.environ[REFUSAL]}")
     if not is_nvidia():
         return setting("", "for NVIDIA GPUs alone")
-    if any(option in os.environ.get("XLA_FLAGS", "") for option in OPTIONS):
+    flags = os.environ.get("XLA_FLAGS", "")
+    if any(option in flags for option in OPTIONS):
         return setting("", "XLA_FLAGS says how")
+    if flags and not flags.startswith("--"):
+        return setting("", "XLA_FLAGS names a file, which may say how")
     version = importlib.metadata.version("jaxlib")
     if version not in TRIED:
         return setting("", f"not tried with jaxlib {version}, but with {', '.join(TRIED)}")

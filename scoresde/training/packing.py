@@ -101,6 +101,8 @@ def packed(state: TrainState, largest: int = 2**15) -> TrainState:
         largest: the most elements of an array that is packed; only float32 is. More compile sooner,
             but a TPU's compiler needs more memory for them (docs/optimizations.md).
     """
+    if _is_packed(state.params):
+        return state
     leaves, tree = jax.tree.flatten(state.params)
     small = tuple(leaf.dtype == jnp.float32 and leaf.size <= largest for leaf in leaves)
     if sum(small) < 2:

@@ -123,8 +123,8 @@ def make_train_step(
         metrics = {"loss": loss, **norms, "skipped": state.skipped[0], **metrics}
         return state, jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), metrics)
 
-    # Without `scoresde.configure()`, XLA's CPU backend takes twenty times longer for a convolution's
-    # weight gradient inside a loop than outside one, even a loop of one turn.
+    # Without `scoresde.configure()`, XLA's CPU backend takes some forty times longer for the weight
+    # gradient of a convolution inside a loop than outside one, even a loop of one turn.
     scan = steps_per_dispatch > 1 and mesh.devices.flat[0].platform != "cpu"
 
     def check(batches: PyTree, steps: int) -> None:

@@ -56,6 +56,19 @@ def test_sums_of_taps_are_rounded_once():
     assert error(convolve_upsampled(small, kernel)) < 1.01 * error(rounded)
 
 
+@pytest.mark.parametrize("narrow, size", [(jnp.bfloat16, 1.0), (jnp.float16, 6e4)])
+def test_sums_of_narrow_taps_are_neither_rounded_nor_too_large(narrow, size):
+    x, kernel, *_ = arrays((2, 4, 4, 3))
+    kernel = (size * jnp.tanh(kernel)).astype(narrow)
+    expected = in_two_steps(x, kernel.astype(x.dtype))
+    np.testing.assert_allclose(convolve_upsampled(x, kernel), expected, rtol=1e-5, atol=1e-5 * size)
+
+
+def test_no_sample_is_an_empty_map():
+    x, kernel, *_ = arrays((0, 4, 4, 3))
+    assert convolve_upsampled(x, kernel).shape == (0, 8, 8, 4)
+
+
 def test_a_sample_is_the_same_in_any_batch():
     x, kernel, *_ = arrays((5, 4, 4, 3))
     together = convolve_upsampled(x, kernel)

@@ -70,6 +70,23 @@ def test_threads_may_call_it_at_once_and_memory_is_given_back_once():
     assert int(child(code)) == allocator._is_glibc()
 
 
+def test_what_cannot_be_taken_back_is_said_to_be_set():
+    code = (
+        "import os, scoresde\n"
+        "first = scoresde.configure()\n"
+        "os.environ['SCORESDE_FAST'] = '0'\n"
+        "second = scoresde.configure()\n"
+        "import jax\n"
+        "jax.devices()\n"
+        "assert not any(setting.value for setting in second if setting.name == 'XLA_FLAGS')\n"
+        "for before, now in list(zip(first, second))[1:4]:\n"
+        "    assert now.value == before.value, (before, now)\n"
+        "    assert not now.value or 'SCORESDE_FAST=0, but too late' in now.why, now\n"
+        "print(len([s for s in second if 'too late' in s.why]))"
+    )
+    assert int(child(code)) == (3 if allocator._is_glibc() else 1)
+
+
 def test_it_waits_for_a_thread_that_is_importing_jax():
     code = (
         "import importlib, sys, threading, scoresde\n"

@@ -41,7 +41,8 @@ from scoresde import training
 from scoresde.speed import convolutions
 
 def convolution(x, g, stride=1, padding="SAME", given="NHWC", result="NHWC", **options):
-    return lax.conv_general_dilated(x, g, (stride, stride), padding,
+    strides = stride if isinstance(stride, tuple) else (stride, stride)
+    return lax.conv_general_dilated(x, g, strides, padding,
         dimension_numbers=(given, "HWIO", result), **options)
 
 def another(**options):
@@ -101,6 +102,14 @@ print(json.dumps({
         filtered(another(padding=((1, 1), (1, 1)), lhs_dilation=(2, 2)), x, g),
         filtered(another(feature_group_count=2), draw(8, 32, 32, 256), g),
         filtered(another(batch_group_count=2), draw(8, 32, 32, 128), g),
+        filtered(another(stride=(1, 2)), draw(8, 32, 32, 128), g),
+        filtered(another(padding=((1, 1), (2, 0))), x, g),
+        filtered(another(padding=((2, 0), (1, 1))), x, g),
+        filtered(another(padding=((1, 1), (2, 2)), rhs_dilation=(1, 2)), x, g),
+        filtered(another(padding=((1, 1), (1, 1))), x, g[:, :1]),
+        filtered(another(precision=("default", "highest")), x, g),
+        filtered(jax.shard_map(convolution, mesh=mesh, in_specs=(PartitionSpec("batch"),
+            PartitionSpec()), out_specs=PartitionSpec("batch")), over_two, g),
         filtered(another(given="NCHW"), draw(4, 128, 32, 64), g),
         filtered(another(result="NCHW"), draw(4, 32, 64, 128), g),
         filtered(convolution, x.astype(jnp.bfloat16), g.astype(jnp.bfloat16)),

@@ -42,6 +42,7 @@ def test_the_users_word_goes_before(on_nvidia, monkeypatch):
     for name, value, why in (
         ("XLA_FLAGS", "--xla_gpu_enable_command_buffer=", "XLA_FLAGS says how"),
         ("XLA_FLAGS", "--xla_gpu_command_buffer_scheduling_mode=LHS", "XLA_FLAGS says how"),
+        ("XLA_FLAGS", "/flags.txt", "XLA_FLAGS names a file, which may say how"),
         ("SCORESDE_FAST", "0", "SCORESDE_FAST=0"),
     ):
         with monkeypatch.context() as environment:

@@ -48,6 +48,8 @@ def test_what_is_packed_comes_back_as_it_was():
 def test_there_may_be_nothing_to_pack():
     state = make_state()
     assert training.packed(state, 1) is state
+    once = training.packed(state)
+    assert once is not state and training.packed(once) is once
     assert training.unpacked(state).params.keys() == state.params.keys()
 
 
