@@ -1,5 +1,7 @@
 """`scoresde env`: versions, devices, and what is set and why."""
 
+import sys
+
 import jax
 import jaxlib
 
@@ -9,6 +11,8 @@ from scoresde.cli import main
 def test_it_says_what_runs_and_what_is_set(capsys, monkeypatch):
     monkeypatch.setenv("SCORESDE_FAST", "0")
     monkeypatch.delenv("XLA_FLAGS")
+    # Other tests of this process may have called the command line, unrefused.
+    monkeypatch.setattr(sys.modules["scoresde.speed.configure"], "_SET", {})
     assert main(["env"]) == 0
     lines = capsys.readouterr().out.splitlines()
     rows = dict(line.split(maxsplit=1) for line in lines if not line.startswith(" "))
