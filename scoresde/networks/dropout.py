@@ -1,5 +1,6 @@
 """Dropout, with four decisions of one call of the random generator."""
 
+import functools
 import math
 
 import flax.linen as nn
@@ -41,6 +42,7 @@ class Dropout(nn.Module):
         return jnp.where(kept, x * (LEVELS / below), jnp.zeros((), x.dtype))
 
 
+@functools.partial(jax.jit, static_argnames=("below", "shape"))  # traced once a shape
 def bernoulli(key: jax.Array, below: int, shape: tuple[int, ...]) -> jax.Array:
     """Booleans, each true with the probability below / 2^16; the same ones on all platforms.
 

@@ -10,6 +10,10 @@ from jax import lax
 from scoresde.networks.initializers import Constant, parameter
 from scoresde.registry import UsageError
 
+# What is jitted here is traced, differentiated and transposed once a shape, not once a layer, and a
+# form not twice, as JAX does with the branches of a choice.
+_once = functools.partial(jax.jit, static_argnames=("groups", "epsilon", "dtype"))
+
 
 class GroupNorm(nn.Module):
     """Group normalization (Wu and He 2018), then a scale and a bias for every channel.
@@ -44,17 +48,17 @@ class GroupNorm(nn.Module):
         scale = parameter(self, "scale", Constant(1.0), (channels,))
         bias = parameter(self, "bias", Constant(), (channels,))
         shift = jnp.zeros(channels, x.dtype) if shift is None else shift
-        return _group_norm(x, shift, scale, bias, groups, self.epsilon, self.dtype)
+        options = {"groups": groups, "epsilon": self.epsilon, "dtype": jnp.dtype(self.dtype)}
+        return _group_norm(x, shift, scale, bias, **options)
 
 
-@functools.partial(jax.jit, static_argnums=(4, 5, 6))
-def _group_norm(x, shift, scale, bias, groups: int, epsilon: float, dtype: jnp.dtype) -> jax.Array:
-    """See `GroupNorm`; traced, differentiated and transposed once a shape, not once a layer."""
-    options = {"groups": groups, "epsilon": epsilon, "dtype": jnp.dtype(dtype)}
-    steps, channels = (functools.partial(f, **options) for f in (by_steps, by_channels))
+@_once
+def _group_norm(x, shift, scale, bias, **options) -> jax.Array:
+    steps, channels = (functools.partial(form, **options) for form in (by_steps, by_channels))
     return lax.platform_dependent(x, shift, scale, bias, cpu=steps, default=channels)
 
 
+@_once
 def by_steps(x, shift, scale, bias, *, groups: int, epsilon: float, dtype: jnp.dtype) -> jax.Array:
     """It as its definition says. What leads to a sum is short, since XLA repeats it on CPUs."""
     y = x.astype(jnp.promote_types(dtype, jnp.float32))
@@ -65,6 +69,7 @@ def by_steps(x, shift, scale, bias, *, groups: int, epsilon: float, dtype: jnp.d
     return (y + bias).astype(dtype)
 
 
+@_once
 def by_channels(
     x, shift, scale, bias, *, groups: int, epsilon: float, dtype: jnp.dtype
 ) -> jax.Array:

@@ -90,7 +90,7 @@ class Conv(nn.Module):
         return (y, bias) if apart else add_bias(y, bias)
 
 
-@jax.custom_jvp
+@jax.jit  # differentiated once a shape, not once a layer
 def add_bias(y: jax.Array, bias: jax.Array) -> jax.Array:
     """y [batch, ..., channels] + bias [channels], in y's type.
 
@@ -98,19 +98,25 @@ def add_bias(y: jax.Array, bias: jax.Array) -> jax.Array:
     summed over a sample first and over samples second: all at once is one long sum for a few
     channels, which few parts of a GPU would be busy with.
     """
+    return _add_bias(y, bias)
+
+
+@jax.custom_jvp
+def _add_bias(y, bias):
     return y + bias.astype(y.dtype)
 
 
-@functools.partial(add_bias.defjvp, symbolic_zeros=True)
+@functools.partial(_add_bias.defjvp, symbolic_zeros=True)
 def _(primals, tangents):
     (y, bias), (dy, dbias) = primals, tangents
+    total = _add_bias(y, bias)
     if isinstance(dbias, SymbolicZero):  # along the map alone, as likelihoods differentiate
-        return add_bias(y, bias), dy
+        return total, dy
     within = tuple(range(1, y.ndim - 1))
     each = dbias + jnp.zeros_like(y[(slice(None), *(0 for _ in within))], dbias.dtype)
     each = jnp.expand_dims(lax.optimization_barrier(each), within)
     each = jnp.broadcast_to(each, y.shape).astype(y.dtype)
-    return add_bias(y, bias), each if isinstance(dy, SymbolicZero) else dy + each
+    return total, each if isinstance(dy, SymbolicZero) else dy + each
 
 
 class Dense(nn.Module):

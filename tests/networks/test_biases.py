@@ -1,5 +1,6 @@
 """Biases: of a convolution with the map or apart, and a derivative that loses nothing."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -86,3 +87,12 @@ def test_along_the_map_alone_nothing_is_added():
         text = jax.jit(f).lower(y).as_text()
         assert "stablehlo.add" not in text and "barrier" not in text
         np.testing.assert_array_equal(f(y), y)
+
+
+def test_layers_of_one_shape_share_their_derivative():
+    layers_of_one_shape = nn.Sequential([layers.Dense(4), layers.Dense(4), layers.Dense(4)])
+    x = jnp.ones((2, 4))
+    variables = layers_of_one_shape.init(jax.random.key(0), x)
+    gradient = jax.grad(lambda variables: layers_of_one_shape.apply(variables, x).sum())
+    text = jax.jit(gradient).lower(variables).as_text()
+    assert text.count("func.func private @add_bias") == 2  # it, and its transpose

@@ -1,5 +1,6 @@
 """Dropout: the share it keeps, its scale, and the same decisions in both forms."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -40,10 +41,11 @@ def test_neither_pixels_nor_samples_nor_keys_share_decisions(rate):
 
 def test_each_form_has_the_same_decisions(monkeypatch):
     key, below = jax.random.key(3), 58982
-    packed = dropout.bernoulli(key, below, SHAPE)
+    decide = dropout.bernoulli.__wrapped__  # anew, and not as it was traced before
+    packed = decide(key, below, SHAPE)
     assert not np.array_equal(packed, jax.random.bernoulli(key, below / 2**16, SHAPE))
     monkeypatch.setattr(lax, "platform_dependent", lambda *arrays, tpu, default: tpu(*arrays))
-    np.testing.assert_array_equal(packed, dropout.bernoulli(key, below, SHAPE))
+    np.testing.assert_array_equal(packed, decide(key, below, SHAPE))
 
 
 def test_it_does_nothing_where_it_is_told_so():
@@ -88,3 +90,11 @@ def test_the_derivative_goes_through_what_was_kept():
     x = jnp.ones(SHAPE)
     gradient = jax.grad(lambda x: drop(x).sum())(x)
     np.testing.assert_array_equal(gradient, drop(x))
+
+
+def test_layers_of_one_shape_share_what_decides():
+    layers = nn.Sequential([dropout.Dropout(0.1, False), dropout.Dropout(0.1, False)])
+    x, keys = jnp.ones(SHAPE), {"dropout": jax.random.key(0)}
+    text = jax.jit(lambda x: layers.apply({}, x, rngs=keys)).lower(x).as_text()
+    assert text.count("func.func private @bernoulli") == 1
+    assert text.count("call @bernoulli") == 2
