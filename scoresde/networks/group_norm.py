@@ -39,6 +39,8 @@ class GroupNorm(nn.Module):
         """That of x [batch, height, width, channels] + shift [(batch,) channels] at all pixels."""
         channels = x.shape[-1]
         groups = min(channels // 4, 32) if self.groups is None else self.groups
+        if self.groups is not None and self.groups < 1:
+            raise UsageError(f"Channels are normalized in at least one group, not in {groups}.")
         if groups < 1 or channels % groups:
             width = "32, or less than 128 and of 4" if self.groups is None else f"{groups}"
             raise UsageError(

@@ -7,7 +7,8 @@ A tile d of 4x4 pixels and a kernel g give 2x2 pixels Y with 16 products instead
 where the bracket multiplies entry by entry, over all channels: as many products of matrices. The
 transforms are sums and halves: an entry's error is that of a sum of nine products, relative to the
 largest number of its tile. A pixel of 1e4 times its neighbors' size leaves them errors of a
-thousandth; what is not finite spoils its tile; and a kernel that is zero on one side has the
+thousandth; what is not finite spoils its tile, and a sum may not be finite where the result would
+be, within a hundredth of float32's largest number; and a kernel that is zero on one side has the
 rounding of that side all the same. The feature maps of networks are not like that.
 """
 

@@ -24,7 +24,7 @@ import optax
 from scoresde import registry
 from scoresde.plain import check_fields
 from scoresde.training.power_average import PowerEMA
-from scoresde.training.tree import differences
+from scoresde.training.tree import averageable, differences
 
 PyTree = Any
 
@@ -102,8 +102,8 @@ class EMA:
         return float(np.prod(1.0 - np.broadcast_to(newest, steps), dtype=np.float64))
 
     def init(self, params: PyTree) -> PyTree:
-        """The initial parameters themselves."""
-        return params
+        """The initial parameters themselves; refused in 16 bits."""
+        return averageable(params)
 
     def update(self, state: PyTree, params: PyTree, step: jax.Array | int) -> PyTree:
         """r_n p̄ + (1 - r_n) p, with p̄ = `state` and p = `params`."""

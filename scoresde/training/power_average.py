@@ -10,6 +10,7 @@ import optax
 
 from scoresde.plain import check_fields
 from scoresde.training.power_profile import exponent_of
+from scoresde.training.tree import averageable
 
 PyTree = Any
 
@@ -51,8 +52,8 @@ class PowerEMA:
         return -jnp.expm1((self.exponent + 1) * jnp.log1p(-1 / n))
 
     def init(self, params: PyTree) -> PyTree:
-        """The initial parameters, which the first update replaces."""
-        return params
+        """The initial parameters, which the first update replaces; refused in 16 bits."""
+        return averageable(params)
 
     def update(self, state: PyTree, params: PyTree, step: jax.Array | int) -> PyTree:
         """beta_n p̄ + (1 - beta_n) p, with p̄ = `state` and p = `params`."""

@@ -3,6 +3,9 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+
+from scoresde.registry import UsageError
 
 PyTree = Any
 
@@ -36,3 +39,19 @@ def differences(wanted: PyTree, found: PyTree) -> str:
             words.append(f"{name} is {describe(found[name])}, not {describe(wanted[name])}")
     more = f" (and {len(words) - 3} more)" if len(words) > 3 else ""
     return "; ".join(words[:3]) + more
+
+
+def averageable(params: PyTree) -> PyTree:
+    """The parameters themselves.
+
+    Raises:
+        UsageError: one has a type of 16 bits or less, in which an average would not move: a
+            ten-thousandth of a number is below its rounding.
+    """
+    for name, leaf in by_name(params).items():
+        if jnp.issubdtype(leaf.dtype, jnp.floating) and jnp.finfo(leaf.dtype).bits < 32:
+            raise UsageError(
+                f"The parameter {name} is {leaf.dtype}, in which an average would lose its small "
+                "steps. Keep parameters in float32; a network's dtype says what it computes in."
+            )
+    return params

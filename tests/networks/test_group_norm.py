@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from scoresde.networks import group_norm
+from scoresde.registry import UsageError
 
 SHAPE, GROUPS = (3, 4, 2, 12), 3
 FORMS = {"cpu": group_norm.by_steps, "else": group_norm.by_channels}
@@ -154,6 +155,21 @@ def test_only_cpus_spread_moments_by_a_sum(platform, sums):
     operations = lowered.as_text().splitlines()
     spread = [line for line in operations if "dimensions = [1] :" in line and "2x4x16x" in line]
     assert len(spread) == sums
+
+
+@pytest.mark.parametrize("groups", [0, -2])
+def test_a_number_of_groups_that_is_none_is_refused(groups):
+    with pytest.raises(UsageError, match=f"at least one group, not in {groups}"):
+        group_norm.GroupNorm(groups).init(jax.random.key(0), jnp.ones((1, 2, 2, 8)))
+
+
+def test_no_number_given_is_four_channels_a_group_and_at_most_32_groups():
+    for channels, groups in ((8, 2), (96, 24), (128, 32), (256, 32)):
+        x = jax.random.normal(jax.random.key(0), (2, 2, 2, channels))
+        layer = group_norm.GroupNorm()
+        variables = layer.init(jax.random.key(0), x)
+        told = group_norm.GroupNorm(groups).apply(variables, x)
+        np.testing.assert_array_equal(layer.apply(variables, x), told)
 
 
 def test_layers_of_one_shape_share_their_derivative():

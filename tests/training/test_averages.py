@@ -160,6 +160,14 @@ def test_an_average_must_be_a_tree_like_the_parameters():
         toy.make_state(averages={"flat": Flat()})
 
 
+@pytest.mark.parametrize("average", [EMA(rate=0.999), training.PowerEMA(length=0.1)])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_parameters_in_which_an_average_would_not_move_are_refused(average, dtype):
+    params = {"layer": {"kernel": jnp.ones((2, 2), dtype), "bias": jnp.ones(2)}}
+    with pytest.raises(UsageError, match=f"layer/kernel is {dtype}.* float32"):
+        average.init(params)
+
+
 def test_an_average_must_have_a_name_that_a_folder_can_have():
     with pytest.raises(UsageError, match=r"cannot be called '\.\./ema': its name"):
         toy.make_state(averages={"../ema": EMA(rate=0.9)})
