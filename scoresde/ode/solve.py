@@ -182,6 +182,7 @@ def solve(
     pair = lookup("ODE method", METHODS, method)()
     saveat = diffrax.SaveAt(t1=True) if save_times is None else diffrax.SaveAt(ts=save_times)
 
+    @jax.jit  # a network within is traced once, not wherever the solver asks for a slope
     def slope(t, y, args):
         return rhs(t, y, *args)
 

@@ -89,3 +89,17 @@ def test_a_solve_does_not_call_the_host():
     """A program that did would not be kept in the compilation cache, and its call would wait."""
     lowered = jax.jit(lambda y0: solve(slopes, y0)).lower(Y0).as_text()
     assert "callback" not in lowered
+
+
+@pytest.mark.parametrize("integrals", [False, True])
+def test_a_slope_is_traced_once(integrals):
+    """A network's tracing is what one waits for before a program from the cache."""
+    traced, y0 = [], jnp.ones((2, 3))
+
+    def rhs(t, y, args, weighted=None):
+        traced.append(t)
+        return jax.tree.map(jnp.negative, y)
+
+    y0 = (y0, jnp.zeros((2, 1))) if integrals else y0
+    jax.eval_shape(lambda y0: ode.solve(rhs, y0, 0.0, 1.0, integrals=integrals)[0], y0)
+    assert len(traced) == 1
