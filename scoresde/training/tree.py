@@ -49,9 +49,10 @@ def averageable(params: PyTree) -> PyTree:
             ten-thousandth of a number is below its rounding.
     """
     for name, leaf in by_name(params).items():
-        if jnp.issubdtype(leaf.dtype, jnp.floating) and jnp.finfo(leaf.dtype).bits < 32:
+        dtype = jnp.result_type(leaf)  # also of Python's numbers
+        if jnp.issubdtype(dtype, jnp.floating) and jnp.finfo(dtype).bits < 32:
             raise UsageError(
-                f"The parameter {name} is {leaf.dtype}, in which an average would lose its small "
+                f"The parameter {name} is {dtype}, in which an average would lose its small "
                 "steps. Keep parameters in float32; a network's dtype says what it computes in."
             )
     return params

@@ -166,6 +166,8 @@ def test_parameters_in_which_an_average_would_not_move_are_refused(average, dtyp
     params = {"layer": {"kernel": jnp.ones((2, 2), dtype), "bias": jnp.ones(2)}}
     with pytest.raises(UsageError, match=f"layer/kernel is {dtype}.* float32"):
         average.init(params)
+    plain = {"scale": 1.0, "kernel": np.ones(2), "count": jnp.arange(3)}
+    assert average.init(plain) is plain
 
 
 def test_an_average_must_have_a_name_that_a_folder_can_have():
