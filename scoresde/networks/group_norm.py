@@ -67,7 +67,8 @@ def by_steps(x, shift, scale, bias, *, groups: int, epsilon: float, dtype: jnp.d
     y += _at_pixels(shift.astype(y.dtype))
     y -= _at_pixels(_at_channels(_group_mean(_pixel_mean(y), groups), x.shape[-1]))
     variance = _group_mean(_pixel_mean(jnp.square(y)), groups)
-    y *= _at_pixels(_at_channels(lax.rsqrt(variance + epsilon), x.shape[-1]) * scale)
+    variance = jnp.repeat(variance, x.shape[-1] // groups, axis=1)
+    y *= _at_pixels(lax.rsqrt(variance + epsilon) * scale)
     return (y + bias).astype(dtype)
 
 
