@@ -49,14 +49,14 @@ def clip_by_global_norm(largest: float) -> optax.GradientTransformation:
     """
 
     def update(
-        gradient: PyTree, state: optax.EmptyState, params: PyTree = None
+        gradient: PyTree, state: optax.EmptyState, params: PyTree = None, *, norm=None, **extra
     ) -> tuple[PyTree, optax.EmptyState]:
-        del params
-        norm = global_norm(gradient)
+        del params, extra
+        norm = global_norm(gradient) if norm is None else norm
 
         def clipped(leaf: jax.Array) -> jax.Array:
             return jnp.where(norm < largest, leaf, leaf / norm.astype(leaf.dtype) * largest)
 
         return jax.tree.map(clipped, gradient), state
 
-    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+    return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)

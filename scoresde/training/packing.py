@@ -101,7 +101,7 @@ def packed(state: TrainState, largest: int = 2**15) -> TrainState:
         largest: the most elements of an array that is packed; only float32 is. More compile sooner,
             but a TPU's compiler needs more memory for them (docs/optimizations.md).
     """
-    if _is_packed(state.params):
+    if is_packed(state.params):
         return state
     leaves, tree = jax.tree.flatten(state.params)
     small = tuple(leaf.dtype == jnp.float32 and leaf.size <= largest for leaf in leaves)
@@ -112,18 +112,18 @@ def packed(state: TrainState, largest: int = 2**15) -> TrainState:
 
 def state_packed_as(like: TrainState, state: TrainState) -> TrainState:
     """A state packed as another is."""
-    return _packed_by(like.params.layout, state) if _is_packed(like.params) else state
+    return _packed_by(like.params.layout, state) if is_packed(like.params) else state
 
 
 def packed_as(like: PyTree, tree: PyTree) -> PyTree:
     """A tree like the parameters, packed as a state's are, `like`."""
-    return like.layout.pack(tree) if _is_packed(like) else tree
+    return like.layout.pack(tree) if is_packed(like) else tree
 
 
 def unpacked(tree: PyTree) -> PyTree:
     """A state, or any other tree, with nothing packed in it."""
     return jax.tree.map(
-        lambda node: node.unpack() if _is_packed(node) else node, tree, is_leaf=_is_packed
+        lambda node: node.unpack() if is_packed(node) else node, tree, is_leaf=is_packed
     )
 
 
@@ -138,5 +138,5 @@ def _packed_by(layout: Layout, state: TrainState) -> TrainState:
     return dataclasses.replace(state, params=params, averages=averages, opt_state=opt_state)
 
 
-def _is_packed(node: Any) -> bool:
+def is_packed(node: Any) -> bool:
     return isinstance(node, Packed)

@@ -1,6 +1,5 @@
 """The training step: gradient, optimizer and averages, compiled once for one or many devices."""
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,15 +13,15 @@ from scoresde.registry import UsageError
 from scoresde.speed.convolutions import TRAINING
 from scoresde.speed.graphs import step_options
 from scoresde.training.accumulation import accumulated
-from scoresde.training.averages import Average, update_averages
+from scoresde.training.averages import Average
 from scoresde.training.loss_fn import LossFn, Metrics, checked
 from scoresde.training.mesh import batch_sharding, replicated
 from scoresde.training.norms import global_norm
 from scoresde.training.optax_names import with_loss
-from scoresde.training.packing import packed_as, unpacked
+from scoresde.training.packing import is_packed, packed_as, unpacked
 from scoresde.training.sharding import Rules, param_shardings, state_shardings
-from scoresde.training.skipping import unless_broken
 from scoresde.training.state import TrainState
+from scoresde.training.update import Found, at_once, one_by_one
 
 PyTree = Any
 
@@ -51,7 +50,7 @@ def make_train_step(
 
     A step whose loss or gradient is not finite on any device is skipped on all: parameters,
     averages, the optimizer's state and the loss's memory stay as they are, and only the step
-    counts, so that the next one has other data and another key. See `scoresde.training.skipping`.
+    counts, so that the next one has other data and another key. See `scoresde.training.update`.
 
     It is an ordinary `jax.jit` function: `train_step.lower(state, batches).compile()` compiles it
     ahead of time, for its cost and memory analysis. Give it a state that `place` has put on
@@ -87,6 +86,7 @@ def make_train_step(
             these numbers, the state has other averages or a rule does not fit its parameters.
     """
     optimizer = with_loss(optimizer)
+    on_cpu = mesh.devices.flat[0].platform == "cpu"
     gradient_fn = jax.value_and_grad(checked(loss_fn), has_aux=True)
     if accumulate > 1:
         gradient_fn = accumulated(gradient_fn, accumulate, mesh)
@@ -106,18 +106,11 @@ def make_train_step(
         gradient = packed_as(state.params, gradient)
         # Of what rules split, XLA would gather some parts for it.
         gradient = gradient if rules else _row_major(gradient)
-        params = state.params if project is None else packed_as(state.params, params)
-        updates, opt_state = optimizer.update(gradient, state.opt_state, params, value=loss)
-        params = optax.apply_updates(params, updates)
-        step, norm = state.step + 1, global_norm(gradient)
-        after = dataclasses.replace(
-            state,
-            params=params,
-            averages=update_averages(averages, state.averages, params, step),
-            opt_state=opt_state,
-            memory=memory,
-        )
-        state = dataclasses.replace(unless_broken(loss, norm, state, after), step=step)
+        norm = global_norm(gradient)
+        start = None if project is None else packed_as(state.params, params)
+        found = Found(loss, gradient, norm, start, memory)
+        update = one_by_one if on_cpu and is_packed(state.params) else at_once
+        state = update(optimizer, averages, state, found)
         state = jax.lax.with_sharding_constraint(state, state_shardings(mesh, state, rules))
         norms = {"grad_norm": norm, "param_norm": global_norm(state.params)}
         metrics = {"loss": loss, **norms, "skipped": state.skipped[0], **metrics}
@@ -125,7 +118,7 @@ def make_train_step(
 
     # Without `scoresde.configure()`, XLA's CPU backend takes some forty times longer for the weight
     # gradient of a convolution inside a loop than outside one, even a loop of one turn.
-    scan = steps_per_dispatch > 1 and mesh.devices.flat[0].platform != "cpu"
+    scan = steps_per_dispatch > 1 and not on_cpu
 
     def check(batches: PyTree, steps: int) -> None:
         for leaf in jax.tree.leaves(batches):
