@@ -82,7 +82,6 @@ def compile_step(arguments: argparse.Namespace) -> dict:
     """Seconds of a step's parts, in this process, and its size."""
     import jax
     import jax.numpy as jnp
-    import optax
 
     import scoresde
     from scoresde import training
@@ -109,7 +108,7 @@ def compile_step(arguments: argparse.Namespace) -> dict:
         return jnp.mean(jnp.square(output + z)), {}
 
     averages = {"ema": training.EMA(rate=0.9999)}
-    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(2e-4))
+    optimizer = training.make_optimizer()
     step = training.make_train_step(loss_fn, optimizer, training.make_mesh(), averages=averages)
     params = jax.eval_shape(init, jax.random.key(0), x, t)
     pack = training.packed if arguments.child == "scoresde" else lambda state: state
