@@ -62,7 +62,8 @@ def at_once(
     params = optax.apply_updates(params, updates)
     shadows = update_averages(averages, state.averages, params, state.step + 1)
     after = dataclasses.replace(state, params=params, averages=shadows, opt_state=opt_state)
-    chosen = jax.tree.map(lambda new, old: jnp.where(found.sound, new, old), after, state)
+    sound = found.sound
+    chosen = jax.tree.map(lambda new, old: jnp.where(sound, new, old), after, state)
     return _counted(chosen, found)
 
 
