@@ -67,10 +67,10 @@ def by_steps(x, shift, scale, bias, *, groups: int, epsilon: float, dtype: jnp.d
     y += _at_pixels(shift.astype(y.dtype))
     y -= _at_pixels(_at_channels(_group_mean(_pixel_mean(y), groups), x.shape[-1]))
     variance = _group_mean(_pixel_mean(jnp.square(y)), groups)
-    # A root is not taken for every pixel, unlike a repetition. But XLA exchanges the two where what
-    # it is of differs by the group alone.
-    by_channel = epsilon + 0 * lax.stop_gradient(scale)
-    variance = jnp.repeat(variance, x.shape[-1] // groups, axis=1) + by_channel
+    # XLA takes no root for every pixel, but a repetition it would. It also exchanges the two, unless
+    # the root is of what may differ by the channel: hence a sum with 0.
+    variance = jnp.repeat(variance + epsilon, x.shape[-1] // groups, axis=1)
+    variance += 0 * lax.stop_gradient(scale).astype(variance.dtype)
     y *= _at_pixels(lax.rsqrt(variance) * scale)
     return (y + bias).astype(dtype)
 

@@ -44,6 +44,8 @@ def _by_rows(leaves: list[jax.Array]) -> jax.Array:
 def clip_by_global_norm(largest: float) -> optax.GradientTransformation:
     """optax's of that name, by the norm that a training step takes as well, so that it takes one.
 
+    Its update may be given that as `norm`.
+
     Args:
         largest: what a gradient of a larger norm is scaled down to.
     """

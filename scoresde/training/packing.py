@@ -139,4 +139,5 @@ def _packed_by(layout: Layout, state: TrainState) -> TrainState:
 
 
 def is_packed(node: Any) -> bool:
+    """Whether it is a tree whose small arrays are packed."""
     return isinstance(node, Packed)

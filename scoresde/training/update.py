@@ -84,12 +84,14 @@ def one_by_one(
     extra = {"value": found.loss, "norm": found.norm}
 
     def move(params: PyTree) -> PyTree:
+        # What the loop carries: what else it reads would be copied.
         start = params if found.params is None else found.params
         updates, _ = optimizer.update(found.gradient, state.opt_state, start, **extra)
         return optax.apply_updates(start, updates)
 
     def remember(opt_state: PyTree) -> PyTree:
-        return optimizer.update(found.gradient, opt_state, state.params, **extra)[1]
+        start = state.params if found.params is None else found.params
+        return optimizer.update(found.gradient, opt_state, start, **extra)[1]
 
     def average(shadows: PyTree) -> PyTree:
         return update_averages(averages, shadows, params, state.step + 1)
@@ -105,8 +107,8 @@ def one_by_one(
 def _in_place(change: Callable, turns: jax.Array, value: PyTree) -> tuple[jax.Array, PyTree]:
     """0, and change(value) if there is one turn; without any, value.
 
-    A loop, since XLA keeps what a loop carries where it is, and does not know how long this one is:
-    so it makes nothing in it that others of its results need again. The 0 is known after the loop.
+    A loop, since XLA changes what a loop carries where it is, and computes nothing of one loop anew
+    in the next. It does not know how many turns there are. The 0 is known once the loop has ended.
     """
 
     def body(carry: tuple[jax.Array, PyTree]) -> tuple[jax.Array, PyTree]:

@@ -1,6 +1,7 @@
 """Group normalization against its definition, in both of its forms; samples apart."""
 
 import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -155,6 +156,14 @@ def test_only_cpus_spread_a_mean_by_a_sum(platform, sums):
     operations = lowered.as_text().splitlines()
     spread = [line for line in operations if "dimensions = [1] :" in line and "2x4x16x" in line]
     assert len(spread) == sums
+
+
+def test_on_cpus_xla_takes_the_root_of_channels():
+    """Of groups it would have to repeat them for each pixel, which is slower."""
+    layer, x = group_norm.GroupNorm(), jnp.ones((2, 8, 8, 16))
+    variables = jax.eval_shape(layer.init, jax.random.key(0), x)
+    program = jax.jit(layer.apply).lower(variables, x).compile().as_text()
+    assert re.findall(r"f32\[([0-9,]*)\]\S* rsqrt\(", program) == ["2,16"]
 
 
 @pytest.mark.parametrize("groups", [0, -2])

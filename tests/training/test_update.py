@@ -17,7 +17,20 @@ from scoresde.training.optax_names import with_loss
 from . import toy
 
 AVERAGES = {"ema": training.EMA(rate=0.9), "power": training.PowerEMA(length=0.1)}
+
+
+def remembering():
+    """An optimizer whose state and update depend on where the gradient is taken."""
+
+    def update(gradient, state, params=None, **_):
+        after = jax.tree.map(lambda old, p, g: old / 2 + p - g, state, params, gradient)
+        return jax.tree.map(lambda old: -old / 4, state), after
+
+    return optax.GradientTransformationExtraArgs(lambda params: params, update)
+
+
 OPTIMIZERS = {
+    "remembering": remembering(),
     "adam": optax.adam(0.1),
     "adamw": optax.adamw(0.1, weight_decay=0.3),
     "sgd": optax.sgd(0.1, momentum=0.9),
