@@ -68,7 +68,7 @@ def by_steps(x, shift, scale, bias, *, groups: int, epsilon: float, dtype: jnp.d
     y -= _at_pixels(_at_channels(_group_mean(_pixel_mean(y), groups), x.shape[-1]))
     variance = _group_mean(_pixel_mean(jnp.square(y)), groups)
     # XLA takes no root for every pixel, but a repetition it would. And it exchanges the two unless
-    # the root is of what may differ by the channel: hence a sum with 0.
+    # the root is of what may differ by the channel: hence a sum with 0, while scales are finite.
     variance = jnp.repeat(variance + epsilon, x.shape[-1] // groups, axis=1)
     variance += 0 * lax.stop_gradient(scale).astype(variance.dtype)
     y *= _at_pixels(lax.rsqrt(variance) * scale)

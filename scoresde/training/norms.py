@@ -44,21 +44,19 @@ def _by_rows(leaves: list[jax.Array]) -> jax.Array:
 def clip_by_global_norm(largest: float) -> optax.GradientTransformation:
     """optax's of that name, by the norm that a training step takes as well, so that it takes one.
 
-    Its update may be given that as `norm`.
-
     Args:
         largest: what a gradient of a larger norm is scaled down to.
     """
 
     def update(
-        gradient: PyTree, state: optax.EmptyState, params: PyTree = None, *, norm=None, **extra
+        gradient: PyTree, state: optax.EmptyState, params: PyTree = None
     ) -> tuple[PyTree, optax.EmptyState]:
-        del params, extra
-        norm = global_norm(gradient) if norm is None else norm
+        del params
+        norm = global_norm(gradient)
 
         def clipped(leaf: jax.Array) -> jax.Array:
             return jnp.where(norm < largest, leaf, leaf / norm.astype(leaf.dtype) * largest)
 
         return jax.tree.map(clipped, gradient), state
 
-    return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)

@@ -92,8 +92,8 @@ def packed(state: TrainState, largest: int = 2**15) -> TrainState:
     """A state whose parameters, averages and moments are packed.
 
     `make_train_step` takes it as it takes any other, and `train` hands it out unpacked. Only for
-    optimizers and averages that treat each number by itself, which nothing here can check, and for
-    devices that each hold the whole state. A decay that is masked by an array's dimensions or name,
+    optimizers and averages that treat each number by itself, which nothing here can check, whose
+    states keep their types, and for devices that each hold the whole state. A decay that is masked by an array's dimensions or name,
     clipping per array and the steps of LAMB or LARS would silently be others.
 
     Args:

@@ -81,17 +81,16 @@ def one_by_one(
     optimizer is asked twice, for its update and for its state, so that this is for one that costs
     little, as those do that treat each number by itself.
     """
-    extra = {"value": found.loss, "norm": found.norm}
 
     def move(params: PyTree) -> PyTree:
         # What the loop carries: what else it reads would be copied.
         start = params if found.params is None else found.params
-        updates, _ = optimizer.update(found.gradient, state.opt_state, start, **extra)
+        updates, _ = optimizer.update(found.gradient, state.opt_state, start, value=found.loss)
         return optax.apply_updates(start, updates)
 
     def remember(opt_state: PyTree) -> PyTree:
         start = state.params if found.params is None else found.params
-        return optimizer.update(found.gradient, opt_state, start, **extra)[1]
+        return optimizer.update(found.gradient, opt_state, start, value=found.loss)[1]
 
     def average(shadows: PyTree) -> PyTree:
         return update_averages(averages, shadows, params, state.step + 1)

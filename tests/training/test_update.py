@@ -29,8 +29,20 @@ def remembering():
     return optax.GradientTransformationExtraArgs(lambda params: params, update)
 
 
+def by_the_loss():
+    """An optimizer that takes the loss, and nothing else that a step might give it."""
+
+    def update(gradient, state, params=None, *, value):
+        return jax.tree.map(lambda leaf: -leaf / (1 + value), gradient), state
+
+    return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
+
+
 OPTIMIZERS = {
     "remembering": remembering(),
+    "by the loss": by_the_loss(),
+    "clipped later": optax.chain(optax.scale_by_adam(), clip_by_global_norm(1.5), optax.scale(-1)),
+    "scaled first": optax.chain(optax.scale(1e-3), clip_by_global_norm(1e-4), optax.sgd(1e3)),
     "adam": optax.adam(0.1),
     "adamw": optax.adamw(0.1, weight_decay=0.3),
     "sgd": optax.sgd(0.1, momentum=0.9),
