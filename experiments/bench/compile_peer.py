@@ -7,9 +7,9 @@ Example:
 Both networks are in the same step (denoising loss, clipping, Adam, average), ours with its state
 packed, as a run has it, theirs also without the flags that `scoresde.configure()` sets for CPUs,
 each in a process of its own, which compiles with an empty persistent cache (cold) and once more
-with what is then in it (warm). Its modules of
-2021 are imported as they are, in a Flax that has the names which they only mention. Of `utils`,
-only `batch_mul` is needed here, and the TensorFlow that it asks for is not.
+with what is then in it (warm). Its modules of 2021 are imported as they are, in a Flax that has the
+names which they only mention. Of `utils`, only `batch_mul` is needed here, and the TensorFlow that
+it asks for is not.
 """
 
 import argparse

@@ -93,8 +93,9 @@ def packed(state: TrainState, largest: int = 2**15) -> TrainState:
 
     `make_train_step` takes it as it takes any other, and `train` hands it out unpacked. Only for
     optimizers and averages that treat each number by itself, which nothing here can check, whose
-    states keep their types, and for devices that each hold the whole state. A decay that is masked by an array's dimensions or name,
-    clipping per array and the steps of LAMB or LARS would silently be others.
+    states keep their types, and for devices that each hold the whole state. A decay that is masked
+    by an array's dimensions or name, clipping per array and the steps of LAMB or LARS would
+    silently be others.
 
     Args:
         state: as made by `create_state`.
