@@ -19,7 +19,7 @@ from scoresde.networks.dropout import Dropout
 from scoresde.networks.group_norm import GroupNorm
 from scoresde.networks.initializers import PYTORCH, ScaledUniform
 from scoresde.registry import UsageError
-from scoresde.speed.cotangents import add_up_cotangents
+from scoresde.speed.barriers import settle_cotangents
 
 EPSILON = 1e-5
 """What normalizations add to the variance."""
@@ -58,7 +58,7 @@ class ResnetBlockADM(nn.Module):
         """Maps x [batch, height, width, channels] with an activated embedding [batch, features]."""
         conv = functools.partial(layers.Conv, self.features, dtype=self.dtype)
         norm = functools.partial(GroupNorm, self.groups, EPSILON, self.dtype)
-        x = add_up_cotangents(x)
+        (x,) = settle_cotangents(x)
         h = nn.swish(norm()(x))
         upsampled = self.resample == "up"
         if self.resample == "down":

@@ -11,6 +11,7 @@ from scoresde.networks import layers
 from scoresde.networks.group_norm import GroupNorm
 from scoresde.networks.initializers import Initializer, ScaledUniform
 from scoresde.registry import UsageError
+from scoresde.speed.barriers import in_memory
 
 
 def _attend(query: jax.Array, key: jax.Array, value: jax.Array, implementation: str) -> jax.Array:
@@ -33,9 +34,22 @@ def _as_products(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Arra
 
     wide = jnp.promote_types(query.dtype, jnp.float32)
     products = jnp.einsum("bqc,bkc->bqk", fold(query), fold(key), preferred_element_type=wide)
-    weights = jax.nn.softmax(products / math.sqrt(channels)).astype(value.dtype)
+    weights = _softmax(products / math.sqrt(channels)).astype(value.dtype)
     attended = jnp.einsum("bqk,bkc->bqc", weights, fold(value))
     return jnp.swapaxes(attended.reshape(batch, heads, pixels, -1), 1, 2)
+
+
+@jax.custom_jvp
+def _softmax(logits: jax.Array) -> jax.Array:
+    """Over the last axis. Of all that it makes, its derivative needs the weights alone."""
+    return jax.nn.softmax(logits)
+
+
+@_softmax.defjvp
+def _(primals, tangents):
+    (logits,), (tangent,) = primals, tangents
+    weights = in_memory(jax.nn.softmax(logits))
+    return weights, weights * (tangent - (weights * tangent).sum(-1, keepdims=True))
 
 
 @jax.custom_jvp

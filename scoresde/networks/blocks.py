@@ -15,7 +15,7 @@ from scoresde.networks import layers, resampling
 from scoresde.networks.dropout import Dropout
 from scoresde.networks.group_norm import GroupNorm
 from scoresde.networks.initializers import ScaledUniform
-from scoresde.speed.cotangents import add_up_cotangents
+from scoresde.speed.barriers import settle_cotangents
 
 
 class ResnetBlock(nn.Module):
@@ -75,7 +75,7 @@ class ResnetBlockDDPMpp(ResnetBlock):
     @nn.compact
     def __call__(self, x: jax.Array, embedding: jax.Array | None) -> jax.Array:
         """Maps x [batch, height, width, channels] with embedding [batch, features] or None."""
-        x, features = add_up_cotangents(x), self.features or x.shape[-1]
+        (x,), features = settle_cotangents(x), self.features or x.shape[-1]
         h = self.convolve(self.normalize(x), embedding, features)
         if x.shape[-1] != features:
             x = layers.NIN(features, dtype=self.dtype)(x)
@@ -96,7 +96,7 @@ class ResnetBlockBigGANpp(ResnetBlock):
     @nn.compact
     def __call__(self, x: jax.Array, embedding: jax.Array | None) -> jax.Array:
         """Maps x [batch, height, width, channels] with embedding [batch, features] or None."""
-        x, features = add_up_cotangents(x), self.features or x.shape[-1]
+        (x,), features = settle_cotangents(x), self.features or x.shape[-1]
         h = self.normalize(x)
         copied = self.resample == "up" and resampling.copies(self.kernel)
         if self.resample == "up" and not copied:

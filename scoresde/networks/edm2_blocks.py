@@ -16,7 +16,7 @@ from scoresde.networks.magnitude import (
     scalar,
 )
 from scoresde.networks.resampling import downsample, upsample
-from scoresde.speed.cotangents import add_up_cotangents
+from scoresde.speed.barriers import settle_cotangents
 
 
 class MPBlock(nn.Module):
@@ -49,7 +49,7 @@ class MPBlock(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, embedding: jax.Array) -> jax.Array:
         """Maps x [batch, height, width, channels] with an embedding [batch, features]."""
-        x = add_up_cotangents(x)
+        (x,) = settle_cotangents(x)
         if self.resample == "down":
             x = downsample(x, (1, 1))
         if self.encoder:

@@ -24,6 +24,7 @@ from scoresde.networks.initializers import (
 )
 from scoresde.networks.upsampled import LAYOUT, convolve_upsampled
 from scoresde.registry import UsageError
+from scoresde.speed.barriers import settle_cotangents
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "elu": nn.elu,
@@ -67,7 +68,7 @@ class Conv(nn.Module):
         """The convolution of x; if `apart`, without the bias [features], and the bias."""
         shape = (self.size, self.size, x.shape[-1], self.features)
         kernel = parameter(self, "kernel", self.kernel_init, shape)
-        x = x.astype(self.dtype)
+        x, kernel = settle_cotangents(x.astype(self.dtype), kernel)
         if self.upsampled:
             if (self.stride, self.dilation, self.padding) != (1, 1, "SAME"):
                 raise UsageError("An upsampled map has no stride, dilation or padding of its own.")

@@ -27,6 +27,7 @@ from scoresde.networks.initializers import (
     parameter,
 )
 from scoresde.networks.upsampled import LAYOUT, convolve_upsampled
+from scoresde.speed.barriers import settle_cotangents
 
 EPSILON = 1e-4
 """What is added to a root mean square before it divides: to normalize twice is not quite the same
@@ -122,11 +123,12 @@ class MPLayer(nn.Module):
         kernel = parameter(self, "kernel", self.kernel_init, shape)
         kernel = normalized_rows(kernel) * (gain / math.sqrt(math.prod(shape[:-1])))
         x = x.astype(self.dtype)
+        if self.size is None:
+            return x @ kernel.astype(self.dtype)
+        x, kernel = settle_cotangents(x, kernel)
         if self.upsampled:
             return convolve_upsampled(x, kernel)
         kernel = kernel.astype(self.dtype)
-        if self.size is None:
-            return x @ kernel
         return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=LAYOUT)
 
 

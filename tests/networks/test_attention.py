@@ -1,5 +1,7 @@
 """Attention: its definition, its heads, and which kernels compute it when."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,6 +24,44 @@ def test_attention_is_its_definition(arrays):
     expected = weights / weights.sum(axis=-1, keepdims=True) @ value
     output = attention.attend(*map(jnp.asarray, arrays))
     np.testing.assert_allclose(np.moveaxis(output, 2, 1), expected, rtol=1e-4, atol=1e-5)
+
+
+WAYS = {
+    "backward": lambda f, arrays, v: jax.vjp(f, *arrays)[1](v),
+    "forward": lambda f, arrays, v: jax.jvp(f, arrays, arrays[::-1])[1],
+    "twice": lambda f, arrays, v: jax.jvp(
+        lambda *arrays: jax.vjp(f, *arrays)[1](v), arrays, arrays[::-1]
+    )[1],
+}
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("way", WAYS)
+def test_derivatives_are_those_of_jaxs_own_attention(arrays, way, count):
+    arrays = tuple(jnp.asarray(array[-count:]).at[0, 2, 1].set(jnp.nan) for array in arrays)
+    found, expected = (
+        jax.jit(functools.partial(WAYS[way], f))(arrays, jnp.cos(arrays[0]))
+        for f in (attention.attend, jax.nn.dot_product_attention)
+    )
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        assert jnp.isnan(one).any() and (count == 1 or jnp.isfinite(one[1]).all())
+        np.testing.assert_allclose(one, other, 1e-4, 1e-5)
+
+
+def test_of_the_weights_alone_a_derivative_is_made(arrays):
+    """Not of exponentials and their sums again, so that both would be kept."""
+
+    def loss(*arrays):
+        return jnp.sin(attention.attend(*arrays)).sum()
+
+    jaxpr = jax.make_jaxpr(jax.grad(loss, (0, 1, 2)))(*map(jnp.asarray, arrays)).jaxpr
+    (settled,) = (eqn for eqn in jaxpr.eqns if eqn.primitive.name == "settled")
+    (quotients,), (weights,) = settled.invars, settled.outvars
+    after = jaxpr.eqns[jaxpr.eqns.index(settled) + 1 :]
+    assert not any(quotients is x for eqn in after for x in eqn.invars)
+    assert (
+        sum(weights is x for eqn in after for x in eqn.invars) == 4
+    )  # of two products, of two rules
 
 
 def test_logits_and_softmax_are_float32_in_bfloat16(arrays):

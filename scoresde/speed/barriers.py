@@ -1,0 +1,97 @@
+"""What is computed where the program says so, which XLA's CPU backend would do later, or again.
+
+A residual block's input gets two cotangents, one of the sum and one of the block's own layers, and
+the sum of both goes on to the block before. XLA fuses that sum into each of its readers, there with
+the next block's, and so on: terms of several blocks are read, and added up, again and again, and
+stay in memory until the last has read them. A convolution's input and its kernel get theirs of the
+same two maps, which stay in memory until both are made, and XLA's order of instructions leaves
+kernels to the end of several blocks. And what is cheap to make of an array, it makes again for the
+derivative: then both are in memory.
+
+It drops `jax.lax.optimization_barrier` before it fuses, but cannot look across a loop, even one
+that never runs.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+
+def settle_cotangents(*arrays: jax.Array) -> list[jax.Array]:
+    """The arrays, whose cotangents are all in memory before anything is made of one.
+
+    As all here, on CPUs, in float32 and on one device; anywhere else it is the arrays alone.
+    """
+    return _settled.bind(*arrays, now=False)
+
+
+def in_memory(x: jax.Array) -> jax.Array:
+    """x, which is made once, and before anything is made of it."""
+    return _settled.bind(x, now=True)[0]
+
+
+# Arrays behind a barrier, which stands where they are (now) or where their cotangents are.
+_settled = Primitive("settled")
+_settled.multiple_results = True
+_settled.def_impl(lambda *arrays, now: list(arrays))
+_settled.def_abstract_eval(lambda *arrays, now: list(arrays))
+
+
+def _settle(arrays: Sequence, now: bool) -> list:
+    """Those that are not known to be zero, together."""
+    some = [x for x in arrays if not isinstance(x, ad.Zero)]
+    settled = iter(_settled.bind(*some, now=now) if some else ())
+    return [x if isinstance(x, ad.Zero) else next(settled) for x in arrays]
+
+
+def _jvp(arrays, tangents, *, now):
+    return _settled.bind(*arrays, now=now), _settle(tangents, now)
+
+
+def _transpose(cotangents, *arrays, now):
+    linear = [ad.is_undefined_primal(x) for x in arrays]
+    settled = iter(_settle([ct for ct, is_ in zip(cotangents, linear) if is_], not now))
+    return [next(settled) if is_ else None for is_ in linear]
+
+
+def _batched(arrays, axes, *, now):
+    return _settled.bind(*arrays, now=now), axes
+
+
+ad.primitive_jvps[_settled] = _jvp
+ad.primitive_transposes[_settled] = _transpose
+batching.primitive_batchers[_settled] = _batched
+
+
+def _lower(context, *arrays, now: bool):
+    """What a CPU is told: the arrays alone, or behind a loop."""
+    devices = getattr(context.module_context.axis_context, "num_devices", None)
+    # Over several devices, what the loop asks of an array would be sent to all.
+    if not now or devices != 1 or not all(map(_fits, context.avals_in)):
+        return arrays
+    return mlir.lower_fun(_behind_a_loop, multiple_results=True)(context, *arrays)
+
+
+def _fits(aval: jax.core.ShapedArray) -> bool:
+    """Whether there is a number in it to ask, of the type that was measured."""
+    return aval.dtype == jnp.float32 and all(isinstance(n, int) and n > 0 for n in aval.shape)
+
+
+mlir.register_lowering(_settled, lambda context, *arrays, now: arrays)
+mlir.register_lowering(_settled, _lower, platform="cpu")
+
+
+def _behind_a_loop(*arrays: jax.Array) -> Sequence[jax.Array]:
+    # A word of 32 bits has less than 64 that are set, which XLA does not conclude.
+    bits = lax.bitcast_convert_type(arrays[0][(0,) * arrays[0].ndim], jnp.uint32)
+    never = lax.population_count(bits) >= 64
+
+    def body(carry):
+        again, arrays = carry
+        return ~again, [-x for x in arrays]
+
+    return lax.while_loop(lambda carry: carry[0], body, (never, list(arrays)))[1]
