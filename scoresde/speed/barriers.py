@@ -5,13 +5,14 @@ the sum of both goes on to the block before. XLA fuses that sum into each of its
 the next block's, and so on: terms of several blocks are read, and added up, again and again, and
 stay in memory until the last has read them. A convolution's input and its kernel get theirs of the
 same two maps, which stay in memory until both are made, and XLA's order of instructions leaves
-kernels to the end of several blocks. And what is cheap to make of an array, it makes again for the
+kernels for later, by several blocks. And what is cheap to make of an array, it makes again for the
 derivative: then both are in memory.
 
 It drops `jax.lax.optimization_barrier` before it fuses, but cannot look across a loop, even one
 that never runs.
 """
 
+import functools
 from collections.abc import Sequence
 
 import jax
@@ -21,12 +22,13 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 
-def settle_cotangents(*arrays: jax.Array) -> list[jax.Array]:
-    """The arrays, whose cotangents are all in memory before anything is made of one.
+def settle_cotangents(x: jax.Array, *others: jax.Array) -> list[jax.Array]:
+    """x and the others: x's cotangent is in memory, and theirs are made, before it goes on.
 
-    As all here, on CPUs, in float32 and on one device; anywhere else it is the arrays alone.
+    As all here, on CPUs, in float32 and on one device; anywhere else it is the arrays alone, and
+    so it is where the others are larger than x, since they would have to stay in memory for it.
     """
-    return _settled.bind(*arrays, now=False)
+    return _settled.bind(x, *others, now=False)
 
 
 def in_memory(x: jax.Array) -> jax.Array:
@@ -34,7 +36,8 @@ def in_memory(x: jax.Array) -> jax.Array:
     return _settled.bind(x, now=True)[0]
 
 
-# Arrays behind a barrier, which stands where they are (now) or where their cotangents are.
+# An array behind a barrier, which waits for the others, too. It stands where they are (now) or
+# where their cotangents are.
 _settled = Primitive("settled")
 _settled.multiple_results = True
 _settled.def_impl(lambda *arrays, now: list(arrays))
@@ -68,10 +71,13 @@ batching.primitive_batchers[_settled] = _batched
 
 
 def _lower(context, *arrays, now: bool):
-    """What a CPU is told: the arrays alone, or behind a loop."""
+    """What a CPU is told: the arrays alone, or the first behind a loop."""
     devices = getattr(context.module_context.axis_context, "num_devices", None)
     # Over several devices, what the loop asks of an array would be sent to all.
     if not now or devices != 1 or not all(map(_fits, context.avals_in)):
+        return arrays
+    first, *others = (aval.size for aval in context.avals_in)
+    if sum(others) > first:
         return arrays
     return mlir.lower_fun(_behind_a_loop, multiple_results=True)(context, *arrays)
 
@@ -85,13 +91,9 @@ mlir.register_lowering(_settled, lambda context, *arrays, now: arrays)
 mlir.register_lowering(_settled, _lower, platform="cpu")
 
 
-def _behind_a_loop(*arrays: jax.Array) -> Sequence[jax.Array]:
-    # A word of 32 bits has less than 64 that are set, which XLA does not conclude.
-    bits = lax.bitcast_convert_type(arrays[0][(0,) * arrays[0].ndim], jnp.uint32)
-    never = lax.population_count(bits) >= 64
-
-    def body(carry):
-        again, arrays = carry
-        return ~again, [-x for x in arrays]
-
-    return lax.while_loop(lambda carry: carry[0], body, (never, list(arrays)))[1]
+def _behind_a_loop(x: jax.Array, *others: jax.Array) -> Sequence[jax.Array]:
+    # Words of 32 bits have less than 64 that are set, which XLA does not conclude.
+    words = (lax.bitcast_convert_type(y[(0,) * y.ndim], jnp.uint32) for y in (x, *others))
+    never = functools.reduce(jnp.maximum, map(lax.population_count, words)) >= 64
+    turn = (lambda carry: carry[0]), (lambda carry: (False, -carry[1]))
+    return lax.while_loop(*turn, (never, x))[1], *others
