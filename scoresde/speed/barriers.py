@@ -56,9 +56,9 @@ def _jvp(arrays, tangents, *, now):
 
 
 def _transpose(cotangents, *arrays, now):
-    linear = [ad.is_undefined_primal(x) for x in arrays]
-    settled = iter(_settle([ct for ct, is_ in zip(cotangents, linear) if is_], not now))
-    return [next(settled) if is_ else None for is_ in linear]
+    wanted = [ad.is_undefined_primal(x) for x in arrays]
+    settled = iter(_settle([ct for ct, chosen in zip(cotangents, wanted) if chosen], not now))
+    return [next(settled) if chosen else None for chosen in wanted]
 
 
 def _batched(arrays, axes, *, now):
@@ -95,5 +95,9 @@ def _behind_a_loop(x: jax.Array, *others: jax.Array) -> Sequence[jax.Array]:
     # Words of 32 bits have less than 64 that are set, which XLA does not conclude.
     words = (lax.bitcast_convert_type(y[(0,) * y.ndim], jnp.uint32) for y in (x, *others))
     never = functools.reduce(jnp.maximum, map(lax.population_count, words)) >= 64
-    turn = (lambda carry: carry[0]), (lambda carry: (False, -carry[1]))
-    return lax.while_loop(*turn, (never, x))[1], *others
+
+    def negated(carry):
+        return False, -carry[1]
+
+    _, x = lax.while_loop(lambda carry: carry[0], negated, (never, x))
+    return x, *others
