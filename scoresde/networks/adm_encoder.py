@@ -96,8 +96,8 @@ class EncoderADM(TrunkADM, kw_only=True):
 
     def _spatial_v2(self, maps: list, train: bool) -> jax.Array:
         def activate(hidden):
-            normalize = GroupNorm(self.groups, EPSILON, self.wide)
-            return nn.swish(normalize(hidden[:, None, None])[:, 0, 0])
+            normalize = GroupNorm(self.groups, EPSILON, self.wide, layers.swish)
+            return normalize(hidden[:, None, None])[:, 0, 0]
 
         return self._of_means(maps, activate)
 

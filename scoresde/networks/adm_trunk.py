@@ -57,9 +57,9 @@ class ResnetBlockADM(nn.Module):
     def __call__(self, x: jax.Array, embedding: jax.Array) -> jax.Array:
         """Maps x [batch, height, width, channels] with an activated embedding [batch, features]."""
         conv = functools.partial(layers.Conv, self.features, dtype=self.dtype)
-        norm = functools.partial(GroupNorm, self.groups, EPSILON, self.dtype)
+        norm = functools.partial(GroupNorm, self.groups, EPSILON, self.dtype, layers.swish)
         (x,) = settle_cotangents(x)
-        h = nn.swish(norm()(x))
+        h = norm()(x)
         upsampled = self.resample == "up"
         if self.resample == "down":
             h = RESAMPLE["down"](h, (1, 1))
@@ -68,11 +68,10 @@ class ResnetBlockADM(nn.Module):
             (1 + self.scale_shift) * self.features, kernel_init=PYTORCH, dtype=self.dtype
         )(embedding)
         if self.scale_shift:
-            scale, shift = jnp.split(modulation[:, None, None, :], 2, axis=-1)
-            h = norm()(h, bias) * (1 + scale) + shift
+            h = norm()(h, bias, jnp.split(modulation, 2, axis=-1))
         else:
             h = norm()(h, bias + modulation)
-        h = Dropout(self.dropout, not self.train)(nn.swish(h))
+        h = Dropout(self.dropout, not self.train)(h)
         h = conv(kernel_init=NEAR_ZERO)(h)
         if self.resample:
             x = RESAMPLE[self.resample](x, (1, 1))
@@ -151,7 +150,7 @@ class TrunkADM(nn.Module, kw_only=True):
 
     def normalize(self, h: jax.Array) -> jax.Array:
         """The activation of the group normalization of h."""
-        return nn.swish(GroupNorm(self.groups, EPSILON, self.dtype)(h))
+        return GroupNorm(self.groups, EPSILON, self.dtype, layers.swish)(h)
 
     def embed_noise(
         self,

@@ -4,6 +4,7 @@ Class names are those of the networks' published weights: with flax's automatic 
 make the parameter tree the same as that of the original checkpoints.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -43,13 +44,13 @@ class ResnetBlock(nn.Module):
 
     def normalize(self, h: jax.Array, shift: jax.Array | None = None) -> jax.Array:
         """The activation of the group normalization of h + shift [(batch,) channels]."""
-        h = GroupNorm(self.groups, dtype=self.dtype)(h, shift)
-        return layers.ACTIVATIONS[self.nonlinearity](h)
+        activation = layers.ACTIVATIONS[self.nonlinearity]
+        return GroupNorm(self.groups, dtype=self.dtype, activation=activation)(h, shift)
 
     def convolve(
         self, h: jax.Array, embedding: jax.Array | None, features: int, upsampled: bool = False
-    ) -> jax.Array:
-        """From the first convolution, of h or of h upsampled, to the second.
+    ) -> tuple[jax.Array, jax.Array]:
+        """From the first convolution, of h or of h upsampled, to the second, and its bias.
 
         The embedding is added in between.
         """
@@ -60,13 +61,18 @@ class ResnetBlock(nn.Module):
             shift += layers.Dense(features, dtype=self.dtype)(activated)
         h = self.normalize(h, shift)
         h = Dropout(self.dropout, not self.train)(h)
-        return layers.Conv(features, kernel_init=ScaledUniform(self.init_scale), dtype=self.dtype)(
-            h
-        )
+        conv = layers.Conv(features, kernel_init=ScaledUniform(self.init_scale), dtype=self.dtype)
+        return conv(h, apart=True)
 
-    def merge(self, x: jax.Array, h: jax.Array) -> jax.Array:
-        """The residual sum."""
-        return (x + h) / math.sqrt(2) if self.skip_rescale else x + h
+    def merge(self, x: jax.Array, h: jax.Array, bias: jax.Array) -> jax.Array:
+        """The residual sum, with a bias."""
+        return _residual_sum(x, h, bias, self.skip_rescale)
+
+
+@functools.partial(jax.jit, static_argnames="rescaled")
+def _residual_sum(x: jax.Array, h: jax.Array, bias: jax.Array, rescaled: bool) -> jax.Array:
+    total = layers.plus_bias(x + h, bias)
+    return total / math.sqrt(2) if rescaled else total
 
 
 class ResnetBlockDDPMpp(ResnetBlock):
@@ -76,10 +82,10 @@ class ResnetBlockDDPMpp(ResnetBlock):
     def __call__(self, x: jax.Array, embedding: jax.Array | None) -> jax.Array:
         """Maps x [batch, height, width, channels] with embedding [batch, features] or None."""
         (x,), features = settle_cotangents(x), self.features or x.shape[-1]
-        h = self.convolve(self.normalize(x), embedding, features)
+        h, bias = self.convolve(self.normalize(x), embedding, features)
         if x.shape[-1] != features:
             x = layers.NIN(features, dtype=self.dtype)(x)
-        return self.merge(x, h)
+        return self.merge(x, h, bias)
 
 
 class ResnetBlockBigGANpp(ResnetBlock):
@@ -103,13 +109,13 @@ class ResnetBlockBigGANpp(ResnetBlock):
             h = resampling.upsample(h, self.kernel)
         elif self.resample == "down":
             h, x = (resampling.downsample(each, self.kernel) for each in (h, x))
-        h = self.convolve(h, embedding, features, copied)
+        h, bias = self.convolve(h, embedding, features, copied)
         if x.shape[-1] != features or self.resample:
-            x, bias = layers.Conv(features, 1, dtype=self.dtype)(x, apart=True)
+            x, other = layers.Conv(features, 1, dtype=self.dtype)(x, apart=True)
+            bias = bias + other  # new: they are parameters
             if self.resample == "up":  # a map of channels can wait until there are fewer pixels
                 x = resampling.upsample(x, self.kernel)
-            x = layers.add_bias(x, bias)
-        return self.merge(x, h)
+        return self.merge(x, h, bias)
 
 
 class Resample(nn.Module):

@@ -39,7 +39,7 @@ class Dropout(nn.Module):
         if not below:
             return jnp.zeros_like(x)
         kept = bernoulli(self.make_rng("dropout"), below, x.shape)
-        return jnp.where(kept, x * (LEVELS / below), jnp.zeros((), x.dtype))
+        return lax.select(kept, x * (LEVELS / below), jnp.zeros_like(x))
 
 
 @functools.partial(jax.jit, static_argnames=("below", "shape"))  # traced once a shape

@@ -59,7 +59,7 @@ class MPBlock(nn.Module):
         modulation = MPLayer(self.features, dtype=self.dtype, name="emb_linear")(
             embedding, scalar(self, "emb_gain")
         )
-        h = mp_silu(h * (1 + modulation[:, None, None, :]))
+        h = mp_silu(h, 1 + modulation[:, None, None, :])
         h = Dropout(self.dropout, not self.train)(h)
         h = self._conv("conv_res1", 3)(h)
         if upsampled:

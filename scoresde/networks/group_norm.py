@@ -1,6 +1,7 @@
 """Group normalization, in the form that each platform computes fastest."""
 
 import functools
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
@@ -12,7 +13,11 @@ from scoresde.registry import UsageError
 
 # What is jitted here is traced, differentiated and transposed once a shape, not once a layer, and a
 # form not twice, as JAX does with the branches of a choice.
-_once = functools.partial(jax.jit, static_argnames=("groups", "epsilon", "dtype"))
+_once = functools.partial(jax.jit, static_argnames=("groups", "epsilon", "dtype", "activation"))
+
+
+def _identity(y: jax.Array) -> jax.Array:
+    return y
 
 
 class GroupNorm(nn.Module):
@@ -33,10 +38,22 @@ class GroupNorm(nn.Module):
     groups: int | None = None
     epsilon: float = 1e-6
     dtype: jnp.dtype = jnp.float32
+    activation: Callable[[jax.Array], jax.Array] = _identity
 
     @nn.compact
-    def __call__(self, x: jax.Array, shift: jax.Array | None = None) -> jax.Array:
-        """That of x [batch, height, width, channels] + shift [(batch,) channels] at all pixels."""
+    def __call__(
+        self,
+        x: jax.Array,
+        shift: jax.Array | None = None,
+        modulation: Sequence[jax.Array] | None = None,
+    ) -> jax.Array:
+        """That of x + shift, times 1 + the modulation's first part, plus its second.
+
+        Args:
+            x: [batch, height, width, channels].
+            shift: [(batch,) channels], added at all pixels.
+            modulation: two of [batch, channels]; none if None.
+        """
         channels = x.shape[-1]
         groups = min(channels // 4, 32) if self.groups is None else self.groups
         if self.groups is not None and self.groups < 1:
@@ -49,9 +66,11 @@ class GroupNorm(nn.Module):
             )
         scale = parameter(self, "scale", Constant(1.0), (channels,))
         bias = parameter(self, "bias", Constant(), (channels,))
-        shift = jnp.zeros(channels, x.dtype) if shift is None else shift
+        if modulation is not None:
+            factor, addend = modulation
+            scale, bias = scale * (1 + factor), bias * (1 + factor) + addend
         options = {"groups": groups, "epsilon": self.epsilon, "dtype": jnp.dtype(self.dtype)}
-        return _group_norm(x, shift, scale, bias, **options)
+        return _group_norm(x, shift, scale, bias, activation=self.activation, **options)
 
 
 @_once
@@ -61,23 +80,30 @@ def _group_norm(x, shift, scale, bias, **options) -> jax.Array:
 
 
 @_once
-def by_steps(x, shift, scale, bias, *, groups: int, epsilon: float, dtype: jnp.dtype) -> jax.Array:
+def by_steps(
+    x, shift, scale, bias, *, groups: int, epsilon: float, dtype: jnp.dtype, activation=_identity
+) -> jax.Array:
     """It as its definition says. What leads to a sum is short, since XLA repeats it on CPUs."""
     y = x.astype(jnp.promote_types(dtype, jnp.float32))
-    y += _at_pixels(shift.astype(y.dtype))
+    if shift is not None:
+        y += _at_pixels(shift.astype(y.dtype))
     y -= _at_pixels(_at_channels(_group_mean(_pixel_mean(y), groups), x.shape[-1]))
-    variance = _group_mean(_pixel_mean(jnp.square(y)), groups)
+    variance = _group_mean(_pixel_mean(y * y), groups)
     # XLA takes no root for every pixel, but a repetition it would. And it exchanges the two unless
     # the root is of what may differ by the channel: hence a sum with 0, while scales are finite.
     variance = jnp.repeat(variance + epsilon, x.shape[-1] // groups, axis=1)
     variance += 0 * lax.stop_gradient(scale).astype(variance.dtype)
-    y *= _at_pixels(lax.rsqrt(variance) * scale)
-    return (y + bias).astype(dtype)
+
+    def finish(y, scale, bias):
+        return activation((y * scale + bias).astype(dtype))
+
+    scale = _at_pixels(lax.rsqrt(variance) * scale)
+    return jax.checkpoint(finish, prevent_cse=False)(y, scale, _at_pixels(bias))
 
 
 @_once
 def by_channels(
-    x, shift, scale, bias, *, groups: int, epsilon: float, dtype: jnp.dtype
+    x, shift, scale, bias, *, groups: int, epsilon: float, dtype: jnp.dtype, activation=_identity
 ) -> jax.Array:
     """It as an affine function of the map, of which all but two sums is a matter of channels.
 
@@ -85,22 +111,23 @@ def by_channels(
     than 16 bits, and by its derivative twice, for sums and for the result.
     """
     y = x.astype(jnp.promote_types(dtype, jnp.float32))
-    shift, channels = shift.astype(y.dtype), x.shape[-1]
+    channels = x.shape[-1]
+    shift = jnp.zeros(channels, y.dtype) if shift is None else shift.astype(y.dtype)
     if x.dtype.itemsize > 2:
         # What is taken off a channel, and added to its mean again, has no derivative.
         center = lax.stop_gradient(_pixel_mean(y))
         y, shift = y - _at_pixels(center), shift + center
-    first, second = _pixel_mean(y), _pixel_mean(jnp.square(y))
-    within, first = second - jnp.square(first), first + shift
+    first, second = _pixel_mean(y), _pixel_mean(lax.square(y))
+    within, first = second - lax.square(first), first + shift
     # Neither has what is taken off a group: here its first channel, which takes no sum to know.
     width = channels // groups
     level = lax.stop_gradient(jnp.repeat(first[:, ::width], width, axis=1))
     first, shift = first - level, shift - level
-    mean, square = _group_mean(first, groups), _group_mean(within + jnp.square(first), groups)
-    variance = jnp.maximum(square - jnp.square(mean), 0)
+    mean, square = _group_mean(first, groups), _group_mean(within + lax.square(first), groups)
+    variance = jnp.maximum(square - lax.square(mean), 0)
     scale *= jnp.repeat(lax.rsqrt(variance + epsilon), width, axis=1)
     bias += scale * (shift - jnp.repeat(mean, width, axis=1))
-    return (y * _at_pixels(scale) + _at_pixels(bias)).astype(dtype)
+    return activation((y * _at_pixels(scale) + _at_pixels(bias)).astype(dtype))
 
 
 def _pixel_mean(y: jax.Array) -> jax.Array:

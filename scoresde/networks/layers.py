@@ -26,11 +26,22 @@ from scoresde.networks.upsampled import LAYOUT, convolve_upsampled
 from scoresde.registry import UsageError
 from scoresde.speed.barriers import settle_cotangents
 
+
+def swish(x: jax.Array) -> jax.Array:
+    """x sigmoid(x), in the function that calls it (`jax.nn.swish` is one of its own)."""
+    return x * lax.logistic(x)
+
+
+def relu(x: jax.Array) -> jax.Array:
+    """max(x, 0), with a derivative of 0 at 0, in the function that calls it."""
+    return lax.select(x <= 0, lax.full_like(x, 0), x)
+
+
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "elu": nn.elu,
-    "relu": nn.relu,
+    "relu": relu,
     "lrelu": lambda x: nn.leaky_relu(x, negative_slope=0.2),
-    "swish": nn.swish,
+    "swish": swish,
 }
 """Nonlinearities by the names that configurations use."""
 
@@ -91,26 +102,21 @@ class Conv(nn.Module):
         return (y, bias) if apart else add_bias(y, bias)
 
 
-@jax.jit  # differentiated once a shape, not once a layer
-def add_bias(y: jax.Array, bias: jax.Array) -> jax.Array:
+@jax.custom_jvp
+def plus_bias(y: jax.Array, bias: jax.Array) -> jax.Array:
     """y [batch, ..., channels] + bias [channels], in y's type.
 
     The bias's derivative is summed in its own type: in bfloat16 a sum of ones ends at 256. It is
     summed over a sample first and over samples second: all at once is one long sum for a few
     channels, which few parts of a GPU would be busy with.
     """
-    return _add_bias(y, bias)
-
-
-@jax.custom_jvp
-def _add_bias(y, bias):
     return y + bias.astype(y.dtype)
 
 
-@functools.partial(_add_bias.defjvp, symbolic_zeros=True)
+@functools.partial(plus_bias.defjvp, symbolic_zeros=True)
 def _(primals, tangents):
     (y, bias), (dy, dbias) = primals, tangents
-    total = _add_bias(y, bias)
+    total = plus_bias(y, bias)
     if isinstance(dbias, SymbolicZero):  # along the map alone, as likelihoods differentiate
         return total, dy
     within = tuple(range(1, y.ndim - 1))
@@ -118,6 +124,10 @@ def _(primals, tangents):
     each = jnp.expand_dims(lax.optimization_barrier(each), within)
     each = jnp.broadcast_to(each, y.shape).astype(y.dtype)
     return total, each if isinstance(dy, SymbolicZero) else dy + each
+
+
+add_bias = jax.jit(plus_bias)
+"""`plus_bias`, traced and differentiated once a shape, not once a layer."""
 
 
 class Dense(nn.Module):

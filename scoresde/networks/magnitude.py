@@ -26,6 +26,7 @@ from scoresde.networks.initializers import (
     SymmetricUniform,
     parameter,
 )
+from scoresde.networks.layers import swish
 from scoresde.networks.upsampled import LAYOUT, convolve_upsampled
 from scoresde.speed.barriers import settle_cotangents
 
@@ -43,7 +44,7 @@ LARGEST = 256.0
 def rms_normalized(x: jax.Array, axes: int | Sequence[int]) -> jax.Array:
     """x over its root mean square along the axes, computed in float32 at least."""
     wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    rms = jnp.sqrt(jnp.mean(jnp.square(wide), axis=axes, keepdims=True))
+    rms = jnp.sqrt(jnp.mean(wide * wide, axis=axes, keepdims=True))
     return (wide / (EPSILON + rms)).astype(x.dtype)
 
 
@@ -52,9 +53,14 @@ def normalized_rows(kernel: jax.Array) -> jax.Array:
     return rms_normalized(kernel, range(kernel.ndim - 1))
 
 
-def mp_silu(x: jax.Array) -> jax.Array:
-    """SiLU over its root mean square for normal input."""
-    return nn.silu(x) / SILU
+@jax.jit
+def mp_silu(x: jax.Array, factor: jax.Array | None = None) -> jax.Array:
+    """SiLU of x, or of the product, over its root mean square for normal input."""
+
+    def silu(x, factor):
+        return swish(x if factor is None else x * factor) / SILU
+
+    return jax.checkpoint(silu, prevent_cse=False)(x, factor)
 
 
 def mp_sum(a: jax.Array, b: jax.Array, t: float) -> jax.Array:

@@ -213,8 +213,8 @@ class NCSNpp(nn.Module):
 
     def _to_output(self, h, features: int, init_scale=None, dtype=jnp.float32) -> jax.Array:
         """GroupNorm, activation and a 3x3 convolution, in float32 where the result is an output."""
-        norm = GroupNorm(self.norm_groups, dtype=self.dtype)
-        h = layers.ACTIVATIONS[self.nonlinearity](norm(h))
+        activation = layers.ACTIVATIONS[self.nonlinearity]
+        h = GroupNorm(self.norm_groups, dtype=self.dtype, activation=activation)(h)
         init_scale = self.init_scale if init_scale is None else init_scale
         return layers.Conv(features, kernel_init=ScaledUniform(init_scale), dtype=dtype)(h)
 

@@ -59,7 +59,7 @@ class WideResnetBlock(nn.Module):
 
 
 def _activated(x, name, dtype):
-    return nn.relu(GroupNorm(None, EPSILON, dtype, name=name)(x))
+    return GroupNorm(None, EPSILON, dtype, layers.relu, name=name)(x)
 
 
 class WideResnetGroup(nn.Module):

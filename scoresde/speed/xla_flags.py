@@ -21,7 +21,7 @@ from scoresde.speed.setting import REFUSAL, Setting, refused
 
 _MANY_CORES = (
     "--xla_cpu_experimental_ynn_fusion_type=-LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION "
-    "--xla_backend_optimization_level=1"
+    "--xla_backend_optimization_level=1 --xla_cpu_opt_preset=CPU_OPT_PRESET_FAST_COMPILE"
 )
 _FEW_CORES = f"{_MANY_CORES} --xla_cpu_scheduler_type=CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"
 

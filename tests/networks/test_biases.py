@@ -95,4 +95,4 @@ def test_layers_of_one_shape_share_their_derivative():
     variables = layers_of_one_shape.init(jax.random.key(0), x)
     gradient = jax.grad(lambda variables: layers_of_one_shape.apply(variables, x).sum())
     text = jax.jit(gradient).lower(variables).as_text()
-    assert text.count("func.func private @add_bias") == 2  # it, and its transpose
+    assert text.count("func.func private @plus_bias") == 2  # it, and its transpose
