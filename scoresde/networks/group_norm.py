@@ -83,22 +83,62 @@ def _group_norm(x, shift, scale, bias, **options) -> jax.Array:
 def by_steps(
     x, shift, scale, bias, *, groups: int, epsilon: float, dtype: jnp.dtype, activation=_identity
 ) -> jax.Array:
-    """It as its definition says. What leads to a sum is short, since XLA repeats it on CPUs."""
+    """It as its definition says: c r scale + bias, with c = x - its mean, 1 / r its deviation."""
+    return _by_steps(x, shift, scale, bias, groups, epsilon, dtype, activation)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(4, 5, 6, 7))
+def _by_steps(x, shift, scale, bias, groups, epsilon, dtype, activation) -> jax.Array:
+    c, _, r = _centered(x, shift, groups, epsilon, dtype)
+    return activation(_affine(c, r * scale, bias).astype(dtype))
+
+
+@_by_steps.defjvp
+def _(groups, epsilon, dtype, activation, primals, tangents):
+    """With two means over the map's tangent, and its transpose with two over the cotangent."""
+    (x, shift, scale, bias), (dx, dshift, dscale, dbias) = primals, tangents
+    c, c_mean, r = _centered(x, shift, groups, epsilon, dtype)
+    factor, dx = r * scale, dx.astype(c.dtype)
+    means = _pixel_mean(dx), _pixel_mean(c * dx)
+    dshift = None if shift is None else dshift.astype(c.dtype)
+    slope, addend = _along(r, scale, c_mean, *means, dshift, dscale, dbias, groups)
+    tangent = dx * _at_pixels(factor) + _affine(c, slope, addend)
+
+    # Of the map c alone is kept: the activation is computed again for its derivative.
+    @functools.partial(jax.checkpoint, prevent_cse=False)
+    def derivative(c, factor, bias, tangent):
+        y = _affine(c, factor, bias).astype(dtype)
+        return jax.jvp(activation, (y,), (tangent.astype(dtype),))[1]
+
+    value = activation(_affine(c, factor, bias).astype(dtype))
+    return value, derivative(c, factor, bias, tangent)
+
+
+@functools.partial(jax.jit, static_argnames="groups")
+def _along(r, scale, c_mean, mean, product, dshift, dscale, dbias, groups: int):
+    """What the tangent c' r scale + c (r scale)' + bias' has of c, and what at all pixels.
+
+    With x' for dx + dshift and G for the mean over a group: c' = x' - G x' and, since G c = 0,
+    r' = -r^3 G (c x').
+    """
+    if dshift is None:
+        dshift = 0
+    else:
+        mean, product = mean + dshift, product + c_mean * dshift
+    slope = r * dscale - r**3 * scale * _group_mean(product, groups)
+    return slope, r * scale * (dshift - _group_mean(mean, groups)) + dbias
+
+
+def _centered(x, shift, groups, epsilon, dtype) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """c, its means [batch, channels] and r [batch, channels]."""
     y = x.astype(jnp.promote_types(dtype, jnp.float32))
+    mean = _pixel_mean(y)
     if shift is not None:
-        y += _at_pixels(shift.astype(y.dtype))
-    y -= _at_pixels(_at_channels(_group_mean(_pixel_mean(y), groups), x.shape[-1]))
-    variance = _group_mean(_pixel_mean(y * y), groups)
-    # XLA takes no root for every pixel, but a repetition it would. And it exchanges the two unless
-    # the root is of what may differ by the channel: hence a sum with 0, while scales are finite.
-    variance = jnp.repeat(variance + epsilon, x.shape[-1] // groups, axis=1)
-    variance += 0 * lax.stop_gradient(scale).astype(variance.dtype)
-
-    def finish(y, scale, bias):
-        return activation((y * scale + bias).astype(dtype))
-
-    scale = _at_pixels(lax.rsqrt(variance) * scale)
-    return jax.checkpoint(finish, prevent_cse=False)(y, scale, _at_pixels(bias))
+        shift = shift.astype(y.dtype)
+        y, mean = y + _at_pixels(shift), mean + shift
+    center = _group_mean(mean, groups)
+    c = y - _at_pixels(center)
+    return c, mean - center, lax.rsqrt(_group_mean(_pixel_mean(c * c), groups) + epsilon)
 
 
 @_once
@@ -123,11 +163,11 @@ def by_channels(
     width = channels // groups
     level = lax.stop_gradient(jnp.repeat(first[:, ::width], width, axis=1))
     first, shift = first - level, shift - level
-    mean, square = _group_mean(first, groups), _group_mean(within + lax.square(first), groups)
+    mean, square = _by_group(first, groups), _by_group(within + lax.square(first), groups)
     variance = jnp.maximum(square - lax.square(mean), 0)
     scale *= jnp.repeat(lax.rsqrt(variance + epsilon), width, axis=1)
     bias += scale * (shift - jnp.repeat(mean, width, axis=1))
-    return activation((y * _at_pixels(scale) + _at_pixels(bias)).astype(dtype))
+    return activation(_affine(y, scale, bias).astype(dtype))
 
 
 def _pixel_mean(y: jax.Array) -> jax.Array:
@@ -135,9 +175,18 @@ def _pixel_mean(y: jax.Array) -> jax.Array:
     return y.mean(axis=(1, 2))
 
 
-def _group_mean(y: jax.Array, groups: int) -> jax.Array:
-    """[batch, channels] -> [batch, groups]."""
+def _by_group(y: jax.Array, groups: int) -> jax.Array:
+    """[batch, channels] -> [batch, groups], the means."""
     return y.reshape(y.shape[0], groups, y.shape[1] // groups).mean(axis=-1)
+
+
+@functools.partial(jax.jit, static_argnames="groups")
+def _group_mean(y: jax.Array, groups: int) -> jax.Array:
+    """[batch, channels] -> [batch, channels], each group's mean at all of its channels.
+
+    A function of its own, since in the loops over a map a repetition would not be vectorized.
+    """
+    return jnp.repeat(_by_group(y, groups), y.shape[1] // groups, axis=1)
 
 
 def _at_pixels(y: jax.Array) -> jax.Array:
@@ -145,13 +194,6 @@ def _at_pixels(y: jax.Array) -> jax.Array:
     return y[..., None, None, :]
 
 
-def _at_channels(moment: jax.Array, channels: int) -> jax.Array:
-    """[batch, groups] -> [batch, channels], each group's number at all of its channels.
-
-    By a sum of products with zeros and ones, exactly while all are finite: on CPUs XLA would fuse a
-    repetition into the loops over the feature map, which would not be vectorized, and would leave a
-    matrix product to a library. A group that is not finite spoils the others of its image.
-    """
-    groups = moment.shape[1]
-    spread = jnp.repeat(jnp.eye(groups, dtype=moment.dtype), channels // groups, axis=1)
-    return (moment[:, :, None] * spread).sum(axis=1)
+def _affine(y: jax.Array, factor: jax.Array, addend: jax.Array) -> jax.Array:
+    """A map times and plus what is the same at all pixels."""
+    return y * _at_pixels(factor) + _at_pixels(addend)

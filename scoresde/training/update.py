@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
+from scoresde.training import norms
 from scoresde.training.averages import Average, update_averages
 from scoresde.training.state import TrainState
 
@@ -82,37 +83,49 @@ def one_by_one(
     little, as those do that treat each number by itself.
     """
 
-    def move(params: PyTree) -> PyTree:
+    at = found.params
+
+    def move(params: PyTree, seen: tuple[Found, PyTree]) -> PyTree:
         # What the loop carries: what else it reads would be copied.
-        start = params if found.params is None else found.params
-        updates, _ = optimizer.update(found.gradient, state.opt_state, start, value=found.loss)
+        found, opt_state = seen
+        start = params if at is None else found.params
+        updates, _ = _updated(optimizer, found, opt_state, start)
         return optax.apply_updates(start, updates)
 
-    def remember(opt_state: PyTree) -> PyTree:
-        start = state.params if found.params is None else found.params
-        return optimizer.update(found.gradient, opt_state, start, value=found.loss)[1]
+    def remember(opt_state: PyTree, seen: Found) -> PyTree:
+        return _updated(optimizer, seen, opt_state, seen.params)[1]
 
-    def average(shadows: PyTree) -> PyTree:
-        return update_averages(averages, shadows, params, state.step + 1)
+    def average(shadows: PyTree, seen: tuple[PyTree, jax.Array]) -> PyTree:
+        return update_averages(averages, shadows, *seen)
 
     turns = found.sound.astype(jnp.int32)
-    none, params = _in_place(move, turns, state.params)
-    _, opt_state = _in_place(remember, turns + none, state.opt_state)
-    _, shadows = _in_place(average, turns, state.averages)
+    none, params = _in_place(move, turns, state.params, (found, state.opt_state))
+    seen = found if at is not None else found._replace(params=state.params)
+    _, opt_state = _in_place(remember, turns + none, state.opt_state, seen)
+    _, shadows = _in_place(average, turns, state.averages, (params, state.step + 1))
     after = dataclasses.replace(state, params=params, averages=shadows, opt_state=opt_state)
     return _counted(after, found)
 
 
-def _in_place(change: Callable, turns: jax.Array, value: PyTree) -> tuple[jax.Array, PyTree]:
-    """0, and change(value) if there is one turn; without any, value.
+def _updated(optimizer, found: Found, opt_state: PyTree, params: PyTree) -> tuple[PyTree, PyTree]:
+    with norms.known(found.gradient, found.norm):
+        return optimizer.update(found.gradient, opt_state, params, value=found.loss)
+
+
+def _in_place(
+    change: Callable, turns: jax.Array, value: PyTree, seen: PyTree
+) -> tuple[jax.Array, PyTree]:
+    """0, and change(value, seen) if there is one turn; without any, value.
 
     A loop, since XLA changes what a loop carries where it is, and computes nothing of one loop anew
     in the next. It does not know how many turns there are. The 0 is known once the loop has ended.
     """
 
     def body(carry: tuple[jax.Array, PyTree]) -> tuple[jax.Array, PyTree]:
-        left, value = carry
-        return left - 1, change(value)
+        # Without a barrier it would compute beforehand, and write down, what has to do with what
+        # is seen alone.
+        left, value, inputs = lax.optimization_barrier((*carry, seen))
+        return left - 1, change(value, inputs)
 
     return lax.while_loop(lambda carry: carry[0] > 0, body, (turns, value))
 
