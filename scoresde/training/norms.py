@@ -49,7 +49,7 @@ def known(tree: PyTree, norm: jax.Array) -> Iterator[None]:
 
 
 def _by_arrays(leaves: list[jax.Array]) -> jax.Array:
-    return sum(jnp.square(leaf).sum() for leaf in leaves)
+    return sum((leaf * leaf).sum() for leaf in leaves)
 
 
 def _by_rows(leaves: list[jax.Array]) -> jax.Array:
@@ -59,7 +59,7 @@ def _by_rows(leaves: list[jax.Array]) -> jax.Array:
     rows it makes one, or none where what makes the array can add them up. Without the barrier it
     would find the whole sums again.
     """
-    rows = [jnp.square(leaf).sum(axis=range(leaf.ndim)[-1:]).ravel() for leaf in leaves]
+    rows = [(leaf * leaf).sum(axis=range(leaf.ndim)[-1:]).ravel() for leaf in leaves]
     return lax.optimization_barrier(jnp.concatenate(rows)).sum()
 
 
@@ -75,10 +75,7 @@ def clip_by_global_norm(largest: float) -> optax.GradientTransformation:
     ) -> tuple[PyTree, optax.EmptyState]:
         del params
         norm = global_norm(gradient)
-
-        def clipped(leaf: jax.Array) -> jax.Array:
-            return jnp.where(norm < largest, leaf, leaf / norm.astype(leaf.dtype) * largest)
-
-        return jax.tree.map(clipped, gradient), state
+        factor = jnp.where(norm < largest, 1, largest / norm)
+        return jax.tree.map(lambda leaf: leaf * factor.astype(leaf.dtype), gradient), state
 
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)

@@ -88,7 +88,7 @@ def _part(flat: jax.Array, start: int, shape: tuple[int, ...]) -> jax.Array:
     return jax.lax.dynamic_slice(flat, (start,), (math.prod(shape),)).reshape(shape)
 
 
-def packed(state: TrainState, largest: int = 2**15) -> TrainState:
+def packed(state: TrainState, largest: int | None = None) -> TrainState:
     """A state whose parameters, averages and moments are packed.
 
     `make_train_step` takes it as it takes any other, and `train` hands it out unpacked. Only for
@@ -100,10 +100,13 @@ def packed(state: TrainState, largest: int = 2**15) -> TrainState:
     Args:
         state: as made by `create_state`.
         largest: the most elements of an array that is packed; only float32 is. More compile sooner,
-            but a TPU's compiler needs more memory for them (docs/optimizations.md).
+            but a TPU's compiler needs more memory for them (docs/optimizations.md): 2^17 on CPUs
+            and 2^15 elsewhere if None.
     """
     if is_packed(state.params):
         return state
+    if largest is None:
+        largest = 2**17 if jax.default_backend() == "cpu" else 2**15
     leaves, tree = jax.tree.flatten(state.params)
     small = tuple(leaf.dtype == jnp.float32 and leaf.size <= largest for leaf in leaves)
     if sum(small) < 2:
