@@ -33,6 +33,7 @@ class GroupNorm(nn.Module):
         groups: number of groups; None for four channels a group and at most 32 groups.
         epsilon: added to the variance.
         dtype: type of the result.
+        activation: what is made of each number then. It is traced anew for each function object.
     """
 
     groups: int | None = None

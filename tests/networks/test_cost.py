@@ -97,7 +97,7 @@ def test_memory_is_what_is_alive_at_once():
 
 def test_a_network_costs_what_xla_counts():
     """XLA also counts elementwise arithmetic, which is little in a network of convolutions."""
-    network = networks.get("ncsnpp", nf=32, ch_mult=(1,), num_res_blocks=1, attn_resolutions=())
+    network = networks.get("ncsnpp", nf=64, ch_mult=(1,), num_res_blocks=1, attn_resolutions=())
     params = network.parameter_shapes((16, 16, 3))
 
     def gradient(params, x, sigma):

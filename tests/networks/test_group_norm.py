@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from scoresde.networks import group_norm
+from scoresde.networks import group_norm, layers
 from scoresde.registry import UsageError
 
 SHAPE, GROUPS = (3, 4, 2, 12), 3
@@ -38,6 +38,18 @@ def definition(x, shift, scale, bias):
 
 def test_it_is_its_definition(normalize, arrays):
     np.testing.assert_allclose(normalize(*arrays), definition(*arrays), rtol=1e-5, atol=1e-5)
+
+
+def test_a_modulation_and_an_activation_come_last():
+    x, shift, factor, addend = np.random.default_rng(0).normal(size=(4, 3, 4, 2, 12)).astype("f4")
+    layer = group_norm.GroupNorm(GROUPS, activation=layers.swish)
+    variables = layer.init(jax.random.key(0), x)
+    shift, *modulation = (each[:, 0, 0] for each in (shift, factor, addend))
+    y = definition(x, shift, np.ones(12), np.zeros(12))
+    y = y * (1 + factor[:, :1, :1]) + addend[:, :1, :1]
+    np.testing.assert_allclose(
+        layer.apply(variables, x, shift, modulation), y / (1 + np.exp(-y)), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_each_image_has_its_own_shift(normalize, arrays):
@@ -90,15 +102,20 @@ def test_rounding_makes_no_variance_negative(normalize, arrays):
     assert np.isfinite(normalize(x, 0 * shift, scale, bias)).all()
 
 
-def test_both_forms_have_the_same_derivatives_first_and_second(arrays):
+@pytest.mark.parametrize("activation", [group_norm._identity, layers.swish])
+@pytest.mark.parametrize("shift", ["of all", "of each", "none"])
+def test_both_forms_have_the_same_derivatives_first_and_second(arrays, shift, activation):
     arrays = [np.float64(each) for each in arrays]
     v = np.random.default_rng(2).normal(size=SHAPE)
     options = {"groups": GROUPS, "epsilon": 1e-6, "dtype": jnp.dtype("float64")}
+    options["activation"] = activation
+    if shift != "of all":
+        arrays[1] = np.random.default_rng(3).normal(size=(3, 12)) if shift == "of each" else None
 
     def derivatives(form):
         def along(*arrays):  # of the directional derivative, for a second one
             f = functools.partial(form, **options)
-            tangents = (v, *(0.3 * each for each in arrays[1:]))
+            tangents = jax.tree.map(lambda each: 0.3 * each, (v / 0.3, *arrays[1:]))
             return jnp.sum(jnp.sin(jax.jvp(f, arrays, tangents)[1]))
 
         first = jax.vjp(functools.partial(form, **options), *arrays)[1](v)
@@ -106,7 +123,7 @@ def test_both_forms_have_the_same_derivatives_first_and_second(arrays):
 
     with jax.enable_x64():
         by_steps, by_channels = (jax.jit(derivatives, static_argnums=0)(f) for f in FORMS.values())
-        for one, other in zip(by_steps, by_channels, strict=True):
+        for one, other in zip(*map(jax.tree.leaves, (by_steps, by_channels)), strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-11)
 
 

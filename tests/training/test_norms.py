@@ -83,3 +83,16 @@ def test_clipping_is_that_of_optax(dtype, largest):
     assert jax.tree.map(lambda leaf: leaf.dtype, found) == jax.tree.map(
         lambda leaf: leaf.dtype, gradient
     )
+
+
+def test_a_known_norm_is_that_of_these_very_arrays():
+    tree = tree_of(("float32",))
+    exact = norms.global_norm(tree)
+    with norms.known(tree, jnp.float32(7)):
+        assert norms.global_norm(dict(reversed(tree.items()))) == 7
+        other = jax.tree.map(lambda leaf: leaf + 0, tree)
+        for unknown in (other, {**tree, "more": jnp.zeros(1)}, {"0": tree["0"]}, [], {}):
+            assert norms.global_norm(unknown) != 7
+    assert norms.global_norm(tree) == exact
+    with norms.known({}, jnp.float32(7)):
+        assert norms.global_norm(tree) == exact
