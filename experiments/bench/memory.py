@@ -24,6 +24,7 @@ import jax.numpy as jnp
 
 import scoresde
 from scoresde import training
+from scoresde.training.packing import largest_packed
 from scoresde.training.sharding import state_shardings
 
 CONFIGS = ("vp/cifar10_ddpmpp_continuous", "vp/cifar10_ddpmpp_deep_continuous")
@@ -50,10 +51,13 @@ def compile_step(config, mesh, batch_size: int):
     def loss_fn(params, key, batch):
         return objective(params, key, batch["image"], None, train=True), {}
 
+    largest = largest_packed(mesh.devices.flat[0].platform)
+
     def draw(params):
         optimizer, averages = experiment.optimizer, experiment.averages
         state = training.create_state(jax.random.key(0), params, optimizer, averages)
-        return training.packed(state) if experiment.elementwise and not rules else state
+        packs = experiment.elementwise and not rules
+        return training.packed(state, largest) if packs else state
 
     def there(leaf, sharding):
         return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)

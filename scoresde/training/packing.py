@@ -88,6 +88,15 @@ def _part(flat: jax.Array, start: int, shape: tuple[int, ...]) -> jax.Array:
     return jax.lax.dynamic_slice(flat, (start,), (math.prod(shape),)).reshape(shape)
 
 
+def largest_packed(platform: str) -> int:
+    """The most elements of an array that is packed for "cpu", "gpu" or "tpu".
+
+    More compile sooner, but a TPU's compiler needs more memory for them, and GPUs have seen no
+    other (docs/cpu_optimizations.md).
+    """
+    return 2**17 if platform == "cpu" else 2**15
+
+
 def packed(state: TrainState, largest: int | None = None) -> TrainState:
     """A state whose parameters, averages and moments are packed.
 
@@ -99,14 +108,13 @@ def packed(state: TrainState, largest: int | None = None) -> TrainState:
 
     Args:
         state: as made by `create_state`.
-        largest: the most elements of an array that is packed; only float32 is. More compile sooner,
-            but a TPU's compiler needs more memory for them (docs/optimizations.md): 2^17 on CPUs
-            and 2^15 elsewhere if None.
+        largest: the most elements of an array that is packed; only float32 is. None stands for
+            `largest_packed` of this machine.
     """
     if is_packed(state.params):
         return state
     if largest is None:
-        largest = 2**17 if jax.default_backend() == "cpu" else 2**15
+        largest = largest_packed(jax.default_backend())
     leaves, tree = jax.tree.flatten(state.params)
     small = tuple(leaf.dtype == jnp.float32 and leaf.size <= largest for leaf in leaves)
     if sum(small) < 2:

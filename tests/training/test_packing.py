@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from scoresde import training
@@ -100,6 +101,15 @@ def test_a_step_is_the_same(name, options):
         np.testing.assert_allclose(states[1][key], value, rtol=1e-5, atol=1e-6, err_msg=key)
     for key, value in metrics[0].items():
         np.testing.assert_allclose(metrics[1][key], value, rtol=1e-5, err_msg=key)
+
+
+@pytest.mark.parametrize("platform, largest", [("cpu", 2**17), ("gpu", 2**15), ("tpu", 2**15)])
+def test_how_large_an_array_is_packed_is_a_matter_of_the_platform(monkeypatch, platform, largest):
+    monkeypatch.setattr(jax, "default_backend", lambda: platform)
+    params = {name: jnp.zeros(largest + more) for more, name in enumerate(("one", "more"))}
+    state = training.create_state(jax.random.key(0), params | {"two": jnp.zeros(2)}, optax.sgd(1.0))
+    packed = training.packed(state)
+    assert [leaf.size for leaf in packed.params.large] == [largest + 1]
 
 
 def test_what_the_loss_remembers_is_not_packed():
