@@ -107,7 +107,8 @@ def test_a_step_is_the_same(name, options):
 def test_how_large_an_array_is_packed_is_a_matter_of_the_platform(monkeypatch, platform, largest):
     monkeypatch.setattr(jax, "default_backend", lambda: platform)
     params = {name: jnp.zeros(largest + more) for more, name in enumerate(("one", "more"))}
-    state = training.create_state(jax.random.key(0), params | {"two": jnp.zeros(2)}, optax.sgd(1.0))
+    params["two"] = jnp.zeros(2)
+    state = training.create_state(jax.random.key(0), params, optax.sgd(1.0), {})
     packed = training.packed(state)
     assert [leaf.size for leaf in packed.params.large] == [largest + 1]
 
