@@ -8,6 +8,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from scoresde import likelihood, metrics, samplers, sdes
 from scoresde.meshes import automatic
+from scoresde.networks.dropout import Dropout
 from scoresde.registry import UsageError
 
 MESH = jax.make_mesh((1,), ("batch",), (AxisType.Explicit,), devices=jax.devices()[:1])
@@ -60,3 +61,12 @@ def test_a_mesh_that_all_operations_are_under_is_refused(mixture, key):
         METHODS["sample"](key, mixture.denoiser(sdes.VP()), np.ones((2, 2), np.float32))
     with pytest.raises(UsageError, match="axis_types of Auto"):
         jax.jit(automatic)(explicit(np.ones(2)))
+
+
+def test_dropout_on_explicit_axes():
+    layer, x = Dropout(0.5, deterministic=False), np.ones((2, 4, 4, 8), np.float32)
+    drop = jax.jit(lambda x: layer.apply({}, x, rngs={"dropout": jax.random.key(0)}))
+    with jax.set_mesh(MESH):
+        found = drop(explicit(x))
+    np.testing.assert_array_equal(found, drop(x))
+    assert 0 < np.count_nonzero(found) < found.size

@@ -39,7 +39,11 @@ class Dropout(nn.Module):
         if not below:
             return jnp.zeros_like(x)
         kept = bernoulli(self.make_rng("dropout"), below, x.shape)
-        return lax.select(kept, x * (LEVELS / below), jnp.zeros_like(x))
+        x = x * (LEVELS / below)
+        # XLA fuses it with what is around it; but arrays must lie alike on a mesh for it.
+        if jax.typeof(kept).sharding == jax.typeof(x).sharding:
+            return lax.select(kept, x, jnp.zeros_like(x))
+        return jnp.where(kept, x, jnp.zeros((), x.dtype))
 
 
 @functools.partial(jax.jit, static_argnames=("below", "shape"))  # traced once a shape

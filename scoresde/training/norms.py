@@ -24,7 +24,7 @@ def global_norm(tree: PyTree) -> jax.Array:
     """
     leaves = jax.tree.leaves(tree)
     arrays, norm = _known.get()
-    if len(arrays) == len(leaves) and all(map(operator.is_, arrays, leaves)):
+    if leaves and len(arrays) == len(leaves) and all(map(operator.is_, arrays, leaves)):
         return norm
     leaves = [leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32)) for leaf in leaves]
     if not leaves:
@@ -32,7 +32,7 @@ def global_norm(tree: PyTree) -> jax.Array:
     return jnp.sqrt(lax.platform_dependent(leaves, cuda=_by_rows, default=_by_arrays))
 
 
-_known: contextvars.ContextVar = contextvars.ContextVar("known", default=([None], None))
+_known: contextvars.ContextVar = contextvars.ContextVar("known", default=((), None))
 
 
 @contextlib.contextmanager
@@ -75,7 +75,14 @@ def clip_by_global_norm(largest: float) -> optax.GradientTransformation:
     ) -> tuple[PyTree, optax.EmptyState]:
         del params
         norm = global_norm(gradient)
-        factor = jnp.where(norm < largest, 1, largest / norm)
-        return jax.tree.map(lambda leaf: leaf * factor.astype(leaf.dtype), gradient), state
+        # A quotient of each number, XLA would write down. Of the two factors neither underflows.
+        small = norm < largest
+        inverse, length = jnp.where(small, 1, 1 / norm), jnp.where(small, 1.0, largest)
+
+        def clipped(leaf: jax.Array) -> jax.Array:
+            wide = leaf.astype(jnp.promote_types(leaf.dtype, inverse.dtype))
+            return (wide * inverse * length).astype(leaf.dtype)
+
+        return jax.tree.map(clipped, gradient), state
 
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
