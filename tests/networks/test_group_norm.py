@@ -43,9 +43,10 @@ def test_it_is_its_definition(normalize, arrays):
 def test_a_modulation_and_an_activation_come_last():
     x, shift, factor, addend = np.random.default_rng(0).normal(size=(4, 3, 4, 2, 12)).astype("f4")
     layer = group_norm.GroupNorm(GROUPS, activation=layers.swish)
-    variables = layer.init(jax.random.key(0), x)
+    scale, bias = factor[0, 1, 1], addend[0, 1, 1]
+    variables = {"params": {"scale": scale, "bias": bias}}
     shift, *modulation = (each[:, 0, 0] for each in (shift, factor, addend))
-    y = definition(x, shift, np.ones(12), np.zeros(12))
+    y = definition(x, shift, scale, bias)
     y = y * (1 + factor[:, :1, :1]) + addend[:, :1, :1]
     np.testing.assert_allclose(
         layer.apply(variables, x, shift, modulation), y / (1 + np.exp(-y)), rtol=1e-4, atol=1e-5
