@@ -60,6 +60,7 @@ def mp_silu(x: jax.Array, factor: jax.Array | None = None) -> jax.Array:
     def silu(x, factor):
         return swish(x if factor is None else x * factor) / SILU
 
+    # Computed again for its derivative, of which its arguments alone are kept.
     return jax.checkpoint(silu, prevent_cse=False)(x, factor)
 
 
